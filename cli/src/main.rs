@@ -1,0 +1,2 @@
+//! The vmlan program.
+fn main() {}

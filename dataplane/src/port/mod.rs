@@ -1,0 +1,157 @@
+//! Ports: where frames enter and leave the switch. One file a kind; the
+//! system calls are in `sys`, the only unsafe code.
+
+pub mod packet;
+pub mod stream;
+pub mod sys;
+pub mod tap;
+
+use crate::frame::offload::{Checksum, GsoKind};
+use crate::frame::{Burst, Offload};
+use crate::policy::{DropCounts, DropReason};
+use mio::{Registry, Token};
+use std::io;
+
+/// One end of a link into the switch.
+///
+/// A worker owns the port, registers it with its poll, and from then on calls
+/// [`receive`](Port::receive) while there is something to read and
+/// [`transmit`](Port::transmit) with whole bursts. No call blocks.
+pub trait Port: Send {
+    /// What the egress side takes unfinished.
+    fn abilities(&self) -> Abilities;
+
+    /// Registers whatever the port waits on, all of it under `token`.
+    ///
+    /// # Errors
+    /// The error of the poll.
+    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()>;
+
+    /// Moves frames from the port into the vacant part of `burst`.
+    ///
+    /// Readiness is edge-triggered: the worker calls again until the answer is
+    /// [`Received::Drained`].
+    fn receive(&mut self, burst: &mut Burst) -> Received;
+
+    /// Sends `frames` in order. One that cannot leave now is dropped with a
+    /// reason in `sent`; the call never waits for the peer.
+    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent);
+
+    /// The port may have become writable: sends on what waits inside it.
+    fn writable(&mut self) {}
+}
+
+/// How a [`Port::receive`] ended.
+#[derive(Debug)]
+pub enum Received {
+    /// The burst is full, or there may be more: call again.
+    More,
+    /// Nothing is waiting any more.
+    Drained,
+    /// The link is gone for good; the worker removes the port.
+    Closed(CloseReason),
+}
+
+/// Why a port ended.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseReason {
+    /// The peer closed the connection.
+    #[error("the peer closed the connection")]
+    Hangup,
+    /// The netdev is gone.
+    #[error("its netdev is gone")]
+    NetdevGone,
+    /// The peer sent what its protocol does not allow.
+    #[error("the peer broke the protocol: {0}")]
+    Protocol(String),
+    /// Reading failed.
+    #[error("cannot read from it")]
+    Io(#[source] io::Error),
+}
+
+/// One frame on its way out, in a form that the egress can take: the bytes are
+/// `head` followed by `body`. A segment's head is its own, its body a part of
+/// the super-frame; a whole frame has an empty body.
+#[derive(Debug, Clone, Copy)]
+pub struct TxFrame<'a> {
+    /// The leading bytes, at least the Ethernet header.
+    pub head: &'a [u8],
+    /// The rest.
+    pub body: &'a [u8],
+    /// What is left to do on it.
+    pub offload: Offload,
+}
+
+impl TxFrame<'_> {
+    /// Length of the whole frame in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Whether it holds no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What became of transmitted frames.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Frames that left.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that did not.
+    pub drops: DropCounts,
+}
+
+impl Sent {
+    /// Counts `frame` as sent.
+    pub fn count(&mut self, frame: &TxFrame<'_>) {
+        self.frames += 1;
+        self.bytes += frame.len() as u64;
+    }
+
+    /// Counts `frames` frames as dropped.
+    pub fn drop(&mut self, reason: DropReason, frames: usize) {
+        self.drops.add(reason, frames as u64);
+    }
+}
+
+/// What an egress takes unfinished. The rest is done in software before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Frames whose checksum is [`Checksum::Needed`].
+    pub checksum: bool,
+    /// TCP super-frames over IPv4.
+    pub tso4: bool,
+    /// TCP super-frames over IPv6.
+    pub tso6: bool,
+    /// UDP super-frames.
+    pub uso: bool,
+}
+
+impl Abilities {
+    /// Takes finished frames only.
+    pub const NONE: Self = Self {
+        checksum: false,
+        tso4: false,
+        tso6: false,
+        uso: false,
+    };
+
+    /// Takes a frame with `offload` as it is.
+    #[must_use]
+    pub fn take(&self, offload: &Offload) -> bool {
+        let checksum = self.checksum || !matches!(offload.checksum, Checksum::Needed { .. });
+        let gso = match offload.gso.map(|gso| gso.kind) {
+            None => true,
+            Some(GsoKind::TcpV4) => self.tso4,
+            Some(GsoKind::TcpV6) => self.tso6,
+            Some(GsoKind::Udp) => self.uso,
+        };
+        checksum && gso
+    }
+}
