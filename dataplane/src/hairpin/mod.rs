@@ -1,1 +1,36 @@
-//! To come.
+//! Frames that the switch answers itself.
+//!
+//! [`arp`] answers in place, from tables. What takes longer, as DHCP does
+//! (a lease has to be on disk before it is acknowledged), goes to a
+//! [`Responder`] on a thread of its own; [`dhcp`] tells which frames those are.
+
+pub mod arp;
+pub mod dhcp;
+
+use crate::table::PortId;
+use bytes::Bytes;
+
+/// A frame that came up to a responder.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The Ethernet frame, complete: no offload is left on it.
+    pub frame: Bytes,
+    /// Where it came in.
+    pub ingress: PortId,
+}
+
+/// A frame that a responder sends.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The Ethernet frame, complete.
+    pub frame: Bytes,
+    /// Where it goes out. A port that is gone by then swallows it.
+    pub egress: PortId,
+}
+
+/// Something that answers frames off the forwarding path.
+pub trait Responder: Send {
+    /// Answers what has come up since the last call, at least one request, so
+    /// that one commit to disk can serve many.
+    fn respond(&mut self, requests: &[Request]) -> Vec<Reply>;
+}

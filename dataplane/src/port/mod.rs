@@ -3,6 +3,7 @@
 
 pub mod packet;
 pub mod stream;
+#[expect(unsafe_code, reason = "the only place for it")]
 pub mod sys;
 pub mod tap;
 
@@ -134,6 +135,14 @@ pub struct Abilities {
 }
 
 impl Abilities {
+    /// Takes everything as it is.
+    pub const ALL: Self = Self {
+        checksum: true,
+        tso4: true,
+        tso6: true,
+        uso: true,
+    };
+
     /// Takes finished frames only.
     pub const NONE: Self = Self {
         checksum: false,

@@ -1,1 +1,162 @@
-//! To come.
+//! An existing netdev as a port, by an AF_PACKET socket: a TAP that a VMM
+//! holds, one end of a veth pair, a NIC.
+//!
+//! The kernel hands over a copy of each frame that the netdev receives, with
+//! its offload metadata in a virtio-net header and its VLAN tag beside it. The
+//! host's own stack sees the frame as well; keeping it from answering is the
+//! business of whoever takes the netdev.
+
+use super::sys::packet_socket::{Datagram, HEADER, PacketSocket};
+use super::{Abilities, CloseReason, Port, Received, Sent, TxFrame};
+use crate::frame::offload::Offload;
+use crate::frame::vnet::VnetHeader;
+use crate::frame::{BURST, Burst, Frame};
+use crate::policy::DropReason;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use zerocopy::IntoBytes;
+
+/// A packet port.
+#[derive(Debug)]
+pub struct Packet {
+    socket: PacketSocket,
+}
+
+impl Packet {
+    /// Takes the netdev with `ifindex`. It must have no master: a bridge that
+    /// forwards the same frames would double them.
+    ///
+    /// # Errors
+    /// Those of [`PacketSocket::open`].
+    pub fn open(ifindex: u32) -> io::Result<Self> {
+        Ok(Self {
+            socket: PacketSocket::open(ifindex)?,
+        })
+    }
+}
+
+impl Packet {
+    /// What a failed receive means.
+    fn failed(&self, error: io::Error, burst: &mut Burst) -> Received {
+        match error.raw_os_error() {
+            // The next frame's offload does not fit the header (UDP
+            // fragmentation offload, for one). The kernel has dropped it.
+            Some(libc::EINVAL) => {
+                burst.refuse(DropReason::BadOffload);
+                Received::More
+            }
+            Some(libc::EINTR | libc::ENOBUFS | libc::ENOMEM) => Received::More,
+            // Reported once, when the netdev goes down and when it goes away.
+            Some(libc::ENETDOWN) if self.socket.netdev_exists() => Received::More,
+            Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
+                Received::Closed(CloseReason::NetdevGone)
+            }
+            _ => Received::Closed(CloseReason::Io(error)),
+        }
+    }
+}
+
+/// Brings a received frame into its canonical form.
+fn take_in(frame: &mut Frame, datagram: &Datagram) -> Result<(), DropReason> {
+    if datagram.truncated {
+        return Err(DropReason::TooBig);
+    }
+    let header = VnetHeader::from_legacy(frame.receive_area(HEADER)).ok_or(DropReason::Runt)?;
+    frame.received(datagram.len.saturating_sub(HEADER));
+    frame.offload =
+        Offload::from_vnet(&header, frame.bytes()).map_err(|_| DropReason::BadOffload)?;
+    if let Some((tpid, tci)) = datagram.vlan {
+        frame.insert_vlan_tag(tpid, tci);
+    }
+    Ok(())
+}
+
+/// What a refused send means.
+fn refusal(error: &io::Error, frame: &TxFrame<'_>) -> DropReason {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => DropReason::EgressFull,
+        Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV) => DropReason::LinkDown,
+        Some(libc::EMSGSIZE) => DropReason::TooBig,
+        Some(libc::EINVAL) if frame.offload != Offload::NONE => DropReason::BadOffload,
+        _ => DropReason::EgressError,
+    }
+}
+
+impl Port for Packet {
+    fn abilities(&self) -> Abilities {
+        // The kernel finishes what the netdev itself cannot do.
+        Abilities::ALL
+    }
+
+    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(
+            &mut SourceFd(&self.socket.as_raw_fd()),
+            token,
+            Interest::READABLE,
+        )
+    }
+
+    fn receive(&mut self, burst: &mut Burst) -> Received {
+        let mut datagrams = [Datagram::default(); BURST];
+        let count = match self.socket.receive(burst.vacant(), &mut datagrams) {
+            Ok(count) => count,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Received::Drained,
+            Err(e) => return self.failed(e, burst),
+        };
+        let mut refused = 0;
+        for datagram in datagrams.iter().take(count) {
+            let Some(frame) = burst.vacant().get_mut(refused) else {
+                break;
+            };
+            match take_in(frame, datagram) {
+                Ok(()) => burst.accept(refused),
+                Err(reason) => {
+                    burst.refuse(reason);
+                    refused += 1;
+                }
+            }
+        }
+        // Even after fewer frames than there was room for: the socket may have
+        // stopped at an error, which only the next call reports.
+        Received::More
+    }
+
+    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+        let mut headers = [[0; HEADER]; BURST];
+        for frames in frames.chunks(BURST) {
+            for (to, frame) in headers.iter_mut().zip(frames) {
+                let header = frame.offload.to_vnet();
+                if let Some(bytes) = header.as_bytes().first_chunk() {
+                    *to = *bytes;
+                }
+            }
+            let mut done = 0;
+            while let (Some(frames @ [first, ..]), Some(headers)) =
+                (frames.get(done..), headers.get(done..))
+            {
+                match self.socket.send(headers, frames) {
+                    Ok(count) => {
+                        for frame in frames.iter().take(count) {
+                            sent.count(frame);
+                        }
+                        done += count.max(1);
+                    }
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => match refusal(&e, first) {
+                        reason @ (DropReason::EgressFull | DropReason::LinkDown) => {
+                            // The rest would meet the same.
+                            sent.drop(reason, frames.len());
+                            break;
+                        }
+                        reason => {
+                            sent.drop(reason, 1);
+                            done += 1;
+                        }
+                    },
+                }
+            }
+        }
+    }
+}

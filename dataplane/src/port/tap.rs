@@ -1,1 +1,122 @@
-//! To come.
+//! A TAP whose file the switch holds: its netdev is the host's own interface
+//! or, moved into a network namespace, a container's.
+//!
+//! The file is what counts: the netdev may be renamed, moved or taken down and
+//! up again. Only when it is deleted does the port end. (The other end of the
+//! kind, a TAP whose file a VMM holds, is a [`packet`](super::packet) port.)
+
+use super::sys::tun;
+use super::{Abilities, CloseReason, Port, Received, Sent, TxFrame};
+use crate::frame::offload::Offload;
+use crate::frame::vnet::{self, VnetHeader};
+use crate::frame::{Burst, Frame};
+use crate::policy::DropReason;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
+use zerocopy::IntoBytes;
+
+/// Frames that may wait on their way from the netdev to the switch. The
+/// driver drops without a word when there are more.
+const QUEUE_LENGTH: u16 = 8192;
+
+/// A TAP port.
+#[derive(Debug)]
+pub struct Tap {
+    file: File,
+}
+
+impl Tap {
+    /// Makes the netdev `name`, down and without an address. It goes away with
+    /// the port.
+    ///
+    /// With `offload`, its side may leave checksums and segmentation to the
+    /// switch.
+    ///
+    /// # Errors
+    /// Those of [`tun::open`].
+    pub fn open(name: &str, offload: bool) -> io::Result<Self> {
+        let file = tun::open(name, vnet::LEN, offload)?;
+        tun::set_queue_length(name, QUEUE_LENGTH)?;
+        Ok(Self { file })
+    }
+
+    fn receive_one(&self, frame: &mut Frame) -> io::Result<Result<(), DropReason>> {
+        let area = frame.receive_area(vnet::LEN);
+        let len = (&self.file).read(area)?;
+        let Some(header) = VnetHeader::from_legacy(area) else {
+            return Ok(Err(DropReason::Runt));
+        };
+        frame.received(len.saturating_sub(vnet::LEN));
+        Ok(match Offload::from_vnet(&header, frame.bytes()) {
+            Ok(offload) => {
+                frame.offload = offload;
+                Ok(())
+            }
+            Err(_) => Err(DropReason::BadOffload),
+        })
+    }
+}
+
+impl Port for Tap {
+    fn abilities(&self) -> Abilities {
+        Abilities::ALL
+    }
+
+    fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(
+            &mut SourceFd(&self.file.as_raw_fd()),
+            token,
+            Interest::READABLE,
+        )
+    }
+
+    fn receive(&mut self, burst: &mut Burst) -> Received {
+        while let Some(frame) = burst.vacant().first_mut() {
+            match self.receive_one(frame) {
+                Ok(Ok(())) => burst.accept(0),
+                Ok(Err(reason)) => burst.refuse(reason),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Received::Drained,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                // The netdev was deleted under the file.
+                Err(e) if e.raw_os_error() == Some(libc::EBADFD) => {
+                    return Received::Closed(CloseReason::NetdevGone);
+                }
+                Err(e) => return Received::Closed(CloseReason::Io(e)),
+            }
+        }
+        Received::More
+    }
+
+    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+        for frame in frames {
+            let header = frame.offload.to_vnet();
+            let slices = [
+                IoSlice::new(header.as_bytes()),
+                IoSlice::new(frame.head),
+                IoSlice::new(frame.body),
+            ];
+            let slices = if frame.body.is_empty() {
+                slices.get(..2).unwrap_or(&slices)
+            } else {
+                &slices
+            };
+            match (&self.file).write_vectored(slices) {
+                Ok(_) => sent.count(frame),
+                Err(e) => sent.drop(refusal(&e), 1),
+            }
+        }
+    }
+}
+
+/// What a refused write means.
+fn refusal(error: &io::Error) -> DropReason {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => DropReason::EgressFull,
+        // EIO: the netdev is down. EBADFD: it is gone.
+        Some(libc::EIO | libc::EBADFD) => DropReason::LinkDown,
+        _ => DropReason::EgressError,
+    }
+}

@@ -1,1 +1,60 @@
-//! To come.
+//! The system calls of the ports, and all of the unsafe code.
+//!
+//! Each file wraps one kernel interface in safe functions that own their file
+//! descriptors, so nothing outside this folder can get memory wrong.
+
+pub mod packet_socket;
+pub mod tun;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use zerocopy::{Immutable, IntoBytes};
+
+/// The result of a libc call that returns -1 on failure.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Sets how many bytes may wait in `socket` towards its peer, as far as the
+/// host allows.
+///
+/// # Errors
+/// What `SO_SNDBUF` says.
+pub fn set_send_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    // Forcing it past the host's limit (212,992 bytes) needs CAP_NET_ADMIN.
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes))
+}
+
+fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
+}
+
+/// Sets a socket option to a plain C value.
+fn set_option<T: IntoBytes + Immutable>(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let value = value.as_bytes();
+    let len = libc::socklen_t::try_from(value.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the kernel reads `len` bytes of `value`, which has as many.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            value.as_ptr().cast(),
+            len,
+        )
+    })?;
+    Ok(())
+}

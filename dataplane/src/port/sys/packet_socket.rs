@@ -1,0 +1,255 @@
+//! AF_PACKET sockets (packet(7), `include/uapi/linux/if_packet.h`): all frames
+//! of a netdev, each behind a virtio-net header, a burst a system call.
+
+use super::{check, set_option, set_receive_buffer, set_send_buffer};
+use crate::frame::{BURST, Frame};
+use crate::port::TxFrame;
+use std::io;
+use std::mem::{MaybeUninit, size_of, zeroed};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use zerocopy::{Immutable, IntoBytes};
+
+/// Bytes of the virtio-net header that `PACKET_VNET_HDR` puts before a frame.
+pub const HEADER: usize = 10;
+
+/// Bytes that a socket may hold in either direction. The default (212,992)
+/// takes three super-frames.
+const SOCKET_BUFFER: usize = 8 << 20;
+
+/// `PACKET_MR_PROMISC`, in the type of its field.
+const PROMISCUOUS: libc::c_ushort = 1;
+
+/// `struct packet_mreq`.
+#[derive(IntoBytes, Immutable)]
+#[repr(C)]
+struct Membership {
+    ifindex: libc::c_int,
+    kind: libc::c_ushort,
+    address_len: libc::c_ushort,
+    address: [u8; 8],
+}
+
+/// What came with a received frame.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Datagram {
+    /// Bytes received, header included.
+    pub len: usize,
+    /// TPID and TCI of a VLAN tag that the kernel took out of the frame.
+    pub vlan: Option<(u16, u16)>,
+    /// The frame was longer than the buffer.
+    pub truncated: bool,
+}
+
+/// A socket bound to one netdev.
+#[derive(Debug)]
+pub struct PacketSocket {
+    fd: OwnedFd,
+    ifindex: libc::c_int,
+}
+
+impl AsRawFd for PacketSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// Room for one `PACKET_AUXDATA` control message, aligned for its header.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
+// SAFETY: computes a length from a length.
+const CONTROL: usize =
+    unsafe { libc::CMSG_SPACE(size_of::<libc::tpacket_auxdata>() as libc::c_uint) } as usize;
+
+impl PacketSocket {
+    /// Takes every frame that the netdev with `ifindex` receives, in
+    /// promiscuous mode, but none that is sent out of it.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_NET_RAW`, `ENODEV` if there is no such netdev.
+    pub fn open(ifindex: u32) -> io::Result<Self> {
+        let ifindex = libc::c_int::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // Protocol 0: nothing is received before the options are set.
+        // SAFETY: takes no pointer.
+        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+        // SAFETY: `fd` was just made and belongs to nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let socket = Self { fd, ifindex };
+        for option in [
+            libc::PACKET_VNET_HDR,
+            libc::PACKET_AUXDATA,
+            libc::PACKET_IGNORE_OUTGOING,
+        ] {
+            set_option(&socket.fd, libc::SOL_PACKET, option, &1)?;
+        }
+        set_receive_buffer(&socket.fd, SOCKET_BUFFER)?;
+        set_send_buffer(&socket.fd, SOCKET_BUFFER)?;
+        socket.bind()?;
+        let membership = Membership {
+            ifindex,
+            kind: PROMISCUOUS,
+            address_len: 0,
+            address: [0; 8],
+        };
+        let option = libc::PACKET_ADD_MEMBERSHIP;
+        set_option(&socket.fd, libc::SOL_PACKET, option, &membership)?;
+        Ok(socket)
+    }
+
+    /// Whether the netdev that the socket was bound to still exists here.
+    #[must_use]
+    pub fn netdev_exists(&self) -> bool {
+        // SAFETY: ifreq is plain data; all zeroes is a valid value.
+        let mut request: libc::ifreq = unsafe { zeroed() };
+        request.ifr_ifru.ifru_ifindex = self.ifindex;
+        // SAFETY: SIOCGIFNAME reads and writes one ifreq, which `request` is.
+        let found = check(unsafe {
+            libc::ioctl(self.as_raw_fd(), libc::SIOCGIFNAME, &raw mut request)
+        });
+        found.is_ok()
+    }
+
+    /// Receives a burst, one datagram a frame: the header stands in the last
+    /// [`HEADER`] bytes of the headroom, the frame behind it. `received` says
+    /// what came, for as many frames as the call returns.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing waits; `EINVAL` for a frame whose offload the
+    /// header cannot express (it is consumed); `ENETDOWN` once when the netdev
+    /// goes down or away.
+    pub fn receive(
+        &self,
+        frames: &mut [Frame],
+        received: &mut [Datagram; BURST],
+    ) -> io::Result<usize> {
+        let mut slices = [const { MaybeUninit::<libc::iovec>::uninit() }; BURST];
+        let mut controls = [Control([0; CONTROL]); BURST];
+        let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BURST];
+        let mut count = 0;
+        for (((frame, slice), control), message) in frames
+            .iter_mut()
+            .zip(&mut slices)
+            .zip(&mut controls)
+            .zip(&mut messages)
+        {
+            let area = frame.receive_area(HEADER);
+            let slice = slice.write(libc::iovec {
+                iov_base: area.as_mut_ptr().cast(),
+                iov_len: area.len(),
+            });
+            // SAFETY: mmsghdr is plain data; all zeroes is a valid value.
+            let message = message.write(unsafe { zeroed() });
+            message.msg_hdr.msg_iov = slice;
+            message.msg_hdr.msg_iovlen = 1;
+            message.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_hdr.msg_controllen = CONTROL;
+            count += 1;
+        }
+        // SAFETY: the first `count` messages are initialised; each points to an
+        // iovec over a whole receive area and a control buffer of the length
+        // given, all of which outlive the call and are borrowed mutably here.
+        let got = check(unsafe {
+            libc::recvmmsg(
+                self.as_raw_fd(),
+                messages.as_mut_ptr().cast(),
+                count,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        })?;
+        let got = usize::try_from(got).unwrap_or_default();
+        for (message, to) in messages.iter().zip(received.iter_mut()).take(got) {
+            // SAFETY: the kernel received into it, so it was initialised above.
+            let message = unsafe { message.assume_init_ref() };
+            *to = Datagram {
+                len: usize::try_from(message.msg_len).unwrap_or_default(),
+                vlan: vlan_tag(&message.msg_hdr),
+                truncated: message.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+            };
+        }
+        Ok(got)
+    }
+
+    /// Sends the first of `frames`, each behind the header of the same place in
+    /// `headers`, and returns how many left.
+    ///
+    /// # Errors
+    /// Why not even the first could leave.
+    pub fn send(&self, headers: &[[u8; HEADER]], frames: &[TxFrame<'_>]) -> io::Result<usize> {
+        let mut slices = [const { MaybeUninit::<[libc::iovec; 3]>::uninit() }; BURST];
+        let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BURST];
+        let mut count = 0;
+        for (((frame, header), slices), message) in frames
+            .iter()
+            .zip(headers)
+            .zip(&mut slices)
+            .zip(&mut messages)
+        {
+            let slices = slices.write([header.as_slice(), frame.head, frame.body].map(|bytes| {
+                libc::iovec {
+                    iov_base: bytes.as_ptr().cast_mut().cast(),
+                    iov_len: bytes.len(),
+                }
+            }));
+            // SAFETY: mmsghdr is plain data; all zeroes is a valid value.
+            let message = message.write(unsafe { zeroed() });
+            message.msg_hdr.msg_iov = slices.as_mut_ptr();
+            message.msg_hdr.msg_iovlen = if frame.body.is_empty() { 2 } else { 3 };
+            count += 1;
+        }
+        // SAFETY: the first `count` messages are initialised; their iovecs
+        // cover slices that outlive the call, and the kernel only reads them.
+        let sent = check(unsafe {
+            libc::sendmmsg(
+                self.as_raw_fd(),
+                messages.as_mut_ptr().cast(),
+                count,
+                libc::MSG_DONTWAIT,
+            )
+        })?;
+        Ok(usize::try_from(sent).unwrap_or_default())
+    }
+
+    fn bind(&self) -> io::Result<()> {
+        // SAFETY: sockaddr_ll is plain data; all zeroes is a valid value.
+        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+        address.sll_family =
+            u16::try_from(libc::AF_PACKET).map_err(|_| io::ErrorKind::InvalidInput)?;
+        address.sll_protocol = u16::try_from(libc::ETH_P_ALL)
+            .map_err(|_| io::ErrorKind::InvalidInput)?
+            .to_be();
+        address.sll_ifindex = self.ifindex;
+        let len = libc::socklen_t::try_from(size_of_val(&address))
+            .map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: the address is a sockaddr_ll of the length given.
+        check(unsafe { libc::bind(self.as_raw_fd(), (&raw const address).cast(), len) })?;
+        Ok(())
+    }
+}
+
+/// The VLAN tag in a message's auxiliary data.
+fn vlan_tag(message: &libc::msghdr) -> Option<(u16, u16)> {
+    // SAFETY: the kernel filled in the message's control buffer and length, so
+    // the first header, if any, lies inside of it.
+    let control = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
+    if control.cmsg_level != libc::SOL_PACKET || control.cmsg_type != libc::PACKET_AUXDATA {
+        return None;
+    }
+    // SAFETY: a PACKET_AUXDATA message carries one tpacket_auxdata.
+    let data: libc::tpacket_auxdata =
+        unsafe { ptr::read_unaligned(libc::CMSG_DATA(control).cast()) };
+    if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
+        return None;
+    }
+    let tpid = if data.tp_status & libc::TP_STATUS_VLAN_TPID_VALID == 0 {
+        0x8100
+    } else {
+        data.tp_vlan_tpid
+    };
+    Some((tpid, data.tp_vlan_tci))
+}
+

@@ -1,0 +1,86 @@
+//! The TUN driver's file (Linux `Documentation/networking/tuntap.rst`,
+//! `include/uapi/linux/if_tun.h`).
+
+use super::check;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Makes the TAP netdev `name` and returns its file: non-blocking, frames
+/// without packet information, each behind a virtio-net header of `header`
+/// bytes.
+///
+/// With `offload` the netdev may leave checksums and segmentation to whoever
+/// reads the file; writing super-frames is possible either way.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN`, `EBUSY` if another process holds a TAP of
+/// this name, and what else `TUNSETIFF` says.
+pub fn open(name: &str, header: usize, offload: bool) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open("/dev/net/tun")?;
+    let mut request = ifreq(name)?;
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    request.ifr_ifru.ifru_flags =
+        libc::c_short::try_from(flags).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: TUNSETIFF reads and writes one ifreq, which `request` is.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+
+    let header = libc::c_int::try_from(header).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: TUNSETVNETHDRSZ reads one int.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const header) })?;
+
+    let tcp =
+        libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    let udp = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+    if !offload {
+        set_offload(&file, 0)?;
+    } else if set_offload(&file, tcp | udp).is_err() {
+        // Linux before 6.2 has no UDP segmentation here.
+        set_offload(&file, tcp)?;
+    }
+    Ok(file)
+}
+
+/// Sets how many frames wait in the netdev's queue before the kernel drops
+/// (`txqueuelen`). Its frames towards the switch wait there.
+///
+/// # Errors
+/// What `SIOCSIFTXQLEN` says.
+pub fn set_queue_length(name: &str, frames: u16) -> io::Result<()> {
+    // SAFETY: takes no pointer.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: `fd` was just made and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut request = ifreq(name)?;
+    request.ifr_ifru.ifru_metric = libc::c_int::from(frames);
+    // SAFETY: SIOCSIFTXQLEN reads one ifreq, which `request` is.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFTXQLEN, &raw const request) })?;
+    Ok(())
+}
+
+fn set_offload(file: &File, flags: libc::c_uint) -> io::Result<()> {
+    let flags = libc::c_ulong::from(flags);
+    // SAFETY: TUNSETOFFLOAD takes its argument by value.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, flags) })?;
+    Ok(())
+}
+
+fn ifreq(name: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: ifreq is plain data; all zeroes is a valid value.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    // The last byte stays 0: the kernel wants a terminated name.
+    let room = request.ifr_name.len() - 1;
+    if name.is_empty() || name.len() > room {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    Ok(request)
+}
