@@ -10,6 +10,8 @@ pub mod ethernet;
 pub mod finish;
 pub mod offload;
 pub mod segment;
+pub mod transport;
+pub mod vnet;
 
 pub use burst::{BURST, Burst};
 pub use offload::Offload;

@@ -2,8 +2,15 @@
 //! super-frame to cut into segments.
 //!
 //! The shape follows the virtio-net header (virtio 1.2 §5.1.6), which TAP,
-//! AF_PACKET and vhost-user share.
+//! AF_PACKET and vhost-user share. What a sender writes into that header is
+//! believed only as far as the frame itself bears it out: see
+//! [`Offload::from_vnet`].
 
+use super::ethernet::Header;
+use super::segment::MAX_HEADERS;
+use super::transport::{self, IpVersion, Transport};
+use super::vnet;
+pub use super::vnet::VnetHeader;
 use std::num::NonZeroU16;
 
 /// What is left to do on a frame.
@@ -58,12 +65,145 @@ pub enum GsoKind {
     Udp,
 }
 
+/// The least payload of a segment, in bytes. Each segment repeats the headers
+/// and costs a send of its own: a sender that asks for 1-byte segments would
+/// make 65,000 frames of one. No Linux sender goes below 8, which is what the
+/// least MSS of 48 (`net.ipv4.tcp_min_snd_mss`) leaves beside 40 bytes of TCP
+/// options.
+pub const MIN_GSO_SIZE: u16 = 8;
+
+/// Why a virtio-net header cannot belong to its frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadOffload {
+    /// The checksum's position is in the Ethernet header or past the end.
+    #[error("the checksum at {start}+{offset} is outside the packet")]
+    ChecksumOutside {
+        /// `csum_start`, bytes from the start of the frame.
+        start: u16,
+        /// `csum_offset`, bytes from there.
+        offset: u16,
+    },
+    /// The checksum's position is not that of the frame's transport protocol.
+    #[error("the checksum at {start}+{offset} is not that of the transport header")]
+    ChecksumElsewhere {
+        /// `csum_start`, bytes from the start of the frame.
+        start: u16,
+        /// `csum_offset`, bytes from there.
+        offset: u16,
+    },
+    /// A UDP super-frame without `VIRTIO_NET_HDR_F_NEEDS_CSUM`.
+    #[error("a UDP super-frame whose checksum is not left open")]
+    ChecksumNotLeft,
+    /// A kind of super-frame that no port offers to take (UFO among them).
+    #[error("segmentation of unknown type {0:#04x}")]
+    UnknownGso(u8),
+    /// A super-frame to be cut into segments of nothing.
+    #[error("segments of 0 bytes")]
+    NoSegmentSize,
+    /// A super-frame to be cut into segments of less than [`MIN_GSO_SIZE`].
+    #[error("segments of {0} bytes, less than {MIN_GSO_SIZE}")]
+    SegmentTooSmall(u16),
+    /// A super-frame that is not an unfragmented IP packet with whole headers.
+    #[error("a super-frame without a whole transport header")]
+    NoTransport,
+    /// A super-frame of another protocol than its type says.
+    #[error("a super-frame of another protocol than its type")]
+    WrongProtocol,
+    /// A super-frame with more headers than any sender stacks.
+    #[error("a super-frame with {0} bytes of headers, more than {MAX_HEADERS}")]
+    HeadersTooLong(usize),
+}
+
 impl Offload {
     /// Nothing left to do.
     pub const NONE: Self = Self {
         checksum: Checksum::Complete,
         gso: None,
     };
+
+    /// What `header`, which came with `frame`, leaves to do.
+    ///
+    /// A super-frame that fits in one segment is none, as in Linux
+    /// (`virtio_net_hdr_to_skb`). A TCP super-frame without
+    /// `VIRTIO_NET_HDR_F_NEEDS_CSUM` is taken, as Linux takes it: cutting
+    /// computes every checksum anew whatever the header says, and an egress
+    /// that takes the super-frame is told the same as we were.
+    ///
+    /// Ignored: `hdr_len`, which is a hint (virtio 1.2 §5.1.6.2.2), and the
+    /// length fields of the IP header, which every segment gets anew.
+    ///
+    /// # Errors
+    /// The header contradicts the frame or asks for what no sender may.
+    #[inline]
+    pub fn from_vnet(header: &VnetHeader, frame: &[u8]) -> Result<Self, BadOffload> {
+        let checksum = if header.flags & vnet::F_NEEDS_CSUM != 0 {
+            let (start, offset) = (header.csum_start.get(), header.csum_offset.get());
+            let field_end = usize::from(start) + usize::from(offset) + 2;
+            let headers = Header::parse(frame).map_or(usize::MAX, |header| header.len);
+            if usize::from(start) < headers || field_end > frame.len() {
+                return Err(BadOffload::ChecksumOutside { start, offset });
+            }
+            Checksum::Needed { start, offset }
+        } else if header.flags & vnet::F_DATA_VALID != 0 {
+            Checksum::Verified
+        } else {
+            Checksum::Complete
+        };
+        let gso = match header.gso_type {
+            vnet::GSO_NONE => None,
+            _ => gso_from_vnet(header, checksum, frame)?,
+        };
+        Ok(Self { checksum, gso })
+    }
+
+    /// The virtio-net header for an egress that takes the frame as it is.
+    #[must_use]
+    pub fn to_vnet(&self) -> VnetHeader {
+        let mut header = VnetHeader::NONE;
+        match self.checksum {
+            Checksum::Complete => {}
+            Checksum::Verified => header.flags = vnet::F_DATA_VALID,
+            Checksum::Needed { start, offset } => {
+                header.flags = vnet::F_NEEDS_CSUM;
+                header.csum_start = start.into();
+                header.csum_offset = offset.into();
+            }
+        }
+        if let Some(gso) = self.gso {
+            header.gso_type = match gso.kind {
+                GsoKind::TcpV4 => vnet::GSO_TCPV4,
+                GsoKind::TcpV6 => vnet::GSO_TCPV6,
+                GsoKind::Udp => vnet::GSO_UDP_L4,
+            };
+            if gso.ecn {
+                header.gso_type |= vnet::GSO_ECN;
+            }
+            header.gso_size = gso.size.get().into();
+            header.hdr_len = gso.header_len.into();
+        }
+        header
+    }
+
+    /// Frames on the wire that a frame of `frame_len` bytes with this offload
+    /// becomes.
+    #[must_use]
+    pub fn segments(&self, frame_len: usize) -> usize {
+        self.gso.map_or(1, |gso| {
+            frame_len
+                .saturating_sub(gso.header_len.into())
+                .div_ceil(gso.size.get().into())
+                .max(1)
+        })
+    }
+
+    /// Bytes of the longest of those frames, headers included: what an MTU is
+    /// to be held against.
+    #[must_use]
+    pub fn largest_segment(&self, frame_len: usize) -> usize {
+        self.gso.map_or(frame_len, |gso| {
+            frame_len.min(usize::from(gso.header_len) + usize::from(gso.size.get()))
+        })
+    }
 
     /// Moves all positions `by` bytes to the back, as bytes were put in front
     /// of the network header.
@@ -75,5 +215,56 @@ impl Offload {
         if let Some(gso) = &mut self.gso {
             gso.header_len = gso.header_len.saturating_add(by);
         }
+    }
+}
+
+fn gso_from_vnet(
+    header: &VnetHeader,
+    checksum: Checksum,
+    frame: &[u8],
+) -> Result<Option<Gso>, BadOffload> {
+    let ecn = header.gso_type & vnet::GSO_ECN != 0;
+    let kind = match header.gso_type & !vnet::GSO_ECN {
+        vnet::GSO_TCPV4 => GsoKind::TcpV4,
+        vnet::GSO_TCPV6 => GsoKind::TcpV6,
+        vnet::GSO_UDP_L4 if !ecn => GsoKind::Udp,
+        _ => return Err(BadOffload::UnknownGso(header.gso_type)),
+    };
+    let size = NonZeroU16::new(header.gso_size.get()).ok_or(BadOffload::NoSegmentSize)?;
+
+    let transport = Transport::locate(frame).ok_or(BadOffload::NoTransport)?;
+    let field = match (kind, transport.version, transport.protocol) {
+        (GsoKind::TcpV4, IpVersion::V4, transport::TCP)
+        | (GsoKind::TcpV6, IpVersion::V6, transport::TCP) => transport::TCP_CHECKSUM,
+        (GsoKind::Udp, _, transport::UDP) => transport::UDP_CHECKSUM,
+        _ => return Err(BadOffload::WrongProtocol),
+    };
+    match checksum {
+        Checksum::Needed { start, offset }
+            if usize::from(start) != transport.start || usize::from(offset) != field =>
+        {
+            return Err(BadOffload::ChecksumElsewhere { start, offset });
+        }
+        Checksum::Complete | Checksum::Verified if kind == GsoKind::Udp => {
+            return Err(BadOffload::ChecksumNotLeft);
+        }
+        _ => {}
+    }
+
+    let payload = transport.payload(frame).ok_or(BadOffload::NoTransport)?;
+    if frame.len() - payload <= size.get().into() {
+        return Ok(None);
+    }
+    if size.get() < MIN_GSO_SIZE {
+        return Err(BadOffload::SegmentTooSmall(size.get()));
+    }
+    match u16::try_from(payload) {
+        Ok(header_len) if payload <= MAX_HEADERS => Ok(Some(Gso {
+            kind,
+            size,
+            header_len,
+            ecn,
+        })),
+        _ => Err(BadOffload::HeadersTooLong(payload)),
     }
 }
