@@ -1,1 +1,437 @@
-//! To come.
+//! The forwarding step: a frame, the port that it came in by and the time go
+//! in, a verdict comes out. No I/O and no clock, so that a test can put any
+//! frame to it.
+//!
+//! The order is that of an IEEE 802.1D bridge: admission, learning, then the
+//! look-up. In between, the switch takes what is its own: DHCP for the embedded
+//! server, and ARP requests that it can answer.
+
+use crate::MacAddr;
+use crate::frame::Frame;
+use crate::frame::ethernet::{self, Header};
+use crate::hairpin::arp::{Answer, ArpTable};
+use crate::hairpin::dhcp::{self, Direction};
+use crate::policy::DropReason;
+use crate::policy::admit::admit;
+use crate::table::{Fdb, PortId, PortSet, Tick};
+use std::net::Ipv4Addr;
+
+/// What holds for the whole network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The switch's own address: the gateway's, on the host interface if there
+    /// is one.
+    pub mac: MacAddr,
+    /// The gateway's IP address.
+    pub gateway: Option<Ipv4Addr>,
+    /// Longest network-layer packet in bytes.
+    pub mtu: usize,
+    /// Whether a responder serves DHCP on this segment.
+    pub dhcp: bool,
+    /// Tenths of a second after which a silent station is forgotten; `None`:
+    /// never.
+    pub ageing: Option<u32>,
+    /// Stations that the FDB holds. Fixed when the switch starts.
+    pub fdb_size: usize,
+}
+
+/// What is special about a port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing: stations are behind it.
+    #[default]
+    Station,
+    /// The host's own interface, which holds the switch's own address.
+    Host,
+    /// The way to a LAN that other people run: DHCP does not cross it while
+    /// the embedded server is on.
+    Uplink,
+}
+
+/// What becomes of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Sent out of one port.
+    Unicast(PortId),
+    /// Sent out of these ports, at least one.
+    Flood(PortSet),
+    /// Consumed; this goes back to the ingress.
+    Answer(Answer),
+    /// Consumed; goes up to the responder.
+    Punt,
+    /// Dropped.
+    Drop(DropReason),
+}
+
+/// The state of the step.
+#[derive(Debug)]
+pub struct Forwarder {
+    settings: Settings,
+    fdb: Fdb,
+    arp: ArpTable,
+    members: PortSet,
+    uplinks: PortSet,
+    host: Option<PortId>,
+}
+
+impl Forwarder {
+    /// A switch without ports.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let mut forwarder = Self {
+            fdb: Fdb::new(settings.fdb_size, settings.ageing),
+            arp: ArpTable::default(),
+            members: PortSet::default(),
+            uplinks: PortSet::default(),
+            host: None,
+            settings,
+        };
+        forwarder.refresh_gateway();
+        forwarder
+    }
+
+    /// Changes what holds for the network, but for the size of the FDB.
+    pub fn configure(&mut self, settings: Settings) {
+        self.fdb.set_ageing(settings.ageing);
+        self.settings = settings;
+        self.refresh_gateway();
+    }
+
+    /// Takes a port in.
+    pub fn add_port(&mut self, port: PortId, role: Role) {
+        self.members.insert(port);
+        match role {
+            Role::Station => {}
+            Role::Host => self.host = Some(port),
+            Role::Uplink => self.uplinks.insert(port),
+        }
+        self.refresh_gateway();
+    }
+
+    /// Takes a port out and forgets the stations behind it.
+    pub fn remove_port(&mut self, port: PortId) {
+        self.members.remove(port);
+        self.uplinks.remove(port);
+        self.host = self.host.filter(|host| *host != port);
+        self.fdb.forget_port(port);
+        self.refresh_gateway();
+    }
+
+    /// The MAC table.
+    #[must_use]
+    pub fn fdb(&self) -> &Fdb {
+        &self.fdb
+    }
+
+    /// The MAC table, to change.
+    pub fn fdb_mut(&mut self) -> &mut Fdb {
+        &mut self.fdb
+    }
+
+    /// The addresses that the switch answers ARP for, to change.
+    pub fn arp_mut(&mut self) -> &mut ArpTable {
+        &mut self.arp
+    }
+
+    /// Decides about one frame.
+    pub fn step(&mut self, frame: &Frame, ingress: PortId, now: Tick) -> Verdict {
+        self.decide(frame, ingress, now)
+            .unwrap_or_else(Verdict::Drop)
+    }
+
+    fn decide(&mut self, frame: &Frame, ingress: PortId, now: Tick) -> Result<Verdict, DropReason> {
+        let bytes = frame.bytes();
+        let header = admit(frame, self.settings.mtu)?;
+        if header.source == self.settings.mac && self.host != Some(ingress) {
+            return Err(DropReason::OwnSource);
+        }
+        self.fdb.learn(header.source, header.vid(), ingress, now);
+
+        let for_switch = header.destination == self.settings.mac;
+        let group = ethernet::is_group(&header.destination);
+        let mut closed_to = PortSet::default();
+        closed_to.insert(ingress);
+        if self.settings.dhcp
+            && let Some(direction) = dhcp::direction(bytes, &header)
+        {
+            match (direction, self.uplinks.contains(ingress)) {
+                (_, true) => return Err(DropReason::DhcpUplink),
+                (Direction::ToServer, false) if group || for_switch => return Ok(Verdict::Punt),
+                (_, false) => {
+                    for uplink in self.uplinks.iter() {
+                        closed_to.insert(uplink);
+                    }
+                }
+            }
+        }
+        if (group || for_switch)
+            && let Some(answer) = self.answer_arp(bytes, &header, ingress, now)
+        {
+            return Ok(Verdict::Answer(answer));
+        }
+
+        let known = match self.host {
+            _ if group => None,
+            Some(host) if for_switch => Some(host),
+            None if for_switch => return Err(DropReason::ForSwitch),
+            _ => self.fdb.lookup(header.destination, header.vid(), now),
+        };
+        match known {
+            Some(port) if port == ingress => Err(DropReason::SamePort),
+            Some(port) if closed_to.contains(port) => Err(DropReason::DhcpUplink),
+            Some(port) => Ok(Verdict::Unicast(port)),
+            None => {
+                let egress = self.members.without(&closed_to);
+                if egress.is_empty() {
+                    return Err(DropReason::NoEgress);
+                }
+                Ok(Verdict::Flood(egress))
+            }
+        }
+    }
+
+    fn answer_arp(
+        &self,
+        frame: &[u8],
+        header: &Header,
+        ingress: PortId,
+        now: Tick,
+    ) -> Option<Answer> {
+        self.arp.answer(frame, header, |mac| {
+            self.fdb
+                .lookup(mac, header.vid(), now)
+                .is_some_and(|port| port != ingress)
+        })
+    }
+
+    /// With a host interface, the host's kernel answers for the gateway.
+    fn refresh_gateway(&mut self) {
+        let mac = self.settings.mac;
+        let own = self.settings.gateway.filter(|_| self.host.is_none());
+        self.arp.set_gateway(own.map(|address| (address, mac)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{ArpEthIpv4Packet, ArpOperation, PacketBuilder};
+
+    const OWN: MacAddr = MacAddr(0x52, 0x54, 0, 0, 0, 1);
+    const A: (MacAddr, PortId) = (MacAddr(0x52, 0x54, 0, 0, 0, 0xa), PortId(0));
+    const B: (MacAddr, PortId) = (MacAddr(0x52, 0x54, 0, 0, 0, 0xb), PortId(1));
+    const LAN: (MacAddr, PortId) = (MacAddr(0x52, 0x54, 0, 0, 0, 0xc), PortId(2));
+    const NOW: Tick = Tick(100);
+    const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
+    const LEASED: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 7);
+
+    /// Ports 0 and 1 with stations, port 2 the uplink, no host interface.
+    fn switch(dhcp: bool) -> Forwarder {
+        let mut switch = Forwarder::new(Settings {
+            mac: OWN,
+            gateway: Some(GATEWAY),
+            mtu: 1500,
+            dhcp,
+            ageing: Some(3000),
+            fdb_size: 64,
+        });
+        switch.add_port(A.1, Role::Station);
+        switch.add_port(B.1, Role::Station);
+        switch.add_port(LAN.1, Role::Uplink);
+        switch
+    }
+
+    fn frame(source: MacAddr, destination: MacAddr) -> Frame {
+        let mut bytes = destination.octets().to_vec();
+        bytes.extend(source.octets());
+        bytes.extend([0x88, 0xb5]); // local experimental
+        bytes.resize(60, 0);
+        Frame::from_bytes(&bytes)
+    }
+
+    fn udp(source: MacAddr, destination: MacAddr, from: u16, to: u16) -> Frame {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2(source.octets(), destination.octets())
+            .ipv4([0; 4], [255; 4], 64)
+            .udp(from, to)
+            .write(&mut bytes, b"message")
+            .unwrap();
+        Frame::from_bytes(&bytes)
+    }
+
+    fn who_has(source: MacAddr, target: Ipv4Addr) -> Frame {
+        let mut bytes = vec![0xff; 6];
+        bytes.extend(source.octets());
+        bytes.extend([8, 6]);
+        let packet = ArpEthIpv4Packet {
+            operation: ArpOperation::REQUEST,
+            sender_mac: source.octets(),
+            sender_ipv4: [192, 168, 122, 50],
+            target_mac: [0; 6],
+            target_ipv4: target.octets(),
+        };
+        bytes.extend(packet.to_bytes());
+        Frame::from_bytes(&bytes)
+    }
+
+    fn ports(ports: &[PortId]) -> PortSet {
+        let mut set = PortSet::default();
+        for port in ports {
+            set.insert(*port);
+        }
+        set
+    }
+
+    #[test]
+    fn an_unknown_destination_is_flooded_but_never_back() {
+        let verdict = switch(false).step(&frame(A.0, B.0), A.1, NOW);
+        assert_eq!(verdict, Verdict::Flood(ports(&[B.1, LAN.1])));
+    }
+
+    #[test]
+    fn a_broadcast_is_flooded_even_where_all_stations_are_known() {
+        let mut switch = switch(false);
+        switch.step(&frame(B.0, A.0), B.1, NOW);
+        let verdict = switch.step(&frame(A.0, MacAddr::broadcast()), A.1, NOW);
+        assert_eq!(verdict, Verdict::Flood(ports(&[B.1, LAN.1])));
+    }
+
+    #[test]
+    fn a_learned_station_gets_its_frames_alone() {
+        let mut switch = switch(false);
+        switch.step(&frame(B.0, A.0), B.1, NOW);
+        assert_eq!(
+            switch.step(&frame(A.0, B.0), A.1, NOW),
+            Verdict::Unicast(B.1)
+        );
+    }
+
+    #[test]
+    fn a_station_that_moved_is_followed() {
+        let mut switch = switch(false);
+        switch.step(&frame(B.0, A.0), B.1, NOW);
+        switch.step(&frame(B.0, A.0), LAN.1, NOW);
+        assert_eq!(
+            switch.step(&frame(A.0, B.0), A.1, NOW),
+            Verdict::Unicast(LAN.1)
+        );
+    }
+
+    #[test]
+    fn a_frame_for_its_own_side_is_dropped() {
+        let mut switch = switch(false);
+        switch.step(&frame(B.0, A.0), A.1, NOW);
+        assert_eq!(
+            switch.step(&frame(A.0, B.0), A.1, NOW),
+            Verdict::Drop(DropReason::SamePort)
+        );
+    }
+
+    #[test]
+    fn a_frame_with_nowhere_to_go_is_dropped_by_name() {
+        let mut switch = switch(false);
+        switch.remove_port(B.1);
+        switch.remove_port(LAN.1);
+        assert_eq!(
+            switch.step(&frame(A.0, B.0), A.1, NOW),
+            Verdict::Drop(DropReason::NoEgress)
+        );
+    }
+
+    #[test]
+    fn a_full_table_still_forwards() {
+        let mut switch = switch(false);
+        for n in 0..200 {
+            let station = MacAddr(2, 0, 0, 0, 1, n);
+            let verdict = switch.step(&frame(station, B.0), A.1, NOW);
+            assert_eq!(verdict, Verdict::Flood(ports(&[B.1, LAN.1])));
+        }
+        assert_eq!(switch.fdb().refused(), 200 - 64);
+    }
+
+    #[test]
+    fn nobody_else_may_send_as_the_switch() {
+        let mut switch = switch(false);
+        assert_eq!(
+            switch.step(&frame(OWN, B.0), A.1, NOW),
+            Verdict::Drop(DropReason::OwnSource)
+        );
+        switch.add_port(PortId(9), Role::Host);
+        assert!(matches!(
+            switch.step(&frame(OWN, B.0), PortId(9), NOW),
+            Verdict::Flood(_)
+        ));
+    }
+
+    #[test]
+    fn frames_for_the_switch_go_to_the_host_interface_where_there_is_one() {
+        let mut switch = switch(false);
+        assert_eq!(
+            switch.step(&frame(A.0, OWN), A.1, NOW),
+            Verdict::Drop(DropReason::ForSwitch)
+        );
+        switch.add_port(PortId(9), Role::Host);
+        assert_eq!(
+            switch.step(&frame(A.0, OWN), A.1, NOW),
+            Verdict::Unicast(PortId(9))
+        );
+    }
+
+    #[test]
+    fn the_gateway_answers_arp_only_without_a_host_interface() {
+        let mut switch = switch(false);
+        assert!(matches!(
+            switch.step(&who_has(A.0, GATEWAY), A.1, NOW),
+            Verdict::Answer(_)
+        ));
+        switch.add_port(PortId(9), Role::Host);
+        assert!(matches!(
+            switch.step(&who_has(A.0, GATEWAY), A.1, NOW),
+            Verdict::Flood(_)
+        ));
+    }
+
+    #[test]
+    fn arp_for_a_lease_is_answered_while_its_holder_is_seen_behind_another_port() {
+        let mut switch = switch(false);
+        switch.arp_mut().bind(LEASED, B.0);
+        let asked = who_has(A.0, LEASED);
+        assert!(matches!(switch.step(&asked, A.1, NOW), Verdict::Flood(_)));
+        switch.step(&frame(B.0, A.0), B.1, NOW);
+        assert!(matches!(switch.step(&asked, A.1, NOW), Verdict::Answer(_)));
+        assert!(matches!(switch.step(&asked, B.1, NOW), Verdict::Flood(_)));
+    }
+
+    #[test]
+    fn a_client_message_goes_to_the_embedded_server_alone() {
+        let discover = udp(A.0, MacAddr::broadcast(), 68, 67);
+        assert_eq!(switch(true).step(&discover, A.1, NOW), Verdict::Punt);
+        let renewal = udp(A.0, OWN, 68, 67);
+        assert_eq!(switch(true).step(&renewal, A.1, NOW), Verdict::Punt);
+        assert!(matches!(
+            switch(false).step(&discover, A.1, NOW),
+            Verdict::Flood(_)
+        ));
+    }
+
+    #[test]
+    fn dhcp_does_not_cross_the_uplink_while_the_embedded_server_is_on() {
+        let mut switch = switch(true);
+        switch.step(&frame(LAN.0, A.0), LAN.1, NOW);
+        for (message, ingress) in [
+            (udp(LAN.0, MacAddr::broadcast(), 68, 67), LAN.1),
+            (udp(LAN.0, MacAddr::broadcast(), 67, 68), LAN.1),
+            (udp(A.0, LAN.0, 68, 67), A.1),
+        ] {
+            assert_eq!(
+                switch.step(&message, ingress, NOW),
+                Verdict::Drop(DropReason::DhcpUplink)
+            );
+        }
+        let to_unknown = udp(A.0, MacAddr(2, 2, 2, 2, 2, 2), 68, 67);
+        assert_eq!(
+            switch.step(&to_unknown, A.1, NOW),
+            Verdict::Flood(ports(&[B.1]))
+        );
+    }
+}

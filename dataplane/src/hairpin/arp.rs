@@ -218,7 +218,10 @@ mod tests {
     #[test]
     fn an_announcement_is_not_answered() {
         let taking_over = (LEASED.0, ASKING.1);
-        assert_eq!(ask(&table(), &request_from(taking_over, LEASED.0), true), None);
+        assert_eq!(
+            ask(&table(), &request_from(taking_over, LEASED.0), true),
+            None
+        );
     }
 
     #[test]

@@ -42,10 +42,7 @@ mod tests {
     #[test]
     fn a_frame_of_the_mtu_enters_and_one_byte_more_does_not() {
         assert!(admit(&frame(&[8, 0], 1514), 1500).is_ok());
-        assert_eq!(
-            admit(&frame(&[8, 0], 1515), 1500),
-            Err(DropReason::TooBig)
-        );
+        assert_eq!(admit(&frame(&[8, 0], 1515), 1500), Err(DropReason::TooBig));
     }
 
     #[test]

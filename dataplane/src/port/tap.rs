@@ -103,6 +103,10 @@ impl Port for Tap {
             } else {
                 &slices
             };
+            #[expect(
+                clippy::unused_io_amount,
+                reason = "a TAP takes a frame whole or not at all"
+            )]
             match (&self.file).write_vectored(slices) {
                 Ok(_) => sent.count(frame),
                 Err(e) => sent.drop(refusal(&e), 1),

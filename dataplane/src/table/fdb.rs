@@ -98,7 +98,7 @@ impl Fdb {
             ageing,
             hasher: RandomState::default(),
             occupied: 0,
-            generations: vec![0; MAX_PORTS].into_boxed_slice(),
+            generations: vec![0; MAX_PORTS.into()].into_boxed_slice(),
             statics: Vec::new(),
             refused: 0,
             swept_to: 0,
@@ -207,10 +207,10 @@ impl Fdb {
     pub fn remove(&mut self, mac: MacAddr, vlan: u16, now: Tick) -> bool {
         match self.find(key(mac, vlan)) {
             Some(at) => {
-                let live = self.is_live(&self.slot(at), now);
-                self.statics.retain(|key| *key != self.slot(at).key);
+                let slot = self.slot(at);
+                self.statics.retain(|key| *key != slot.key);
                 self.vacate(at);
-                live
+                self.is_live(&slot, now)
             }
             None => false,
         }
@@ -419,10 +419,7 @@ mod tests {
     fn a_station_that_moves_is_found_at_its_new_port() {
         let mut fdb = Fdb::new(8, Some(3000));
         fdb.learn(mac(1), 0, P1, NOW);
-        assert_eq!(
-            fdb.learn(mac(1), 0, P2, NOW),
-            Learned::Moved { from: P1 }
-        );
+        assert_eq!(fdb.learn(mac(1), 0, P2, NOW), Learned::Moved { from: P1 });
         assert_eq!(fdb.lookup(mac(1), 0, NOW), Some(P2));
     }
 

@@ -11,7 +11,7 @@ use std::fmt;
 pub struct PortId(pub u16);
 
 /// Ports that a switch can have, as many as a Linux bridge.
-pub const MAX_PORTS: usize = 1024;
+pub const MAX_PORTS: u16 = 1024;
 
 /// A point in time, in tenths of a second since the switch started: as fine as
 /// ages are shown, and small enough to stand in every table entry (it lasts 13
@@ -32,7 +32,7 @@ impl Tick {
 
 /// A set of ports.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct PortSet([u64; MAX_PORTS / 64]);
+pub struct PortSet([u64; MAX_PORTS as usize / 64]);
 
 impl PortSet {
     /// Adds `port`.

@@ -107,9 +107,8 @@ impl PacketSocket {
         let mut request: libc::ifreq = unsafe { zeroed() };
         request.ifr_ifru.ifru_ifindex = self.ifindex;
         // SAFETY: SIOCGIFNAME reads and writes one ifreq, which `request` is.
-        let found = check(unsafe {
-            libc::ioctl(self.as_raw_fd(), libc::SIOCGIFNAME, &raw mut request)
-        });
+        let found =
+            check(unsafe { libc::ioctl(self.as_raw_fd(), libc::SIOCGIFNAME, &raw mut request) });
         found.is_ok()
     }
 
@@ -235,13 +234,16 @@ impl PacketSocket {
 fn vlan_tag(message: &libc::msghdr) -> Option<(u16, u16)> {
     // SAFETY: the kernel filled in the message's control buffer and length, so
     // the first header, if any, lies inside of it.
-    let control = unsafe { libc::CMSG_FIRSTHDR(message).as_ref() }?;
+    let control = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: null, or a header inside the control buffer, which is aligned.
+    let control = unsafe { control.as_ref() }?;
     if control.cmsg_level != libc::SOL_PACKET || control.cmsg_type != libc::PACKET_AUXDATA {
         return None;
     }
+    // SAFETY: `control` is a header that has data behind it.
+    let data: *const libc::tpacket_auxdata = unsafe { libc::CMSG_DATA(control) }.cast();
     // SAFETY: a PACKET_AUXDATA message carries one tpacket_auxdata.
-    let data: libc::tpacket_auxdata =
-        unsafe { ptr::read_unaligned(libc::CMSG_DATA(control).cast()) };
+    let data = unsafe { data.read_unaligned() };
     if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
         return None;
     }
@@ -252,4 +254,3 @@ fn vlan_tag(message: &libc::msghdr) -> Option<(u16, u16)> {
     };
     Some((tpid, data.tp_vlan_tci))
 }
-

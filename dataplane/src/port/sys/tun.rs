@@ -35,8 +35,7 @@ pub fn open(name: &str, header: usize, offload: bool) -> io::Result<File> {
     // SAFETY: TUNSETVNETHDRSZ reads one int.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const header) })?;
 
-    let tcp =
-        libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
     let udp = libc::TUN_F_USO4 | libc::TUN_F_USO6;
     if !offload {
         set_offload(&file, 0)?;
@@ -54,7 +53,8 @@ pub fn open(name: &str, header: usize, offload: bool) -> io::Result<File> {
 /// What `SIOCSIFTXQLEN` says.
 pub fn set_queue_length(name: &str, frames: u16) -> io::Result<()> {
     // SAFETY: takes no pointer.
-    let fd = check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    let fd =
+        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: `fd` was just made and belongs to nobody else.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let mut request = ifreq(name)?;
