@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn accepted_frames_keep_their_order_around_a_refused_one() {
         let mut burst = Burst::default();
-        for (i, frame) in burst.vacant().iter_mut().take(3).enumerate() {
-            frame.set(&[i as u8; 20]);
+        for (i, frame) in (0..3).zip(burst.vacant()) {
+            frame.set(&[i; 20]);
         }
         burst.accept(0);
         burst.refuse(DropReason::Runt);

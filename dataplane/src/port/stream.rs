@@ -277,7 +277,8 @@ mod tests {
 
         peer.set_nonblocking(true).unwrap();
         let mut stream = Vec::new();
-        while port.writable() == () {
+        loop {
+            port.writable();
             match peer.read_to_end(&mut stream) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock && port.unsent.is_empty() => break,
                 _ => {}
