@@ -1,0 +1,121 @@
+//! DHCP messages in and out of Ethernet frames.
+
+use bytes::Bytes;
+use etherparse::{LaxSlicedPacket, LinkSlice, NetSlice, PacketBuilder, TransportSlice};
+use pnet_base::MacAddr;
+use std::net::Ipv4Addr;
+use vmlan_dhcp::{Destination, Reply};
+
+/// UDP port of a DHCP server.
+const SERVER_PORT: u16 = 67;
+/// UDP port of a DHCP client.
+const CLIENT_PORT: u16 = 68;
+/// Hops that a reply may take: it stays in the segment.
+const TTL: u8 = 64;
+
+/// A message that came from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Received<'a> {
+    /// Who sent the frame; the message may name another.
+    pub(super) source: MacAddr,
+    /// The UDP payload.
+    pub(super) message: &'a [u8],
+}
+
+/// Finds the message in an Ethernet frame; `None` if there is none, or only a
+/// part of one.
+pub(super) fn unwrap(frame: &[u8]) -> Option<Received<'_>> {
+    let packet = LaxSlicedPacket::from_ethernet(frame).ok()?;
+    let Some(LinkSlice::Ethernet2(ethernet)) = &packet.link else {
+        return None;
+    };
+    let [a, b, c, d, e, f] = ethernet.source();
+    match (packet.net, packet.transport) {
+        (Some(etherparse::LaxNetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp)))
+            if udp.destination_port() == SERVER_PORT && !ip.payload().incomplete =>
+        {
+            Some(Received {
+                source: MacAddr(a, b, c, d, e, f),
+                message: udp.payload(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The Ethernet frame of a reply, its checksums filled in.
+pub(super) fn wrap(reply: &Reply, server: Ipv4Addr, mac: MacAddr) -> Option<Bytes> {
+    let (address, to) = match reply.destination {
+        Destination::Broadcast => (Ipv4Addr::BROADCAST, MacAddr::broadcast()),
+        Destination::Unicast { address, mac } => (address, mac),
+    };
+    let builder = PacketBuilder::ethernet2(mac.octets(), to.octets())
+        .ipv4(server.octets(), address.octets(), TTL)
+        .udp(SERVER_PORT, CLIENT_PORT);
+    let mut frame = Vec::with_capacity(builder.size(reply.message.len()));
+    builder.write(&mut frame, &reply.message).ok()?;
+    Some(frame.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: MacAddr = MacAddr(0x52, 0x54, 0, 0, 0, 9);
+
+    fn frame(to: u16, message: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        PacketBuilder::ethernet2(MAC.octets(), [0xff; 6])
+            .ipv4([0; 4], [255; 4], 64)
+            .udp(68, to)
+            .write(&mut frame, message)
+            .unwrap();
+        frame
+    }
+
+    #[test]
+    fn a_message_is_found_in_its_frame() {
+        let frame = frame(67, b"hello");
+        let received = unwrap(&frame).unwrap();
+        assert_eq!(received.message, b"hello");
+        assert_eq!(received.source, MAC);
+    }
+
+    #[test]
+    fn what_is_not_whole_or_not_for_the_server_is_passed_over() {
+        assert_eq!(unwrap(&frame(68, b"hello")), None);
+        let whole = frame(67, b"hello");
+        for len in 0..whole.len() {
+            assert_eq!(unwrap(&whole[..len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_reply_is_addressed_and_its_checksums_hold() {
+        let reply = Reply {
+            message: vec![7; 301],
+            destination: Destination::Unicast {
+                address: Ipv4Addr::new(192, 168, 122, 9),
+                mac: MAC,
+            },
+        };
+        let server = Ipv4Addr::new(192, 168, 122, 1);
+        let own = MacAddr(0x52, 0x54, 0, 0, 0, 1);
+        let frame = wrap(&reply, server, own).unwrap();
+        let packet = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
+        let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) =
+            (packet.net, packet.transport)
+        else {
+            panic!("not UDP over IPv4")
+        };
+        assert_eq!(ip.header().destination(), [192, 168, 122, 9]);
+        assert_eq!(udp.payload(), [7; 301]);
+        assert_ne!(udp.checksum(), 0);
+        let header = ip.header().to_header();
+        let want = udp
+            .to_header()
+            .calc_checksum_ipv4(&header, udp.payload())
+            .unwrap();
+        assert_eq!(udp.checksum(), want);
+    }
+}

@@ -1,0 +1,98 @@
+//! The named ports of a running network: what people see of a port, beside the
+//! number that the switch knows it by.
+
+use crate::config::{PortKind, PortName};
+use std::collections::BTreeMap;
+use vmlan_dataplane::table::PortId;
+
+/// A port and where it came from.
+#[derive(Debug, Clone)]
+pub(super) struct NamedPort {
+    pub(super) id: PortId,
+    pub(super) kind: PortKind,
+    /// Its netdev.
+    pub(super) netdev: Option<Netdev>,
+    pub(super) origin: Origin,
+}
+
+/// The netdev of a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Netdev {
+    pub(super) name: String,
+    /// `None` once it has gone to another network namespace, where it cannot
+    /// be followed.
+    pub(super) index: Option<u32>,
+    /// Up with a carrier, as far as it can be followed.
+    pub(super) up: bool,
+}
+
+/// Who asked for a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The network itself: its host interface.
+    Network,
+    /// The configuration, as `[[port]]` or `uplink`.
+    Config,
+    /// Somebody, by `vmlan port add` or `vmlan attach`.
+    Command,
+    /// The patterns under `[attach]`.
+    Pattern,
+    /// A qemu that connected to `vm.sock`.
+    Connection,
+}
+
+/// The ports, by name.
+#[derive(Debug, Default)]
+pub(super) struct Ports {
+    ports: BTreeMap<PortName, NamedPort>,
+    streams: u64,
+}
+
+impl Ports {
+    pub(super) fn get(&self, name: &PortName) -> Option<&NamedPort> {
+        self.ports.get(name)
+    }
+
+    pub(super) fn insert(&mut self, name: PortName, port: NamedPort) {
+        self.ports.insert(name, port);
+    }
+
+    pub(super) fn remove(&mut self, name: &PortName) -> Option<NamedPort> {
+        self.ports.remove(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PortName, &NamedPort)> {
+        self.ports.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// The name of the port with this number.
+    pub(super) fn by_id(&self, id: PortId) -> Option<PortName> {
+        let mut ports = self.ports.iter();
+        ports.find_map(|(name, port)| (port.id == id).then(|| name.clone()))
+    }
+
+    /// The port whose netdev has this number.
+    pub(super) fn by_index(&mut self, index: u32) -> Option<(&PortName, &mut NamedPort)> {
+        let has_index = |port: &NamedPort| {
+            let netdev = port.netdev.as_ref();
+            netdev.is_some_and(|netdev| netdev.index == Some(index))
+        };
+        self.ports.iter_mut().find(|(_, port)| has_index(port))
+    }
+
+    /// A name for the next connection: `stream0`, `stream1`, … Numbers are not
+    /// used again, so that counters and log lines of two guests do not mix.
+    pub(super) fn stream_name(&mut self) -> Option<PortName> {
+        loop {
+            let name = format!("stream{}", self.streams).parse().ok()?;
+            self.streams = self.streams.checked_add(1)?;
+            if !self.ports.contains_key(&name) {
+                return Some(name);
+            }
+        }
+    }
+}
