@@ -1,0 +1,318 @@
+//! The command line.
+
+use crate::config::{InterfaceName, NetworkName, PortKind, PortName, Value, key_value, value};
+use clap::{Args, Parser, Subcommand};
+use pnet_base::MacAddr;
+use std::collections::BTreeMap;
+use std::env;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+/// A switch with DHCP for virtual machines and containers, in the place of
+/// libvirt's default network.
+///
+/// One process serves one network (`vmlan run`); all other commands but
+/// `check` talk to it.
+///
+/// Exit status: 0 done, 1 it failed at run time, 2 bad usage or bad
+/// configuration.
+#[derive(Debug, Parser)]
+#[command(name = "vmlan", version, propagate_version = true)]
+pub struct Cli {
+    /// Which network, and where its files are.
+    #[command(flatten)]
+    pub place: Place,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which network, and where its files are.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The network [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub network: Option<NetworkName>,
+    /// Folder of the sockets [default: /run/vmlan, not root:
+    /// $XDG_RUNTIME_DIR/vmlan]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// Folder of what is kept over restarts [default: /var/lib/vmlan, not
+    /// root: $XDG_STATE_HOME/vmlan]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The network meant.
+    #[must_use]
+    pub fn network(&self) -> NetworkName {
+        self.network.clone().unwrap_or_default()
+    }
+
+    /// The folder that holds one folder of sockets for each network.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        self.run_dir.clone().unwrap_or_else(|| {
+            let uid = rustix::process::geteuid();
+            if uid.is_root() {
+                return "/run/vmlan".into();
+            }
+            let session = PathBuf::from(format!("/run/user/{}", uid.as_raw()));
+            match absolute("XDG_RUNTIME_DIR") {
+                Some(dir) => dir.join("vmlan"),
+                None if session.is_dir() => session.join("vmlan"),
+                None => format!("/tmp/vmlan-{}", uid.as_raw()).into(),
+            }
+        })
+    }
+
+    /// The folder that holds one folder of kept files for each network.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(|| {
+            let uid = rustix::process::geteuid();
+            if uid.is_root() {
+                return "/var/lib/vmlan".into();
+            }
+            let home = || absolute("HOME").map(|home| home.join(".local/state"));
+            match absolute("XDG_STATE_HOME").or_else(home) {
+                Some(dir) => dir.join("vmlan"),
+                None => format!("/var/tmp/vmlan-{}", uid.as_raw()).into(),
+            }
+        })
+    }
+}
+
+/// The folder in the variable `name`. A relative one is to be ignored (XDG
+/// Base Directory Specification, "Environment variables").
+fn absolute(name: &str) -> Option<PathBuf> {
+    let dir = PathBuf::from(env::var_os(name)?);
+    dir.is_absolute().then_some(dir)
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a network in the foreground until SIGTERM or SIGINT
+    ///
+    /// Prints one line starting with `ready: ` once all is in place. Removes
+    /// all that it made at the end. SIGHUP reloads the configuration.
+    Run {
+        /// The configuration [default: /etc/vmlan/NAME.toml if it is there,
+        /// else, for the network `default`, a built-in one]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check a configuration and say what network it makes
+    Check {
+        /// The configuration
+        file: PathBuf,
+    },
+    /// Show the network at a glance
+    Status {
+        /// How to show it.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show the ports with their counters
+    Ports {
+        /// How to show it.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Add, change or delete a port
+    #[command(subcommand)]
+    Port(PortCommand),
+    /// Take an existing netdev (qemu's tap, a veth, a NIC) as a packet port
+    Attach {
+        /// The netdev
+        #[arg(value_name = "IFNAME")]
+        interface: InterfaceName,
+        /// Keys of the port, as in the configuration
+        #[arg(value_name = "KEY=VALUE", value_parser = key_value)]
+        keys: Vec<(String, Value)>,
+    },
+    /// Give back a netdev that was attached
+    Detach {
+        /// The netdev
+        #[arg(value_name = "IFNAME")]
+        interface: InterfaceName,
+    },
+    /// Show or change the MAC table
+    #[command(args_conflicts_with_subcommands = true)]
+    Fdb {
+        /// How to show it.
+        #[command(flatten)]
+        format: Format,
+        /// What to change; nothing: show it.
+        #[command(subcommand)]
+        command: Option<FdbCommand>,
+    },
+    /// Show the DHCP leases, as `virsh net-dhcp-leases` does
+    #[command(args_conflicts_with_subcommands = true)]
+    Leases {
+        /// How to show it.
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Change the DHCP leases
+    #[command(subcommand)]
+    Lease(LeaseCommand),
+    /// Read the configuration again, apply what changed and say what was done
+    Reload,
+}
+
+/// How to show something.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Format {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Changes to the ports.
+#[derive(Debug, Subcommand)]
+pub enum PortCommand {
+    /// Add a port
+    Add {
+        /// Its name
+        name: PortName,
+        /// tap: make a netdev; packet: take an existing one
+        #[arg(long, value_name = "KIND")]
+        kind: PortKind,
+        /// Keys of the port, as in the configuration: interface=eth1
+        #[arg(value_name = "KEY=VALUE", value_parser = key_value)]
+        keys: Vec<(String, Value)>,
+    },
+    /// Change a port
+    Set {
+        /// Its name
+        name: PortName,
+        /// Keys of the port, as in the configuration
+        #[arg(value_name = "KEY=VALUE", value_parser = key_value, required = true)]
+        keys: Vec<(String, Value)>,
+    },
+    /// Delete a port
+    Del {
+        /// Its name
+        name: PortName,
+    },
+}
+
+/// Changes to the MAC table.
+#[derive(Debug, Subcommand)]
+pub enum FdbCommand {
+    /// Add a static entry
+    Add {
+        /// The station
+        #[arg(value_parser = value::station_mac)]
+        mac: MacAddr,
+        /// The port that it is behind
+        port: PortName,
+        /// The VLAN that it is in
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4094))]
+        vlan: Option<u16>,
+    },
+    /// Delete an entry
+    Del {
+        /// The station
+        #[arg(value_parser = value::station_mac)]
+        mac: MacAddr,
+        /// The VLAN that it is in
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4094))]
+        vlan: Option<u16>,
+    },
+    /// Forget all learned entries
+    Flush {
+        /// Only those behind this port
+        #[arg(long)]
+        port: Option<PortName>,
+    },
+}
+
+/// Changes to the DHCP leases.
+#[derive(Debug, Subcommand)]
+pub enum LeaseCommand {
+    /// Delete a lease, so that its address is free again
+    Del {
+        /// The leased address
+        #[arg(value_name = "IP")]
+        address: Ipv4Addr,
+    },
+}
+
+/// Keys as given on a command line; of one given twice, the last counts.
+#[must_use]
+pub fn key_map(keys: Vec<(String, Value)>) -> BTreeMap<String, Value> {
+    keys.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_there() {
+        for line in [
+            "vmlan run",
+            "vmlan run --config x.toml --network lab",
+            "vmlan --network lab check x.toml",
+            "vmlan status --json",
+            "vmlan ports --json --run-dir /x --state-dir /y",
+            "vmlan port add lan0 --kind packet interface=eth1 offload=false",
+            "vmlan port set lan0 offload=true",
+            "vmlan port del lan0",
+            "vmlan attach vnet0",
+            "vmlan attach vnet0 offload=true",
+            "vmlan detach vnet0",
+            "vmlan fdb",
+            "vmlan fdb --json",
+            "vmlan fdb add 52:54:00:00:00:01 lan0 --vlan 10",
+            "vmlan fdb del 52:54:00:00:00:01",
+            "vmlan fdb flush --port lan0",
+            "vmlan leases --json",
+            "vmlan lease del 192.168.122.4",
+            "vmlan reload",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn bad_usage_exits_2_and_names_the_mend() {
+        for (line, mend) in [
+            ("vmlan", "Usage"),
+            ("vmlan run --network Lab", "a-z, 0-9 and -"),
+            ("vmlan port add x --kind tup", "did you mean \"tap\"?"),
+            ("vmlan port add x --kind tap ofload=true", "did you mean `offload`?"),
+            ("vmlan port set x", "KEY=VALUE"),
+            ("vmlan attach a/b", "printable characters"),
+            ("vmlan fdb add ff:ff:ff:ff:ff:ff lan0", "group address"),
+            ("vmlan fdb add 52:54:00:00:00:01 lan0 --vlan 4095", "4094"),
+            ("vmlan lease del here", "invalid value"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(mend), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_named_is_taken() {
+        let cli = parse("vmlan status --run-dir /x --state-dir /y").unwrap();
+        assert_eq!(cli.place.run_dir(), PathBuf::from("/x"));
+        assert_eq!(cli.place.state_dir(), PathBuf::from("/y"));
+        assert!(cli.place.network().is_default());
+    }
+}

@@ -1,0 +1,344 @@
+//! The configuration of a network: one TOML file, or the built-in one.
+//!
+//! [`Loaded`] is the way in. It reads the file with [`section`] key by key
+//! ([`network`], [`port`]), then checks what keys mean together ([`check`]).
+//! All that is wrong is found in one go and shown with its place by
+//! [`Source`]; [`explain`] says in words what network a file makes.
+
+mod check;
+pub mod explain;
+pub mod glob;
+mod names;
+mod network;
+mod port;
+mod problem;
+mod section;
+mod source;
+pub mod value;
+
+pub use glob::Pattern;
+pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
+pub use port::{Port, PortKind, PortSettings, key_value};
+pub use problem::Problem;
+pub use source::{ConfigError, Located, Source};
+pub use value::{LeaseTime, Value};
+
+use ipnet::Ipv4Net;
+use pnet_base::MacAddr;
+use section::Findings;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::DeTable;
+
+/// The longest configuration that is read, in bytes.
+const MAX_LEN: u64 = 1 << 20;
+
+/// The folder in which `run` looks for `NAME.toml`.
+pub const FOLDER: &str = "/etc/vmlan";
+
+/// What one network is to be. The parts can be compared, for a reload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Name of the network.
+    pub name: NetworkName,
+    /// The host's own interface, a TAP; none where the host takes no part.
+    pub interface: Option<InterfaceName>,
+    /// The gateway's address.
+    pub address: Address,
+    /// The gateway's MAC address; none: made once and kept.
+    pub mac: Option<MacAddr>,
+    /// In bytes of IP packet.
+    pub mtu: u16,
+    /// The domain that guests are told.
+    pub domain: Option<String>,
+    /// What guests can reach outside the network.
+    pub forward: Forward,
+    /// The NIC that joins the network with a LAN.
+    pub uplink: Option<InterfaceName>,
+    /// The switch itself.
+    pub switch: Switch,
+    /// The embedded DHCP server.
+    pub dhcp: Dhcp,
+    /// Netdevs that are taken as packet ports when they appear.
+    pub attach: Vec<Pattern>,
+    /// Ports made at the start.
+    pub ports: Vec<Port>,
+}
+
+/// The gateway's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    /// The network has no gateway of ours.
+    None,
+    /// The first free one of 192.168.122.1/24 … 192.168.254.1/24, picked at
+    /// the first start and kept.
+    Auto,
+    /// This one, with the prefix length of the subnet.
+    Fixed(Ipv4Net),
+}
+
+/// What guests can reach outside the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// Everything, behind the host's address. Not in this version.
+    Nat,
+    /// Everything, with their own addresses. Not in this version.
+    Route,
+    /// As `Route`, without rules of ours. Not in this version.
+    Open,
+    /// Nothing but each other and the host.
+    Isolated,
+    /// The LAN behind the uplink, as stations of it.
+    Bridge,
+}
+
+impl Forward {
+    const ALL: [Self; 5] = [
+        Self::Nat,
+        Self::Route,
+        Self::Open,
+        Self::Isolated,
+        Self::Bridge,
+    ];
+
+    /// The name that users see.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nat => "nat",
+            Self::Route => "route",
+            Self::Open => "open",
+            Self::Isolated => "isolated",
+            Self::Bridge => "bridge",
+        }
+    }
+}
+
+/// The switch itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch {
+    /// How long a silent station is remembered; none: for ever.
+    pub ageing: Option<Duration>,
+    /// Stations that are learned at most.
+    pub fdb_size: usize,
+}
+
+impl Default for Switch {
+    fn default() -> Self {
+        Self {
+            ageing: Some(Duration::from_secs(300)),
+            fdb_size: 8192,
+        }
+    }
+}
+
+/// The embedded DHCP server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dhcp {
+    /// Whether it serves.
+    pub enabled: bool,
+    /// First and last address handed out; none: the whole subnet.
+    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// How long a lease lasts.
+    pub lease_time: LeaseTime,
+    /// Options beside those that follow from the rest, in the order of the
+    /// file.
+    pub options: Vec<DhcpOption>,
+    /// Stations with an address of their own.
+    pub hosts: Vec<StaticHost>,
+}
+
+impl Default for Dhcp {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            range: None,
+            lease_time: LeaseTime::For(Duration::from_secs(3600)),
+            options: Vec::new(),
+            hosts: Vec::new(),
+        }
+    }
+}
+
+impl Dhcp {
+    /// First and last address handed out in `subnet`: the range, else every
+    /// address of a host. The gateway may be among them.
+    #[must_use]
+    pub fn pool(&self, subnet: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+        self.range.unwrap_or_else(|| {
+            let (first, last) = (subnet.network(), subnet.broadcast());
+            (
+                Ipv4Addr::from_bits(first.to_bits().saturating_add(1)),
+                Ipv4Addr::from_bits(last.to_bits().saturating_sub(1)),
+            )
+        })
+    }
+}
+
+/// An option as the file has it. What it means is known to the DHCP server;
+/// with the places kept here its error can still be located
+/// ([`Source::error`]). Two options are equal wherever they stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DhcpOption {
+    /// A name, as `ntp-server`, or a number.
+    pub key: Spanned<String>,
+    /// What is sent.
+    pub value: Spanned<Value>,
+}
+
+/// A station with an address of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticHost {
+    /// Who it is.
+    pub mac: Option<MacAddr>,
+    /// Who it is, by what its DHCP client sends: hex with colons. At least
+    /// one of the two is there.
+    pub client_id: Option<String>,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The name that it is told.
+    pub name: Option<String>,
+}
+
+impl Config {
+    /// The built-in network.
+    ///
+    /// Only the network `default` takes guests by itself: two networks that
+    /// both do would fight for them.
+    #[must_use]
+    pub fn built_in(name: NetworkName) -> Self {
+        Self {
+            attach: if name.is_default() {
+                vec![Pattern::libvirt()]
+            } else {
+                Vec::new()
+            },
+            name,
+            interface: Some(InterfaceName::default()),
+            address: Address::Auto,
+            mac: None,
+            mtu: 1500,
+            domain: Some("vm".to_owned()),
+            forward: Forward::Isolated,
+            uplink: None,
+            switch: Switch::default(),
+            dhcp: Dhcp::default(),
+            ports: Vec::new(),
+        }
+    }
+}
+
+/// A configuration with where it came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What the network is to be.
+    pub config: Config,
+    /// The file; none for the built-in network.
+    pub source: Option<Source>,
+    /// What is odd about it, though it can be used.
+    pub warnings: Vec<Located>,
+}
+
+impl Loaded {
+    /// Reads `text` of the file `path`.
+    ///
+    /// `network` is the network that it has to be for; none: the one that it
+    /// names.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        network: Option<&NetworkName>,
+    ) -> Result<Self, ConfigError> {
+        let source = Source::new(path, text);
+        let (table, syntax) = DeTable::parse_recoverable(source.text());
+        if !syntax.is_empty() {
+            // What was parsed of the rest may be misread: no further errors.
+            let located = syntax.iter().map(|error| {
+                let span = error.span().unwrap_or(text.len()..text.len());
+                source.locate(span, Problem::new(error.message()).help(SYNTAX_HELP))
+            });
+            return Err(ConfigError::all(located.collect()));
+        }
+        let mut findings = Findings::new(&source);
+        let config = network::read(&table, network, &mut findings);
+        let Findings {
+            errors, warnings, ..
+        } = findings;
+        if !errors.is_empty() {
+            return Err(ConfigError::all(errors));
+        }
+        Ok(Self {
+            config,
+            source: Some(source),
+            warnings,
+        })
+    }
+
+    /// Reads the file `path`; `network` as with [`parse`](Self::parse).
+    ///
+    /// # Errors
+    /// It cannot be read, or all that is wrong with it.
+    pub fn read(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
+        let unreadable = |problem| ConfigError::unreadable(path, problem);
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes))
+            .map_err(|error| unreadable(Problem::new(format!("cannot read it: {error}"))))?;
+        if bytes.len() as u64 > MAX_LEN {
+            let problem = Problem::new("it is longer than a configuration can be (1 MiB)");
+            return Err(unreadable(problem));
+        }
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(path, text, network),
+            Err(error) => {
+                let at = error.valid_up_to();
+                let problem = Problem::new("here is a byte that is not UTF-8")
+                    .help("save the file as UTF-8 text");
+                let text = String::from_utf8_lossy(&bytes);
+                Err(Source::new(path, &text).error(at..at + 1, problem))
+            }
+        }
+    }
+
+    /// Finds the configuration to run: the file `config` if one is named,
+    /// else [`FOLDER`]`/NAME.toml` if it is there, else, for the network
+    /// `default`, the built-in one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or there is no configuration.
+    pub fn find(
+        config: Option<&Path>,
+        network: Option<&NetworkName>,
+    ) -> Result<Self, ConfigError> {
+        if let Some(path) = config {
+            return Self::read(path, network);
+        }
+        let name = network.cloned().unwrap_or_default();
+        let path = PathBuf::from(format!("{FOLDER}/{name}.toml"));
+        if path.exists() {
+            return Self::read(&path, Some(&name));
+        }
+        if !name.is_default() {
+            let problem = Problem::new(format!("the network {name} has no configuration"))
+                .help("write this file, or name another with --config FILE");
+            return Err(ConfigError::unreadable(&path, problem));
+        }
+        Ok(Self {
+            config: Config::built_in(name),
+            source: None,
+            warnings: Vec::new(),
+        })
+    }
+}
+
+const SYNTAX_HELP: &str = "the file has to be TOML: key = value, text in \"quotes\"";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,317 @@
+//! Reads the tables of the file, each key with its place, and makes the
+//! [`Config`] of them once [`check`](super::check) has seen them together.
+
+use super::check;
+use super::section::{Findings, Section};
+use super::value::{
+    client_id, domain_name, duration, host_net, ipv4, lease_time, station_mac,
+};
+use super::{
+    Address, Config, Dhcp, DhcpOption, Forward, InterfaceName, LeaseTime, NetworkName, Pattern,
+    Port, PortName, PortSettings, Problem, StaticHost, Switch,
+};
+use pnet_base::MacAddr;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::DeTable;
+
+/// The file as written: what is missing in it is `None`.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) name: Option<Spanned<NetworkName>>,
+    /// `Some(None)`: the empty text, no interface.
+    pub(super) interface: Option<Spanned<Option<InterfaceName>>>,
+    pub(super) address: Option<Spanned<Address>>,
+    pub(super) mac: Option<Spanned<MacAddr>>,
+    pub(super) mtu: Option<Spanned<u16>>,
+    pub(super) domain: Option<Spanned<Option<String>>>,
+    pub(super) forward: Option<Spanned<Forward>>,
+    pub(super) uplink: Option<Spanned<InterfaceName>>,
+    pub(super) switch: Option<Switch>,
+    pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
+    pub(super) attach: Option<Vec<Pattern>>,
+    pub(super) ports: Vec<WrittenPort>,
+}
+
+/// `[dhcp]` as written.
+#[derive(Debug, Default)]
+pub(super) struct WrittenDhcp {
+    pub(super) enabled: Option<Spanned<bool>>,
+    pub(super) range: Option<Spanned<Vec<Spanned<Ipv4Addr>>>>,
+    pub(super) lease_time: Option<Spanned<LeaseTime>>,
+    pub(super) options: Vec<DhcpOption>,
+    pub(super) hosts: Vec<WrittenHost>,
+}
+
+/// `[[dhcp.host]]` as written.
+#[derive(Debug)]
+pub(super) struct WrittenHost {
+    pub(super) mac: Option<Spanned<MacAddr>>,
+    pub(super) client_id: Option<Spanned<String>>,
+    pub(super) address: Spanned<Ipv4Addr>,
+    pub(super) name: Option<Spanned<String>>,
+}
+
+/// `[[port]]` as written.
+#[derive(Debug)]
+pub(super) struct WrittenPort {
+    pub(super) name: Range<usize>,
+    pub(super) interface: Range<usize>,
+    pub(super) port: Port,
+}
+
+/// Reads the whole file. The result is of use only if nothing was found
+/// wrong.
+pub(super) fn read(
+    table: &Spanned<DeTable<'_>>,
+    network: Option<&NetworkName>,
+    findings: &mut Findings<'_>,
+) -> Config {
+    let written = read_root(Section::new(table.get_ref(), table.span(), findings));
+    check::check(&written, network, findings);
+    written.into_config(network)
+}
+
+fn read_root(mut root: Section<'_, '_, '_>) -> Written {
+    let written = Written {
+        name: root.text("name", str::parse),
+        interface: root.text("interface", |text| match text {
+            "" => Ok(None),
+            name => name.parse().map(Some),
+        }),
+        address: root.text("address", |text| match text {
+            "auto" => Ok(Address::Auto),
+            net => host_net(net).map(Address::Fixed),
+        }),
+        mac: root.text("mac", station_mac),
+        mtu: root.number("mtu", 576..=65_520),
+        domain: root.text("domain", |text| match text {
+            "" => Ok(None),
+            name => domain_name(name).map(Some),
+        }),
+        forward: root.text("forward", forward),
+        uplink: root.text("uplink", str::parse),
+        switch: root.table("switch", read_switch).map(Spanned::into_inner),
+        dhcp: root.table("dhcp", read_dhcp),
+        attach: root.table("attach", read_attach).map(Spanned::into_inner),
+        ports: root.tables("port", read_port),
+    };
+    root.end();
+    written
+}
+
+fn forward(text: &str) -> Result<Forward, Problem> {
+    let known = Forward::ALL.map(Forward::name);
+    match Forward::ALL.into_iter().find(|known| known.name() == text) {
+        Some(built @ (Forward::Isolated | Forward::Bridge)) => Ok(built),
+        Some(_) => Err(Problem::new(format!("forward = {text:?} is not built yet"))
+            .help("use \"isolated\" or \"bridge\"")),
+        None => Err(Problem::unknown_word("way to forward", text, &known)),
+    }
+}
+
+fn read_switch(mut section: Section<'_, '_, '_>) -> Switch {
+    let default = Switch::default();
+    let ageing = section.text_or_number("ageing", |text| {
+        duration(text).map(|time| (time > Duration::ZERO).then_some(time))
+    });
+    let fdb_size = section.number("fdb-size", 1..=1_048_576);
+    section.number::<u16>("workers", 0..=1024).inspect(|workers| {
+        if *workers.get_ref() != 1 {
+            let problem = Problem::new("more than one worker is not built yet");
+            let problem = problem.help("use workers = 1, or leave the key out");
+            section.findings.error(workers.span(), problem);
+        }
+    });
+    section.text("fastpath", |text| match text {
+        "auto" | "off" => Ok(()),
+        "required" => Err(Problem::new("fastpath = \"required\" is not built yet")
+            .help("use \"auto\", or leave the key out")),
+        other => {
+            let known = ["auto", "off", "required"];
+            Err(Problem::unknown_word("fastpath", other, &known))
+        }
+    });
+    section.end();
+    Switch {
+        ageing: ageing.map_or(default.ageing, Spanned::into_inner),
+        fdb_size: fdb_size.map_or(default.fdb_size, |size| {
+            usize::try_from(size.into_inner()).unwrap_or(usize::MAX)
+        }),
+    }
+}
+
+fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
+    let written = WrittenDhcp {
+        enabled: section.boolean("enabled"),
+        range: section.texts("range", ipv4),
+        lease_time: section.text_or_number("lease-time", lease_time),
+        options: section
+            .table("options", |mut options| {
+                let list = options.rest();
+                let option = |(key, value)| DhcpOption { key, value };
+                list.into_iter().map(option).collect()
+            })
+            .map(Spanned::into_inner)
+            .unwrap_or_default(),
+        hosts: section.tables("host", read_host),
+    };
+    section.end();
+    written
+}
+
+fn read_host(mut section: Section<'_, '_, '_>) -> Option<WrittenHost> {
+    let span = section.span();
+    let mac = section.text("mac", station_mac);
+    let client_id = section.text("client-id", client_id);
+    let address = section.text("address", ipv4);
+    let name = section.text("name", domain_name);
+    if !section.has("mac") && !section.has("client-id") {
+        let problem = Problem::new("this host has neither `mac` nor `client-id`")
+            .help("say which station it is, as with mac = \"52:54:00:aa:bb:cc\"");
+        section.findings.error(span.clone(), problem);
+    }
+    if !section.has("address") {
+        let problem = Problem::new("this host has no `address`")
+            .help("add address = \"…\", one of the network's subnet");
+        section.findings.error(span, problem);
+    }
+    section.end();
+    Some(WrittenHost {
+        mac,
+        client_id,
+        address: address?,
+        name,
+    })
+}
+
+fn read_attach(mut section: Section<'_, '_, '_>) -> Vec<Pattern> {
+    let patterns = section.texts("match", str::parse);
+    section.end();
+    let patterns = patterns.map(Spanned::into_inner).unwrap_or_default();
+    patterns.into_iter().map(Spanned::into_inner).collect()
+}
+
+fn read_port(mut section: Section<'_, '_, '_>) -> Option<WrittenPort> {
+    let span = section.span();
+    let name = section.text("name", str::parse::<PortName>);
+    if !section.has("name") {
+        let problem = Problem::new("this port has no `name`").help("add name = \"…\"");
+        section.findings.error(span.clone(), problem);
+    }
+    let mut settings = PortSettings::default();
+    let mut interface = None;
+    let mut failed = false;
+    for (key, value) in section.rest() {
+        if key.get_ref() == "interface" {
+            interface = Some(value.span());
+        }
+        if let Err(problem) = settings.set(key.get_ref(), value.get_ref(), &["name"]) {
+            let at = if PortSettings::takes(key.get_ref()) {
+                value.span()
+            } else {
+                key.span()
+            };
+            section.findings.error(at, problem);
+            failed = true;
+        }
+    }
+    let name = name?;
+    if failed {
+        return None;
+    }
+    let at = name.span();
+    let result = settings.into_port(name.into_inner());
+    let port = section.findings.keep(span, result)?.into_inner();
+    Some(WrittenPort {
+        interface: interface.unwrap_or_else(|| at.clone()),
+        name: at,
+        port,
+    })
+}
+
+impl Written {
+    /// The way to forward, by default the built-in one.
+    pub(super) fn forward(&self) -> Forward {
+        match &self.forward {
+            Some(forward) => *forward.get_ref(),
+            None => Forward::Isolated,
+        }
+    }
+
+    /// The gateway's address: picked by default, but none is needed in a
+    /// bridge.
+    pub(super) fn address(&self) -> Address {
+        match &self.address {
+            Some(address) => *address.get_ref(),
+            None if self.forward() == Forward::Bridge => Address::None,
+            None => Address::Auto,
+        }
+    }
+
+    /// The host's interface.
+    pub(super) fn interface(&self) -> Option<InterfaceName> {
+        match &self.interface {
+            Some(interface) => interface.get_ref().clone(),
+            None => Some(InterfaceName::default()),
+        }
+    }
+
+    /// Whether the DHCP server is on; in a bridge only if the file says so.
+    pub(super) fn dhcp_enabled(&self) -> bool {
+        let said = self.dhcp.as_ref().and_then(|dhcp| dhcp.get_ref().enabled.as_ref());
+        said.map_or(self.forward() != Forward::Bridge, |on| *on.get_ref())
+    }
+
+    fn into_config(self, network: Option<&NetworkName>) -> Config {
+        let (forward, address) = (self.forward(), self.address());
+        let (interface, enabled) = (self.interface(), self.dhcp_enabled());
+        let name = self.name.map(Spanned::into_inner);
+        let name = name.or_else(|| network.cloned()).unwrap_or_default();
+        let built_in = Config::built_in(name);
+        Config {
+            interface,
+            address,
+            mac: self.mac.map(Spanned::into_inner),
+            mtu: self.mtu.map_or(built_in.mtu, Spanned::into_inner),
+            domain: self.domain.map_or(built_in.domain, Spanned::into_inner),
+            forward,
+            uplink: self.uplink.map(Spanned::into_inner),
+            switch: self.switch.unwrap_or_default(),
+            dhcp: self
+                .dhcp
+                .map(Spanned::into_inner)
+                .unwrap_or_default()
+                .into_dhcp(enabled),
+            attach: self.attach.unwrap_or(built_in.attach),
+            ports: self.ports.into_iter().map(|port| port.port).collect(),
+            name: built_in.name,
+        }
+    }
+}
+
+impl WrittenDhcp {
+    fn into_dhcp(self, enabled: bool) -> Dhcp {
+        let range = self.range.map(Spanned::into_inner).unwrap_or_default();
+        let range = match range.as_slice() {
+            [first, last] => Some((*first.get_ref(), *last.get_ref())),
+            _ => None,
+        };
+        let hosts = self.hosts.into_iter().map(|host| StaticHost {
+            mac: host.mac.map(Spanned::into_inner),
+            client_id: host.client_id.map(Spanned::into_inner),
+            address: host.address.into_inner(),
+            name: host.name.map(Spanned::into_inner),
+        });
+        let default = Dhcp::default();
+        Dhcp {
+            enabled,
+            range,
+            lease_time: self.lease_time.map_or(default.lease_time, Spanned::into_inner),
+            options: self.options,
+            hosts: hosts.collect(),
+        }
+    }
+}

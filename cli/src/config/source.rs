@@ -1,0 +1,256 @@
+//! Where in a file something is wrong: spans made into lines and columns,
+//! with the line shown.
+
+use super::Problem;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Columns of a source line that are shown at most.
+const SHOWN: usize = 120;
+/// Problems of one file that are shown at most.
+const MAX_SHOWN: usize = 20;
+
+/// A configuration file: its name and its text.
+#[derive(Debug, Clone)]
+pub struct Source {
+    path: Arc<Path>,
+    text: Arc<str>,
+}
+
+impl Source {
+    /// The file `path`, which holds `text`.
+    pub fn new(path: impl Into<PathBuf>, text: &str) -> Self {
+        Self {
+            path: path.into().into(),
+            text: text.into(),
+        }
+    }
+
+    /// The text of the file.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The name of the file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Places `problem` at the bytes `span` of the file. A span past the end
+    /// means the end.
+    #[must_use]
+    pub fn locate(&self, span: Range<usize>, problem: Problem) -> Located {
+        let place = Place::find(&self.text, &span);
+        Located {
+            path: Arc::clone(&self.path),
+            start: span.start,
+            place: Some(place),
+            problem,
+        }
+    }
+
+    /// An error of this file at the bytes `span`: the way to report what is
+    /// found wrong after parsing, as with a DHCP option.
+    #[must_use]
+    pub fn error(&self, span: Range<usize>, problem: Problem) -> ConfigError {
+        ConfigError {
+            problems: vec![self.locate(span, problem)],
+        }
+    }
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// Counted from 1.
+    line: usize,
+    /// In characters, counted from 1.
+    column: usize,
+    /// The line, or the part of it around the place.
+    shown: String,
+    /// Characters of `shown` in front of the place.
+    indent: usize,
+    /// Characters to underline, at least 1.
+    width: usize,
+}
+
+impl Place {
+    fn find(text: &str, span: &Range<usize>) -> Self {
+        let start = char_boundary(text, span.start);
+        let (before, after) = text.split_at(start);
+        let line = before.matches('\n').count() + 1;
+        let head = before.rsplit('\n').next().unwrap_or_default();
+        let tail = after.split('\n').next().unwrap_or_default();
+        let tail = tail.strip_suffix('\r').unwrap_or(tail);
+        let column = head.chars().count() + 1;
+
+        let end = char_boundary(text, span.end).max(start);
+        let spanned = text.get(start..end).unwrap_or_default();
+        let width = spanned.chars().take_while(|c| *c != '\n').count();
+
+        // A long line is cut in front of the place, then behind it.
+        let skip = (column - 1).saturating_sub(SHOWN / 2);
+        let shown: String = head
+            .chars()
+            .skip(skip)
+            .chain(tail.chars())
+            .take(SHOWN)
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let indent = column - 1 - skip;
+        let room = shown.chars().count().saturating_sub(indent);
+        Self {
+            line,
+            column,
+            shown: shown.trim_end().to_owned(),
+            indent,
+            width: width.min(room).max(1),
+        }
+    }
+}
+
+/// The last character boundary of `text` at or before `at`.
+fn char_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// A problem and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    path: Arc<Path>,
+    start: usize,
+    place: Option<Place>,
+    problem: Problem,
+}
+
+impl Located {
+    /// What is wrong.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// Line and column, both counted from 1, the column in characters; none
+    /// where the file could not be read.
+    #[must_use]
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.place.as_ref().map(|place| (place.line, place.column))
+    }
+}
+
+impl fmt::Display for Located {
+    /// `FILE:LINE:COLUMN: what`, the line with a caret under the place, and
+    /// how to mend it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path.display())?;
+        if let Some(place) = &self.place {
+            write!(f, "{}:{}:", place.line, place.column)?;
+        }
+        write!(f, " {}", self.problem.message)?;
+        if let Some(place) = &self.place {
+            let mut gutter = String::new();
+            write!(gutter, "{:>4}", place.line)?;
+            let blank = " ".repeat(gutter.len());
+            write!(f, "\n{gutter} | {}", place.shown)?;
+            let (indent, caret) = (" ".repeat(place.indent), "^".repeat(place.width));
+            write!(f, "\n{blank} | {indent}{caret}")?;
+        }
+        match &self.problem.help {
+            Some(help) => write!(f, "\nhelp: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A configuration that cannot be used: all that is wrong with it, in the
+/// order of the file. Shown, it ends without a newline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    problems: Vec<Located>,
+}
+
+impl ConfigError {
+    /// An error of the whole file, such as one that cannot be read.
+    pub fn unreadable(path: &Path, problem: Problem) -> Self {
+        Self {
+            problems: vec![Located {
+                path: path.into(),
+                start: 0,
+                place: None,
+                problem,
+            }],
+        }
+    }
+
+    /// All of `problems`, which are put in the order of the file.
+    pub(super) fn all(mut problems: Vec<Located>) -> Self {
+        problems.sort_by_key(|located| located.start);
+        Self { problems }
+    }
+
+    /// What is wrong, in the order of the file.
+    #[must_use]
+    pub fn problems(&self) -> &[Located] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, problem) in self.problems.iter().take(MAX_SHOWN).enumerate() {
+            if i > 0 {
+                f.write_str("\n\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        match self.problems.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_shown_with_its_line_and_a_caret() {
+        let source = Source::new("lab.toml", "name = \"lab\"\n\tmtu = 70000\r\n");
+        let located = source.locate(20..25, Problem::new("too large").help("less"));
+        assert_eq!(
+            located.to_string(),
+            "lab.toml:2:8: too large\n   2 |  mtu = 70000\n     |        ^^^^^\nhelp: less"
+        );
+    }
+
+    #[test]
+    fn any_span_of_any_text_has_a_place() {
+        for text in ["", "\n", "ä\nöü", "x".repeat(500).as_str()] {
+            let source = Source::new("f", text);
+            for start in 0..text.len() + 3 {
+                let shown = source.locate(start..start + 2, Problem::new("p"));
+                assert!(shown.to_string().contains('^'));
+                assert!(shown.to_string().len() < 400);
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_full_of_problems_is_cut_short() {
+        let source = Source::new("f", "x\n".repeat(100).as_str());
+        let problems = (0..100).map(|i| source.locate(2 * i..2 * i + 1, Problem::new("p")));
+        let shown = ConfigError::all(problems.collect()).to_string();
+        assert!(shown.ends_with("and 80 more"));
+    }
+}

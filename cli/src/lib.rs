@@ -1,0 +1,5 @@
+//! The `vmlan` program: what stands around the switch.
+
+pub mod args;
+pub mod config;
+pub mod model;
