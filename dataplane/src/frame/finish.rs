@@ -144,3 +144,175 @@ fn complete_head<'f>(frame: &'f [u8], checksum: Checksum, slot: &mut Slot) -> Op
     *head.last_chunk_mut()? = value.to_be_bytes();
     Some(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Burst;
+    use crate::frame::samples::{self, Sample};
+    use crate::port::Received;
+    use mio::{Registry, Token};
+    use proptest::prelude::*;
+    use std::io;
+
+    /// Keeps what it is given.
+    struct Recorder {
+        abilities: Abilities,
+        frames: Vec<(Vec<u8>, Offload)>,
+        longest_call: usize,
+    }
+
+    impl Recorder {
+        fn taking(abilities: Abilities) -> Self {
+            Self {
+                abilities,
+                frames: Vec::new(),
+                longest_call: 0,
+            }
+        }
+    }
+
+    impl Port for Recorder {
+        fn abilities(&self) -> Abilities {
+            self.abilities
+        }
+
+        fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn receive(&mut self, _: &mut Burst) -> Received {
+            Received::Drained
+        }
+
+        fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+            self.longest_call = self.longest_call.max(frames.len());
+            for frame in frames {
+                self.frames
+                    .push(([frame.head, frame.body].concat(), frame.offload));
+                sent.count(frame);
+            }
+        }
+    }
+
+    const ALL: Abilities = Abilities {
+        checksum: true,
+        tso4: true,
+        tso6: true,
+        uso: true,
+    };
+
+    fn received(sample: &Sample, size: u16) -> Frame {
+        let mut frame = Frame::from_bytes(&sample.frame);
+        frame.offload = Offload::from_vnet(&sample.vnet(size), frame.bytes()).unwrap();
+        frame
+    }
+
+    fn numbered(number: u8) -> Frame {
+        Frame::from_bytes(&[number; 60])
+    }
+
+    /// A frame whose checksum field ends at `end`.
+    fn needing(end: u16) -> Frame {
+        let mut frame = Frame::from_bytes(&[7; 1000]);
+        frame.offload.checksum = Checksum::Needed {
+            start: end - 2,
+            offset: 0,
+        };
+        frame
+    }
+
+    #[test]
+    fn more_frames_than_a_call_takes_leave_in_order() {
+        let frames: Vec<Frame> = (0..150).map(numbered).collect();
+        let mut port = Recorder::taking(Abilities::NONE);
+        let mut sent = Sent::default();
+        Finisher::default().transmit(&frames, &mut port, &mut sent);
+        let order: Vec<u8> = port.frames.iter().map(|(bytes, _)| bytes[0]).collect();
+        assert!(order.into_iter().eq(0..150));
+        assert_eq!((sent.frames, sent.bytes), (150, 150 * 60));
+        assert_eq!(port.longest_call, CHUNK);
+    }
+
+    #[test]
+    fn a_head_too_long_to_rewrite_is_dropped_and_the_others_leave() {
+        let most = u16::try_from(MAX_HEAD).unwrap();
+        let frames = [numbered(1), needing(most + 1), needing(most), numbered(2)];
+        let mut port = Recorder::taking(Abilities::NONE);
+        let mut sent = Sent::default();
+        Finisher::default().transmit(&frames, &mut port, &mut sent);
+        let order: Vec<u8> = port.frames.iter().map(|(bytes, _)| bytes[0]).collect();
+        assert_eq!(order, [1, 7, 2]);
+        assert_eq!(sent.drops.get(DropReason::BadOffload), 1);
+        assert_eq!(sent.frames, 3);
+    }
+
+    #[test]
+    fn nothing_to_send_does_not_call_the_port() {
+        let mut port = Recorder::taking(ALL);
+        let frames: [Frame; 0] = [];
+        Finisher::default().transmit(&frames, &mut port, &mut Sent::default());
+        assert_eq!(port.longest_call, 0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn an_able_port_gets_the_frames_as_they_are(
+            packets in prop::collection::vec((samples::packet(), 500..3000_u16), 0..5),
+        ) {
+            let frames: Vec<Frame> = packets
+                .iter()
+                .map(|(packet, size)| received(&packet.build(), *size))
+                .collect();
+            let mut port = Recorder::taking(ALL);
+            Finisher::default().transmit(&frames, &mut port, &mut Sent::default());
+            prop_assert_eq!(port.frames.len(), frames.len());
+            for (frame, (bytes, offload)) in frames.iter().zip(&port.frames) {
+                prop_assert_eq!(frame.bytes(), bytes);
+                prop_assert_eq!(&frame.offload, offload);
+            }
+        }
+
+        #[test]
+        fn a_port_without_abilities_gets_finished_frames_in_order(
+            packets in prop::collection::vec((samples::packet(), 0..3000_u16, 0..3_usize), 0..5),
+            checksum: bool,
+        ) {
+            let mut frames = Vec::new();
+            let (mut payload, mut count) = (Vec::new(), 0);
+            for (packet, size, tags) in &packets {
+                let sample = packet.build();
+                let size = if *size < 200 { 0 } else { *size };
+                let mut frame = received(&sample, size);
+                // Two tags in all: a third is not looked behind.
+                for _ in 0..(*tags).min((22 - sample.network) / 4) {
+                    frame.insert_vlan_tag(0x8100, 9);
+                }
+                count += frame.offload.segments(frame.len());
+                payload.extend(&sample.frame[sample.payload..]);
+                frames.push(frame);
+            }
+            let before = frames.clone();
+            let mut port = Recorder::taking(Abilities { checksum, ..Abilities::NONE });
+            let mut sent = Sent::default();
+            Finisher::default().transmit(&frames, &mut port, &mut sent);
+            prop_assert_eq!(port.frames.len(), count);
+            prop_assert_eq!(sent.frames, u64::try_from(count).unwrap());
+            let mut arrived = Vec::new();
+            for (mut bytes, offload) in port.frames {
+                if let Checksum::Needed { start, offset } = offload.checksum {
+                    prop_assert!(checksum);
+                    prop_assert!(checksum::complete(&mut bytes, start.into(), offset.into()));
+                }
+                prop_assert_eq!(offload.gso, None);
+                arrived.extend(samples::verify(&bytes));
+            }
+            prop_assert!(arrived == payload);
+            for (before, after) in before.iter().zip(&frames) {
+                prop_assert_eq!(before.bytes(), after.bytes());
+            }
+        }
+    }
+}

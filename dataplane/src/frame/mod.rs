@@ -9,6 +9,8 @@ pub mod checksum;
 pub mod ethernet;
 pub mod finish;
 pub mod offload;
+#[cfg(test)]
+mod samples;
 pub mod segment;
 pub mod transport;
 pub mod vnet;

@@ -112,6 +112,9 @@ pub enum BadOffload {
     /// A super-frame with more headers than any sender stacks.
     #[error("a super-frame with {0} bytes of headers, more than {MAX_HEADERS}")]
     HeadersTooLong(usize),
+    /// A super-frame that is longer than an IP packet can be.
+    #[error("a super-frame with an IP packet of {0} bytes, more than 65,535")]
+    TooLong(usize),
 }
 
 impl Offload {
@@ -258,6 +261,10 @@ fn gso_from_vnet(
     if size.get() < MIN_GSO_SIZE {
         return Err(BadOffload::SegmentTooSmall(size.get()));
     }
+    let packet = frame.len() - transport.network;
+    if packet > usize::from(u16::MAX) {
+        return Err(BadOffload::TooLong(packet));
+    }
     match u16::try_from(payload) {
         Ok(header_len) if payload <= MAX_HEADERS => Ok(Some(Gso {
             kind,
@@ -268,3 +275,6 @@ fn gso_from_vnet(
         _ => Err(BadOffload::HeadersTooLong(payload)),
     }
 }
+
+#[cfg(test)]
+mod tests;

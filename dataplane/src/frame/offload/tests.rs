@@ -1,0 +1,250 @@
+use super::*;
+use crate::frame::checksum;
+use crate::frame::samples::{self, Sample};
+use crate::frame::segment::{MAX_HEAD, Segments};
+use proptest::prelude::*;
+
+/// A TCP over IPv4 packet: 14 + 20 + 20 bytes of headers.
+fn tcp(payload: usize) -> Vec<u8> {
+    let mut frame = vec![0; 14 + 20 + 20 + payload];
+    frame[12] = 8;
+    frame[14] = 0x45;
+    frame[23] = transport::TCP;
+    frame[46] = 0x50;
+    frame
+}
+
+fn tso(size: u16) -> VnetHeader {
+    VnetHeader {
+        flags: vnet::F_NEEDS_CSUM,
+        gso_type: vnet::GSO_TCPV4,
+        gso_size: size.into(),
+        csum_start: 34.into(),
+        csum_offset: 16.into(),
+        ..VnetHeader::NONE
+    }
+}
+
+fn refusal(header: &VnetHeader, frame: &[u8]) -> BadOffload {
+    Offload::from_vnet(header, frame).unwrap_err()
+}
+
+#[test]
+fn a_super_frame_is_measured_from_its_own_headers() {
+    let offload = Offload::from_vnet(&tso(1000), &tcp(2500)).unwrap();
+    assert_eq!(offload.gso.unwrap().header_len, 54);
+    assert_eq!(offload.segments(2554), 3);
+    assert_eq!(offload.largest_segment(2554), 1054);
+    assert_eq!(Offload::NONE.segments(60), 1);
+    assert_eq!(Offload::NONE.largest_segment(60), 60);
+}
+
+#[test]
+fn a_super_frame_that_fits_in_one_segment_is_none() {
+    let offload = Offload::from_vnet(&tso(1000), &tcp(1000)).unwrap();
+    assert_eq!(offload.gso, None);
+    assert_eq!(
+        offload.checksum,
+        Checksum::Needed {
+            start: 34,
+            offset: 16
+        }
+    );
+}
+
+#[test]
+fn tcp_without_an_open_checksum_is_cut_and_passed_on_as_it_came() {
+    let header = VnetHeader {
+        flags: 0,
+        csum_start: 0.into(),
+        csum_offset: 0.into(),
+        hdr_len: 54.into(),
+        ..tso(1000)
+    };
+    let offload = Offload::from_vnet(&header, &tcp(2500)).unwrap();
+    assert!(offload.gso.is_some());
+    assert_eq!(offload.to_vnet(), header);
+}
+
+#[test]
+fn a_verified_checksum_stays_verified() {
+    let header = VnetHeader {
+        flags: vnet::F_DATA_VALID,
+        ..VnetHeader::NONE
+    };
+    let offload = Offload::from_vnet(&header, &tcp(9)).unwrap();
+    assert_eq!(offload.checksum, Checksum::Verified);
+    assert_eq!(offload.to_vnet(), header);
+}
+
+#[test]
+fn a_checksum_outside_the_packet_is_refused() {
+    let frame = tcp(0);
+    for (start, offset) in [(13, 2), (34, 19), (54, 0), (0xffff, 0xffff)] {
+        let header = VnetHeader {
+            flags: vnet::F_NEEDS_CSUM,
+            csum_start: start.into(),
+            csum_offset: offset.into(),
+            ..VnetHeader::NONE
+        };
+        let want = BadOffload::ChecksumOutside { start, offset };
+        assert_eq!(refusal(&header, &frame), want);
+    }
+}
+
+#[test]
+fn a_super_frame_that_contradicts_its_headers_is_refused() {
+    let frame = tcp(3000);
+    let with = |change: fn(&mut VnetHeader)| {
+        let mut header = tso(1000);
+        change(&mut header);
+        refusal(&header, &frame)
+    };
+    assert_eq!(with(|h| h.gso_size = 0.into()), BadOffload::NoSegmentSize);
+    assert_eq!(
+        with(|h| h.gso_size = 7.into()),
+        BadOffload::SegmentTooSmall(7)
+    );
+    assert_eq!(
+        with(|h| h.gso_type = vnet::GSO_UDP),
+        BadOffload::UnknownGso(3)
+    );
+    assert_eq!(
+        with(|h| h.gso_type = vnet::GSO_UDP_L4 | vnet::GSO_ECN),
+        BadOffload::UnknownGso(0x85)
+    );
+    for kind in [vnet::GSO_TCPV6, vnet::GSO_UDP_L4] {
+        assert_eq!(
+            Offload::from_vnet(
+                &VnetHeader {
+                    gso_type: kind,
+                    ..tso(1000)
+                },
+                &frame
+            ),
+            Err(BadOffload::WrongProtocol)
+        );
+    }
+    assert_eq!(
+        with(|h| h.csum_start = 38.into()),
+        BadOffload::ChecksumElsewhere {
+            start: 38,
+            offset: 16
+        }
+    );
+}
+
+#[test]
+fn a_super_frame_whose_headers_are_not_whole_is_refused() {
+    let fragment = |mut frame: Vec<u8>| {
+        frame[20] = 0x20;
+        frame
+    };
+    let long_data_offset = |mut frame: Vec<u8>| {
+        frame[46] = 0xf0;
+        frame
+    };
+    let no_flags = VnetHeader {
+        flags: 0,
+        ..tso(1000)
+    };
+    for frame in [
+        fragment(tcp(3000)),
+        long_data_offset(tcp(39)),
+        tcp(0)[..53].to_vec(),
+        tcp(0)[..20].to_vec(),
+        Vec::new(),
+    ] {
+        assert_eq!(refusal(&no_flags, &frame), BadOffload::NoTransport);
+    }
+}
+
+/// Headers that are right but for some fields, over frames that are whole
+/// but for some bytes.
+fn hostile() -> impl Strategy<Value = (VnetHeader, Vec<u8>)> {
+    let lies = (
+        prop::option::weighted(0.3, any::<[u8; 2]>()),
+        prop::option::weighted(0.3, any::<[u16; 2]>()),
+        prop::option::weighted(0.2, 0..80_usize),
+        prop::collection::vec((0..80_usize, any::<u8>()), 0..3),
+    );
+    (samples::packet(), 1..3000_u16, lies).prop_map(
+        |(packet, size, (kinds, checksum, len, bytes))| {
+            let sample: Sample = packet.build();
+            let mut header = sample.vnet(size);
+            let mut frame = sample.frame;
+            if let Some([flags, kind]) = kinds {
+                (header.flags, header.gso_type) = (flags, kind & 0x87);
+            }
+            if let Some([start, offset]) = checksum {
+                header.csum_start = (start % 100).into();
+                header.csum_offset = offset.into();
+            }
+            for (at, byte) in bytes {
+                if let Some(to) = frame.get_mut(at) {
+                    *to = byte;
+                }
+            }
+            frame.truncate(len.unwrap_or(usize::MAX));
+            (header, frame)
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn an_honest_header_is_taken_and_comes_back(
+        packet in samples::packet(),
+        size in MIN_GSO_SIZE..3000,
+    ) {
+        let sample = packet.build();
+        let len = sample.frame.len();
+        let header = sample.vnet(size);
+        let offload = Offload::from_vnet(&header, &sample.frame).unwrap();
+        let payload = len - sample.payload;
+        prop_assert_eq!(offload.gso.is_some(), payload > usize::from(size));
+        prop_assert_eq!(offload.segments(len), payload.div_ceil(size.into()));
+        if let Some(gso) = offload.gso {
+            prop_assert_eq!(usize::from(gso.header_len), sample.payload);
+            let want = VnetHeader { hdr_len: gso.header_len.into(), ..header };
+            prop_assert_eq!(offload.to_vnet(), want);
+        }
+    }
+
+    #[test]
+    fn what_is_taken_from_a_hostile_sender_can_be_done(
+        (header, frame) in hostile(),
+    ) {
+        let Ok(offload) = Offload::from_vnet(&header, &frame) else {
+            return Ok(());
+        };
+        prop_assert_eq!(Offload::from_vnet(&offload.to_vnet(), &frame), Ok(offload));
+        if let Checksum::Needed { start, offset } = offload.checksum {
+            prop_assert!(checksum::field(&frame, start.into(), offset.into()).is_some());
+        }
+        if let Some(gso) = offload.gso {
+            let mut segments = Segments::new(&frame, &gso).unwrap();
+            let mut slot = [0; MAX_HEAD];
+            let (mut count, mut largest, mut payload) = (0, 0, Vec::<u8>::new());
+            while let Some(segment) = segments.write_next(&mut slot) {
+                count += 1;
+                largest = largest.max(segment.head + segment.body.len());
+                payload.extend(segment.body);
+            }
+            prop_assert_eq!(count, offload.segments(frame.len()));
+            prop_assert_eq!(largest, offload.largest_segment(frame.len()));
+            prop_assert_eq!(&payload, &frame[gso.header_len.into()..]);
+        }
+    }
+
+    #[test]
+    fn random_headers_over_random_bytes_do_not_panic(
+        header: [u8; vnet::LEN],
+        frame in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let header = VnetHeader::from_legacy(&header).unwrap();
+        if let Ok(offload) = Offload::from_vnet(&header, &frame) {
+            prop_assert_eq!(Offload::from_vnet(&offload.to_vnet(), &frame), Ok(offload));
+        }
+    }
+}
