@@ -10,6 +10,7 @@ use super::segment::{MAX_HEAD, Segments};
 use super::{BURST, Frame, Offload};
 use crate::policy::DropReason;
 use crate::port::{Abilities, Port, Sent, TxFrame};
+use arrayvec::ArrayVec;
 
 /// Memory for one rewritten head.
 type Slot = [u8; MAX_HEAD];
@@ -21,13 +22,14 @@ const CHUNK: usize = BURST;
 /// once; one serves all ports of a worker.
 #[derive(Debug)]
 pub struct Finisher {
-    slots: Box<[Slot]>,
+    /// One for each frame of a chunk.
+    slots: Box<[Slot; CHUNK]>,
 }
 
 impl Default for Finisher {
     fn default() -> Self {
         Self {
-            slots: vec![[0; MAX_HEAD]; CHUNK].into_boxed_slice(),
+            slots: Box::new([[0; MAX_HEAD]; CHUNK]),
         }
     }
 }
@@ -51,23 +53,16 @@ impl Finisher {
             cutting: None,
         };
         loop {
-            let mut chunk = [TxFrame {
-                head: &[],
-                body: &[],
-                offload: Offload::NONE,
-            }; CHUNK];
-            let mut used = 0;
-            for (place, slot) in chunk.iter_mut().zip(&mut self.slots) {
-                let Some(frame) = queue.next(slot, sent) else {
-                    break;
-                };
-                *place = frame;
-                used += 1;
+            let mut chunk = ArrayVec::<TxFrame<'_>, CHUNK>::new();
+            chunk.extend(
+                self.slots
+                    .iter_mut()
+                    .map_while(|slot| queue.next(slot, sent)),
+            );
+            if !chunk.is_empty() {
+                port.transmit(&chunk, sent);
             }
-            if let Some(ready) = chunk.get(..used).filter(|ready| !ready.is_empty()) {
-                port.transmit(ready, sent);
-            }
-            if used < CHUNK {
+            if !chunk.is_full() {
                 return;
             }
         }
@@ -85,6 +80,7 @@ struct Queue<'f, I> {
 impl<'f, I: Iterator<Item = &'f Frame>> Queue<'f, I> {
     /// The next frame in a form that the egress takes, its head in `slot` if
     /// need be.
+    #[inline]
     fn next<'s>(&mut self, slot: &'s mut Slot, sent: &mut Sent) -> Option<TxFrame<'s>>
     where
         'f: 's,

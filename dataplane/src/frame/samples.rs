@@ -6,7 +6,7 @@ use super::ethernet;
 use super::offload::GsoKind;
 use super::transport;
 use super::vnet::{self, VnetHeader};
-use etherparse::{NetSlice, SlicedPacket, TransportSlice, UdpHeader};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
 
 /// What a packet is made of.
@@ -226,46 +226,42 @@ impl Sample {
 /// checksums are right. Gives the transport payload.
 pub(super) fn verify(frame: &[u8]) -> Vec<u8> {
     let packet = SlicedPacket::from_ethernet(frame).unwrap();
-    let payload = match packet.transport.as_ref().unwrap() {
-        TransportSlice::Tcp(tcp) => tcp.payload(),
-        TransportSlice::Udp(udp) => udp.payload(),
-        other => panic!("neither TCP nor UDP: {other:?}"),
-    };
-    // Whatever the length fields say, the payload ends with the frame.
-    assert_eq!(payload.as_ptr_range().end, frame.as_ptr_range().end);
-    let (v4, v6) = match packet.net.as_ref().unwrap() {
-        NetSlice::Ipv4(ip) => {
-            let header = ip.header().to_header();
-            assert_eq!(header.header_checksum, header.calc_header_checksum());
-            (Some(header), None)
-        }
-        NetSlice::Ipv6(ip) => (None, Some(ip.header().to_header())),
-        NetSlice::Arp(_) => panic!("ARP"),
-    };
-    match packet.transport.unwrap() {
-        TransportSlice::Tcp(tcp) => {
-            let right = match (v4, v6) {
-                (Some(ip), _) => tcp.calc_checksum_ipv4(ip.source, ip.destination),
-                (_, Some(ip)) => tcp.calc_checksum_ipv6(ip.source, ip.destination),
-                _ => unreachable!(),
+    if let Some(NetSlice::Ipv4(ip)) = &packet.net {
+        let header = ip.header().to_header();
+        assert_eq!(header.header_checksum, header.calc_header_checksum());
+    }
+    let payload = match (packet.net, packet.transport) {
+        (Some(net), Some(TransportSlice::Tcp(tcp))) => {
+            let right = match net {
+                NetSlice::Ipv4(ip) => {
+                    tcp.calc_checksum_ipv4(ip.header().source(), ip.header().destination())
+                }
+                NetSlice::Ipv6(ip) => {
+                    tcp.calc_checksum_ipv6(ip.header().source(), ip.header().destination())
+                }
+                NetSlice::Arp(_) => panic!("TCP behind ARP"),
             };
             // Both zeros of one's complement are right.
             assert_eq!(tcp.checksum() % 0xffff, right.unwrap() % 0xffff);
+            tcp.payload()
         }
-        TransportSlice::Udp(udp) => {
-            let header: UdpHeader = udp.to_header();
-            let right = match (v4, v6) {
-                (Some(ip), _) => {
-                    header.calc_checksum_ipv4_raw(ip.source, ip.destination, udp.payload())
+        (Some(net), Some(TransportSlice::Udp(udp))) => {
+            let header = udp.to_header();
+            let right = match net {
+                NetSlice::Ipv4(ip) => {
+                    header.calc_checksum_ipv4(&ip.header().to_header(), udp.payload())
                 }
-                (_, Some(ip)) => {
-                    header.calc_checksum_ipv6_raw(ip.source, ip.destination, udp.payload())
+                NetSlice::Ipv6(ip) => {
+                    header.calc_checksum_ipv6(&ip.header().to_header(), udp.payload())
                 }
-                _ => unreachable!(),
+                NetSlice::Arp(_) => panic!("UDP behind ARP"),
             };
             assert_eq!(header.checksum, right.unwrap());
+            udp.payload()
         }
-        _ => unreachable!(),
-    }
+        (net, transport) => panic!("neither TCP nor UDP: {net:?} {transport:?}"),
+    };
+    // Whatever the length fields say, the payload ends with the frame.
+    assert_eq!(payload.as_ptr_range().end, frame.as_ptr_range().end);
     payload.to_vec()
 }

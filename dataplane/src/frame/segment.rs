@@ -349,7 +349,8 @@ mod tests {
         // With the rest 0, the pseudo-header and header sum to the protocol
         // and twice the length of 58: this makes it 0xffff.
         let rest = 0xffff - 17 - 2 * 58_u16;
-        frame[42..44].copy_from_slice(&rest.to_be_bytes());
+        frame[46] = 0;
+        frame[34..36].copy_from_slice(&rest.to_be_bytes());
         let kind = GsoKind::Udp;
         let header_len = 42;
         let gso = Gso {

@@ -52,13 +52,14 @@ impl Transport {
     /// Walks the headers of `frame`: VLAN tags, then IPv4 with its options, or
     /// IPv6 with its hop-by-hop, destination and routing headers.
     ///
-    /// `None` when it is not IP, is a fragment (only the first of which has a
+    /// `None` when it is not IP, is an IPv4 fragment (only the first has a
     /// transport header), ends before its headers do, or has a routing header
     /// with segments left: the checksum's pseudo-header holds the final
     /// destination then, which is not the one in the IPv6 header (RFC 8200
     /// §8.1).
     ///
-    /// The length fields of the IP header are not looked at.
+    /// Any other IPv6 header, a fragment header among them, is left standing as
+    /// the `protocol`. The length fields of the IP header are not looked at.
     #[must_use]
     pub fn locate(frame: &[u8]) -> Option<Self> {
         let ethernet = Header::parse(frame)?;
@@ -138,5 +139,93 @@ impl Transport {
             start,
             protocol,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ethernet and IPv6 with `first` as next header, then `rest`.
+    fn ipv6(first: u8, rest: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; 12];
+        frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, first]);
+        frame.resize(54, 0);
+        frame.extend(rest);
+        frame
+    }
+
+    /// An extension header of 8 bytes in front of `next`.
+    fn extension(next: u8) -> [u8; 8] {
+        [next, 0, 0, 0, 0, 0, 0, 0]
+    }
+
+    fn ipv4(version_ihl: u8, len: usize) -> Vec<u8> {
+        let mut frame = vec![0; 14 + len];
+        (frame[12], frame[14], frame[23]) = (8, version_ihl, UDP);
+        frame
+    }
+
+    #[test]
+    fn ipv4_options_are_stepped_over() {
+        let at = Transport::locate(&ipv4(0x46, 32)).unwrap();
+        assert_eq!((at.network, at.start, at.protocol), (14, 14 + 24, UDP));
+    }
+
+    #[test]
+    fn an_ipv4_header_of_wrong_version_or_length_is_none() {
+        for (version_ihl, len) in [(0x65, 40), (0x44, 40), (0x46, 23), (0x45, 19)] {
+            assert_eq!(Transport::locate(&ipv4(version_ihl, len)), None);
+        }
+    }
+
+    #[test]
+    fn ipv6_extensions_are_stepped_over() {
+        let chain = [extension(43), extension(60), extension(TCP), [0; 8]].concat();
+        let at = Transport::locate(&ipv6(0, &chain)).unwrap();
+        assert_eq!((at.start, at.protocol), (54 + 24, TCP));
+    }
+
+    #[test]
+    fn an_ipv6_fragment_is_not_looked_into() {
+        let at = Transport::locate(&ipv6(44, &extension(TCP))).unwrap();
+        assert_eq!((at.start, at.protocol), (54, 44));
+        assert_eq!(at.payload(&ipv6(44, &[0x50; 20])), None);
+    }
+
+    #[test]
+    fn a_packet_still_on_its_source_route_is_none() {
+        let routing = [TCP, 0, 2, 1, 0, 0, 0, 0];
+        assert_eq!(Transport::locate(&ipv6(43, &routing)), None);
+    }
+
+    #[test]
+    fn extensions_without_end_are_walked_to_a_bound() {
+        let chain = [extension(60); 100].concat();
+        let at = Transport::locate(&ipv6(60, &chain)).unwrap();
+        assert_eq!(at.start, 54 + 8 * MAX_EXTENSIONS);
+        assert_eq!(at.protocol, 60);
+    }
+
+    #[test]
+    fn an_extension_past_the_end_is_none() {
+        assert_eq!(
+            Transport::locate(&ipv6(60, &[TCP, 1, 0, 0, 0, 0, 0, 0])),
+            None
+        );
+        assert_eq!(Transport::locate(&ipv6(60, &[TCP, 0])), None);
+    }
+
+    #[test]
+    fn a_tcp_payload_starts_behind_the_options_within_the_frame() {
+        let with_offset = |words: u8| {
+            let mut header = [0; 28];
+            header[12] = words << 4;
+            let frame = ipv6(TCP, &header);
+            Transport::locate(&frame).unwrap().payload(&frame)
+        };
+        assert_eq!(with_offset(7), Some(54 + 28));
+        assert_eq!(with_offset(8), None);
+        assert_eq!(with_offset(4), None);
     }
 }

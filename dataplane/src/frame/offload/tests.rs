@@ -126,6 +126,13 @@ fn a_super_frame_that_contradicts_its_headers_is_refused() {
         );
     }
     assert_eq!(
+        with(|h| h.csum_offset = 6.into()),
+        BadOffload::ChecksumElsewhere {
+            start: 34,
+            offset: 6
+        }
+    );
+    assert_eq!(
         with(|h| h.csum_start = 38.into()),
         BadOffload::ChecksumElsewhere {
             start: 38,
@@ -157,6 +164,48 @@ fn a_super_frame_whose_headers_are_not_whole_is_refused() {
     ] {
         assert_eq!(refusal(&no_flags, &frame), BadOffload::NoTransport);
     }
+}
+
+#[test]
+fn a_udp_super_frame_whose_checksum_is_not_left_open_is_refused() {
+    let mut frame = tcp(3000);
+    frame[23] = transport::UDP;
+    let header = VnetHeader {
+        flags: 0,
+        gso_type: vnet::GSO_UDP_L4,
+        ..tso(1000)
+    };
+    assert_eq!(refusal(&header, &frame), BadOffload::ChecksumNotLeft);
+    let header = VnetHeader {
+        flags: vnet::F_NEEDS_CSUM,
+        csum_offset: 6.into(),
+        ..header
+    };
+    let gso = Offload::from_vnet(&header, &frame).unwrap().gso.unwrap();
+    assert_eq!((gso.kind, gso.header_len), (GsoKind::Udp, 42));
+}
+
+#[test]
+fn a_super_frame_longer_than_an_ip_packet_is_refused() {
+    let most = tcp(65_535 - 40);
+    assert!(Offload::from_vnet(&tso(1000), &most).is_ok());
+    let more = tcp(65_536 - 40);
+    assert_eq!(refusal(&tso(1000), &more), BadOffload::TooLong(65_536));
+}
+
+#[test]
+fn a_super_frame_with_too_many_headers_is_refused() {
+    // Ethernet, IPv6, a destination header of 256 bytes, UDP.
+    let mut frame = vec![0; 14 + 40 + 256 + 8 + 3000];
+    (frame[12], frame[13], frame[14], frame[20]) = (0x86, 0xdd, 0x60, 60);
+    (frame[54], frame[55]) = (transport::UDP, 31);
+    let header = VnetHeader {
+        gso_type: vnet::GSO_UDP_L4,
+        csum_start: 310.into(),
+        csum_offset: 6.into(),
+        ..tso(1000)
+    };
+    assert_eq!(refusal(&header, &frame), BadOffload::HeadersTooLong(318));
 }
 
 /// Headers that are right but for some fields, over frames that are whole
