@@ -1,0 +1,23 @@
+//! Everything by which the daemon touches the host.
+//!
+//! - [`link`] and [`monitor`]: its netdevs, asked for and watched over
+//!   rtnetlink;
+//! - [`subnet`]: which subnet none of its addresses and routes overlap;
+//! - [`quiet`]: its own network stack, kept off the netdevs that the switch
+//!   takes;
+//! - [`rundir`] and [`socket`]: RUN/NAME, held by one process, and the sockets
+//!   in it;
+//! - [`identity`], [`leases`] and below them [`durable`]: STATE/NAME, what has
+//!   to survive a crash.
+
+pub(crate) mod durable;
+pub(crate) mod identity;
+pub(crate) mod leases;
+pub(crate) mod link;
+pub(crate) mod monitor;
+#[cfg(test)]
+mod netns;
+pub(crate) mod quiet;
+pub(crate) mod rundir;
+pub(crate) mod socket;
+pub(crate) mod subnet;

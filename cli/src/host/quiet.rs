@@ -1,0 +1,518 @@
+//! Keeps the host's own network stack off netdevs.
+//!
+//! A netdev that the switch takes as a `packet` port still hands each frame to
+//! the host as well. There the host would take part as one more station: by an
+//! IPv6 link-local address, and by answering ARP for any of its addresses on
+//! every netdev. So, for as long as the netdev is taken,
+//! `net.ipv6.conf.IF.disable_ipv6` is 1 and `net.ipv4.conf.IF.arp_ignore` is 8
+//! (Linux, Documentation/networking/ip-sysctl.rst).
+//!
+//! What they were before stands in RUN/NAME/taken.toml *before* they are
+//! changed, so that they are put back even by the start that follows a crash.
+//! A sysctl that somebody else has changed meanwhile is left as it is.
+//!
+//! `/proc/sys/net` is that of the reading thread's network namespace.
+
+use super::durable;
+use super::link::{Link, MAX_NAME};
+use ipnet::IpNet;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The most that is read of taken.toml, in bytes.
+const LIMIT: usize = 1 << 20;
+
+/// The taken netdevs of one network.
+#[derive(Debug)]
+pub(crate) struct Quiet {
+    record: PathBuf,
+    taken: Vec<Taken>,
+    restored: Vec<String>,
+}
+
+/// What is changed on a taken netdev, and to what.
+const SETTINGS: [Setting; 2] = [
+    Setting {
+        family: "ipv6",
+        key: "disable_ipv6",
+        value: "1",
+    },
+    Setting {
+        family: "ipv4",
+        key: "arp_ignore",
+        value: "8",
+    },
+];
+
+/// What is changed on the host's own interface of an isolated network.
+const ISOLATED: [Setting; 2] = [
+    Setting {
+        family: "ipv4",
+        key: "forwarding",
+        value: "0",
+    },
+    Setting {
+        family: "ipv6",
+        key: "disable_ipv6",
+        value: "1",
+    },
+];
+
+/// A sysctl of one netdev.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    family: &'static str,
+    key: &'static str,
+    value: &'static str,
+}
+
+/// taken.toml.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    taken: Vec<Taken>,
+}
+
+/// One taken netdev.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Taken {
+    interface: String,
+    index: u32,
+    /// The values before, in the order of [`SETTINGS`]; one that the kernel
+    /// does not have is empty.
+    before: [String; SETTINGS.len()],
+}
+
+/// The netdev has addresses, so the host was left on it. Its
+/// [`Display`](std::fmt::Display) is a warning for the user.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "netdev {netdev} has the address {address}: both the host and the switch will see its \
+     frames. Move the address to the network's own `interface`, or remove it (`ip address del \
+     {address} dev {netdev}`), and attach the netdev again"
+)]
+pub(crate) struct HostListens {
+    netdev: String,
+    address: IpNet,
+}
+
+/// A sysctl or the record of them cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QuietError {
+    /// The name is none that a netdev can have a sysctl folder by.
+    #[error("{0:?} is no name of a netdev")]
+    BadName(String),
+    /// The file system refused something.
+    #[error("cannot {action} {}{}", path.display(), mend(.source))]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The answer.
+        source: io::Error,
+    },
+}
+
+fn mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => " (run vmlan as root)",
+        io::ErrorKind::ReadOnlyFilesystem => " (a container has to let vmlan write to /proc/sys)",
+        _ => "",
+    }
+}
+
+impl Quiet {
+    /// Starts with `run`, the folder RUN/NAME, and puts back what a killed
+    /// process has left changed there.
+    ///
+    /// # Errors
+    /// [`QuietError`].
+    pub(crate) fn open(run: &Path) -> Result<Self, QuietError> {
+        let record = run.join("taken.toml");
+        let left = durable::read(&record, LIMIT)
+            .map_err(|source| file_error("read", &record, source))?
+            .unwrap_or_default();
+        let left = match toml::from_slice::<Record>(&left) {
+            Ok(record) => record.taken,
+            Err(_) if left.is_empty() => Vec::new(),
+            Err(error) => {
+                tracing::warn!(
+                    "{} cannot be used ({}): the netdevs of the last run keep its settings",
+                    record.display(),
+                    error.message()
+                );
+                Vec::new()
+            }
+        };
+        let mut restored = Vec::new();
+        for taken in left {
+            // A new netdev by the same name has another number, and one with
+            // the same number in another namespace mostly another name.
+            if name_of(taken.index)?.as_deref() == Some(&taken.interface) {
+                taken.restore(&taken.interface)?;
+                restored.push(taken.interface);
+            }
+        }
+        let quiet = Self {
+            record,
+            taken: Vec::new(),
+            restored,
+        };
+        quiet.save()?;
+        Ok(quiet)
+    }
+
+    /// The netdevs that a killed process had left changed and that are as
+    /// before now.
+    pub(crate) fn restored(&self) -> &[String] {
+        &self.restored
+    }
+
+    /// Keeps the host off `link`, unless it has `addresses` (those of
+    /// [`Links::addresses_of`](super::link::Links::addresses_of)): then nothing
+    /// is changed, and the answer is a warning.
+    ///
+    /// # Errors
+    /// [`QuietError`]; nothing is changed then.
+    pub(crate) fn take(
+        &mut self,
+        link: &Link,
+        addresses: &[IpNet],
+    ) -> Result<Option<HostListens>, QuietError> {
+        if let Some(address) = addresses.first() {
+            return Ok(Some(HostListens {
+                netdev: link.name.clone(),
+                address: *address,
+            }));
+        }
+        if self.taken.iter().any(|taken| taken.index == link.index) {
+            return Ok(None);
+        }
+        let mut before = <[String; SETTINGS.len()]>::default();
+        for (setting, before) in SETTINGS.iter().zip(&mut before) {
+            *before = setting.read(&link.name)?.unwrap_or_default();
+        }
+        self.taken.push(Taken {
+            interface: link.name.clone(),
+            index: link.index,
+            before,
+        });
+        let changed = self.save().and_then(|()| write_all(&SETTINGS, &link.name));
+        if let Err(error) = changed {
+            // The first error is the one to report.
+            drop(self.release(link.index));
+            return Err(error);
+        }
+        Ok(None)
+    }
+
+    /// Lets the host back on the netdev with number `index`, by whatever name
+    /// it goes now. One that is gone, or was not taken, is fine.
+    ///
+    /// # Errors
+    /// [`QuietError`]. The netdev counts as released all the same.
+    pub(crate) fn release(&mut self, index: u32) -> Result<(), QuietError> {
+        let Some(at) = self.taken.iter().position(|taken| taken.index == index) else {
+            return Ok(());
+        };
+        let taken = self.taken.swap_remove(at);
+        let restored = match name_of(index)? {
+            Some(name) => taken.restore(&name),
+            None => Ok(()),
+        };
+        self.save().and(restored)
+    }
+
+    /// [`Quiet::release`] for each taken netdev, for a clean exit.
+    ///
+    /// # Errors
+    /// The first [`QuietError`]; the others are released all the same.
+    pub(crate) fn release_all(&mut self) -> Result<(), QuietError> {
+        let mut result = Ok(());
+        while let Some(index) = self.taken.last().map(|taken| taken.index) {
+            let released = self.release(index);
+            result = result.and(released);
+        }
+        result
+    }
+
+    fn save(&self) -> Result<(), QuietError> {
+        let error = |source| file_error("write", &self.record, source);
+        if self.taken.is_empty() {
+            return durable::remove_if_there(&self.record).map_err(error);
+        }
+        let record = Record {
+            taken: self.taken.clone(),
+        };
+        toml::to_string(&record)
+            .map_err(io::Error::other)
+            .and_then(|text| durable::write(&self.record, text.as_bytes(), 0o600))
+            .map_err(error)
+    }
+}
+
+impl Taken {
+    fn restore(&self, interface: &str) -> Result<(), QuietError> {
+        let mut result = Ok(());
+        for (setting, before) in SETTINGS.iter().zip(&self.before) {
+            let restored = match setting.read(interface) {
+                Ok(Some(now)) if now == setting.value && !before.is_empty() => {
+                    setting.write(interface, before)
+                }
+                other => other.map(drop),
+            };
+            result = result.and(restored);
+        }
+        result
+    }
+}
+
+/// Makes the host's own interface of an isolated network a dead end: the host
+/// forwards no IPv4 packet that comes in by it, and speaks no IPv6 on it. The
+/// netdev is vmlan's own and goes with it, so nothing is recorded.
+///
+/// Writing net.ipv4.ip_forward, by whomever, sets `forwarding` of every netdev
+/// to the same value: then this has to be called again.
+///
+/// # Errors
+/// [`QuietError`].
+pub(crate) fn isolate_host_interface(interface: &str) -> Result<(), QuietError> {
+    write_all(&ISOLATED, interface)
+}
+
+fn write_all(settings: &[Setting], interface: &str) -> Result<(), QuietError> {
+    settings
+        .iter()
+        .try_for_each(|setting| setting.write(interface, setting.value))
+}
+
+impl Setting {
+    fn path(&self, interface: &str) -> Result<PathBuf, QuietError> {
+        // `all` and `default` are folders too, but no netdev's. Not every name
+        // comes from the kernel: some stood in a file.
+        let bad = interface.is_empty()
+            || interface.len() > MAX_NAME
+            || interface.contains(['/', '\0'])
+            || [".", "..", "all", "default"].contains(&interface);
+        if bad {
+            return Err(QuietError::BadName(interface.to_owned()));
+        }
+        Ok(["/proc/sys/net", self.family, "conf", interface, self.key]
+            .iter()
+            .collect())
+    }
+
+    /// [`None`] where the kernel has no such sysctl: it has no IPv6, the
+    /// netdev's MTU is too small for IP, or the netdev is gone.
+    fn read(&self, interface: &str) -> Result<Option<String>, QuietError> {
+        let path = self.path(interface)?;
+        match fs::read_to_string(&path) {
+            Ok(value) => Ok(Some(value.trim().to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(file_error("read", &path, source)),
+        }
+    }
+
+    /// Does nothing where [`Setting::read`] gives [`None`].
+    fn write(&self, interface: &str, value: &str) -> Result<(), QuietError> {
+        let path = self.path(interface)?;
+        let written = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(value.as_bytes()));
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(file_error("write", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The name of the netdev with number `index` in this namespace, if there is
+/// one.
+fn name_of(index: u32) -> Result<Option<String>, QuietError> {
+    // Any socket will do (netdevice(7)), and a unix one is always to be had.
+    let name = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .and_then(|socket| netdevice::index_to_name(socket, index));
+    match name {
+        Ok(name) => Ok(Some(name)),
+        Err(Errno::NODEV | Errno::NXIO) => Ok(None),
+        Err(error) => Err(file_error(
+            "ask for the name of a netdev in",
+            Path::new("/proc/sys/net"),
+            error.into(),
+        )),
+    }
+}
+
+fn file_error(action: &'static str, path: &Path, source: io::Error) -> QuietError {
+    QuietError::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::Links;
+    use super::super::netns::{block_on_in_new_netns, ip};
+    use super::*;
+
+    fn settings(interface: &str) -> [String; 2] {
+        SETTINGS.map(|setting| setting.read(interface).unwrap().unwrap())
+    }
+
+    const BEFORE: [&str; 2] = ["0", "0"];
+    const QUIET: [&str; 2] = ["1", "8"];
+
+    async fn link(name: &str) -> Link {
+        Links::new().unwrap().by_name(name).await.unwrap()
+    }
+
+    #[test]
+    fn a_taken_netdev_is_quiet_until_it_is_released() {
+        block_on_in_new_netns(|| async {
+            let run = tempfile::tempdir().unwrap();
+            ip("link add eth7.5 type veth peer name two");
+            ip("link add three type veth peer name four");
+            let mut quiet = Quiet::open(run.path()).unwrap();
+            for name in ["eth7.5", "three"] {
+                assert_eq!(quiet.take(&link(name).await, &[]).unwrap(), None);
+                assert_eq!(settings(name), QUIET);
+            }
+            // The second time must not record the quiet values as those before.
+            let eth = link("eth7.5").await;
+            assert_eq!(quiet.take(&eth, &[]).unwrap(), None);
+
+            quiet.release(eth.index).unwrap();
+            assert_eq!(settings("eth7.5"), BEFORE);
+            assert_eq!(settings("three"), QUIET);
+            ip("link set three name renamed");
+            quiet.release_all().unwrap();
+            assert_eq!(settings("renamed"), BEFORE);
+            assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
+        });
+    }
+
+    #[test]
+    fn the_start_after_a_crash_puts_back_what_was_changed() {
+        block_on_in_new_netns(|| async {
+            let run = tempfile::tempdir().unwrap();
+            for pair in [["one", "two"], ["gone", "five"], ["anew", "six"]] {
+                ip(&format!(
+                    "link add {} type veth peer name {}",
+                    pair[0], pair[1]
+                ));
+            }
+            let mut killed = Quiet::open(run.path()).unwrap();
+            for name in ["one", "gone", "anew"] {
+                killed.take(&link(name).await, &[]).unwrap();
+            }
+            drop(killed);
+            ip("link del gone");
+            ip("link del anew");
+            ip("link add anew type veth peer name six");
+            for setting in SETTINGS {
+                setting.write("anew", setting.value).unwrap();
+            }
+
+            let next = Quiet::open(run.path()).unwrap();
+            assert_eq!(next.restored(), ["one"]);
+            assert_eq!(settings("one"), BEFORE);
+            assert_eq!(settings("anew"), QUIET, "it is another netdev");
+            assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
+        });
+    }
+
+    #[test]
+    fn what_somebody_else_changed_meanwhile_stays() {
+        block_on_in_new_netns(|| async {
+            let run = tempfile::tempdir().unwrap();
+            ip("link add one type veth peer name two");
+            let one = link("one").await;
+            let mut quiet = Quiet::open(run.path()).unwrap();
+            quiet.take(&one, &[]).unwrap();
+            SETTINGS[1].write("one", "2").unwrap();
+            quiet.release(one.index).unwrap();
+            assert_eq!(settings("one"), ["0", "2"]);
+        });
+    }
+
+    #[test]
+    fn a_netdev_with_an_address_is_left_alone_and_warned_about() {
+        block_on_in_new_netns(|| async {
+            let run = tempfile::tempdir().unwrap();
+            ip("link add one type veth peer name two");
+            let one = link("one").await;
+            let mut quiet = Quiet::open(run.path()).unwrap();
+            let address = "10.0.0.1/8".parse().unwrap();
+            let warning = quiet.take(&one, &[address]).unwrap().unwrap().to_string();
+            assert!(
+                warning.contains("both the host and the switch"),
+                "{warning}"
+            );
+            assert!(
+                warning.contains("ip address del 10.0.0.1/8 dev one"),
+                "{warning}"
+            );
+            assert_eq!(settings("one"), BEFORE);
+        });
+    }
+
+    #[test]
+    fn a_netdev_that_vanishes_while_it_is_taken_is_no_error() {
+        block_on_in_new_netns(|| async {
+            let run = tempfile::tempdir().unwrap();
+            ip("link add one type veth peer name two");
+            ip("link add three type veth peer name four");
+            let (one, three) = (link("one").await, link("three").await);
+            let mut quiet = Quiet::open(run.path()).unwrap();
+            ip("link del three");
+            quiet.take(&three, &[]).unwrap();
+            quiet.take(&one, &[]).unwrap();
+            ip("link del one");
+            quiet.release_all().unwrap();
+            assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
+        });
+    }
+
+    #[test]
+    fn an_isolated_interface_forwards_nothing_and_has_no_ipv6() {
+        block_on_in_new_netns(|| async {
+            ip("link add vmlan0 type veth peer name two");
+            fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+            isolate_host_interface("vmlan0").unwrap();
+            let now = |name| ISOLATED.map(|setting| setting.read(name).unwrap().unwrap());
+            assert_eq!(now("vmlan0"), ["0", "1"]);
+            assert_eq!(now("two"), ["1", "0"], "the others are as they were");
+        });
+    }
+
+    #[test]
+    fn a_name_cannot_lead_elsewhere() {
+        for name in ["", ".", "..", "all", "default", "../all", "a/b"] {
+            assert!(matches!(
+                isolate_host_interface(name),
+                Err(QuietError::BadName(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn a_record_that_makes_no_sense_does_not_stop_the_start() {
+        let run = tempfile::tempdir().unwrap();
+        fs::write(run.path().join("taken.toml"), "taken = 7").unwrap();
+        assert!(Quiet::open(run.path()).unwrap().restored().is_empty());
+    }
+}
