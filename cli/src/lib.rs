@@ -2,4 +2,6 @@
 
 pub mod args;
 pub mod config;
+pub mod daemon;
+mod host;
 pub mod model;

@@ -1,0 +1,521 @@
+//! A running network and what can be done to it: ports come and go, netdevs
+//! are followed, the MAC table is changed.
+
+use super::dhcp::DhcpService;
+use super::ports::{NamedPort, Netdev, Origin, Ports};
+use crate::config::{Config, Port, PortKind, PortName, PortSettings};
+use crate::host::identity::Identity;
+use crate::host::link::{Link, LinkError, Links};
+use crate::host::monitor::LinkEvent;
+use crate::host::quiet::{self, Quiet};
+use crate::host::rundir::RunDir;
+use crate::model::ApiError;
+use ipnet::Ipv4Net;
+use pnet_base::MacAddr;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Instant;
+use vmlan_dataplane::control::{Switch, SwitchError};
+use vmlan_dataplane::forward::Role;
+use vmlan_dataplane::port::packet::Packet;
+use vmlan_dataplane::port::stream::Stream;
+use vmlan_dataplane::port::tap::Tap;
+use vmlan_dataplane::port::{self, CloseReason};
+use vmlan_dataplane::table::PortId;
+
+/// A network that is being served.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) config: Config,
+    /// Where the configuration was read from; `None`: it is the built-in one.
+    pub(super) file: Option<PathBuf>,
+    pub(super) run: RunDir,
+    pub(super) identity: Identity,
+    pub(super) links: Links,
+    pub(super) quiet: Quiet,
+    pub(super) switch: Switch,
+    pub(super) dhcp: DhcpService,
+    pub(super) ports: Ports,
+    /// The gateway's address with its prefix.
+    pub(super) gateway: Option<Ipv4Net>,
+    pub(super) mac: MacAddr,
+    pub(super) started: Instant,
+}
+
+impl From<SwitchError> for ApiError {
+    fn from(error: SwitchError) -> Self {
+        Self::runtime(chain(error))
+    }
+}
+
+impl From<LinkError> for ApiError {
+    fn from(error: LinkError) -> Self {
+        Self::runtime(chain(error))
+    }
+}
+
+/// An error with all that caused it, in one line.
+pub(super) fn chain(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+impl Network {
+    /// Makes the host's own interface.
+    pub(super) async fn make_host_interface(&mut self) -> Result<(), ApiError> {
+        let Some(interface) = self.config.interface.clone() else {
+            return Ok(());
+        };
+        let name = PortName::from(interface);
+        self.make_tap(&name.clone(), name.as_str(), true, Origin::Network)
+            .await?;
+        let result = self.set_up_host_interface(name.as_str()).await;
+        if result.is_err() {
+            self.remove(&name);
+        }
+        result
+    }
+
+    async fn set_up_host_interface(&self, name: &str) -> Result<(), ApiError> {
+        let link = self.links.by_name(name).await?;
+        quiet::isolate_host_interface(name).map_err(|e| ApiError::runtime(chain(e)))?;
+        self.links.set_mac(&link, self.mac).await?;
+        if let Some(gateway) = self.gateway {
+            self.links.add_address(&link, gateway).await?;
+        }
+        self.links.set_up(&link, true).await?;
+        Ok(())
+    }
+
+    /// Adds a port as the configuration or a command describes it.
+    pub(super) async fn add(&mut self, port: &Port, origin: Origin) -> Result<(), ApiError> {
+        self.refuse_taken_name(&port.name)?;
+        match port.kind {
+            PortKind::Tap => {
+                self.make_tap(&port.name, port.interface.as_str(), port.offload, origin)
+                    .await
+            }
+            PortKind::Packet => {
+                let link = self.links.by_name(port.interface.as_str()).await?;
+                self.take(&link, port, origin).await
+            }
+            kind => Err(ApiError::input(format!(
+                "ports of the kind {kind} cannot be added"
+            ))),
+        }
+    }
+
+    /// Takes a netdev that has appeared, or that somebody asked for.
+    pub(super) async fn attach(
+        &mut self,
+        interface: &str,
+        settings: &PortSettings,
+    ) -> Result<(), ApiError> {
+        if settings.kind.is_some_and(|kind| kind != PortKind::Packet)
+            || settings.interface.is_some()
+        {
+            return Err(ApiError::input(
+                "`attach` makes a packet port of the netdev that it names",
+            )
+            .help("use `vmlan port add NAME --kind KIND interface=IFNAME` for other ports"));
+        }
+        let name: PortName = interface.parse().map_err(ApiError::from)?;
+        let port = PortSettings {
+            kind: Some(PortKind::Packet),
+            ..settings.clone()
+        }
+        .into_port(name)?;
+        self.add(&port, Origin::Command).await
+    }
+
+    /// Makes a TAP netdev, up, and holds its file.
+    async fn make_tap(
+        &mut self,
+        name: &PortName,
+        interface: &str,
+        offload: bool,
+        origin: Origin,
+    ) -> Result<(), ApiError> {
+        match self.links.by_name(interface).await {
+            Err(LinkError::NoSuchName(_)) => {}
+            Err(error) => return Err(error.into()),
+            Ok(link) => {
+                let kind = link.kind.as_deref().unwrap_or("NIC");
+                return Err(ApiError::runtime(format!(
+                    "a netdev {interface} is there already ({kind})"
+                ))
+                .help(format!(
+                    "name another `interface`, or remove that one: `ip link del {interface}`; \
+                     as it is, it can be a packet port"
+                )));
+            }
+        }
+        let tap = Tap::open(interface, offload).map_err(|error| tap_error(interface, &error))?;
+        // Dropping the TAP takes the netdev away again.
+        let link = self.links.by_name(interface).await?;
+        self.links.set_mtu(&link, self.config.mtu.into()).await?;
+        let role = if origin == Origin::Network {
+            Role::Host
+        } else {
+            self.links.set_up(&link, true).await?;
+            Role::Station
+        };
+        let id = self.switch.add_port(Box::new(tap), role)?;
+        let netdev = Netdev {
+            name: link.name,
+            index: Some(link.index),
+            up: true,
+        };
+        self.named(name, id, PortKind::Tap, Some(netdev), origin);
+        Ok(())
+    }
+
+    /// Takes an existing netdev.
+    async fn take(&mut self, link: &Link, port: &Port, origin: Origin) -> Result<(), ApiError> {
+        let interface = &link.name;
+        if let Some(master) = &link.master {
+            return Err(
+                ApiError::runtime(format!("{interface} belongs to {master}")).help(format!(
+                    "both would forward its frames; take it out first: \
+                     `ip link set {interface} nomaster`"
+                )),
+            );
+        }
+        if !link.ethernet {
+            return Err(ApiError::runtime(format!(
+                "{interface} does not carry Ethernet frames"
+            ))
+            .help("only an Ethernet netdev (a tap, a veth, a NIC) can be a port"));
+        }
+        if let Some((other, _)) = self.ports.by_index(link.index) {
+            return Err(ApiError::runtime(format!(
+                "{interface} is the port {other} already"
+            )));
+        }
+        if link.mtu < self.config.mtu.into() {
+            tracing::warn!(
+                "{interface} takes packets of {} bytes only, the network's MTU is {}: longer \
+                 frames to it are dropped. `ip link set {interface} mtu {}` mends it",
+                link.mtu,
+                self.config.mtu,
+                self.config.mtu
+            );
+        }
+        let addresses = self.links.addresses_of(link).await?;
+        let packet = Packet::open(link.index).map_err(|error| packet_error(interface, &error))?;
+        // Before it comes up, so that no IPv6 address appears on it.
+        match self.quiet.take(link, &addresses) {
+            Ok(None) => {}
+            Ok(Some(warning)) => tracing::warn!("{warning}"),
+            Err(error) => return Err(ApiError::runtime(chain(error))),
+        }
+        let added = self.bring_in(link, packet, port).await;
+        match added {
+            Ok(id) => {
+                let netdev = Netdev {
+                    name: interface.clone(),
+                    index: Some(link.index),
+                    up: link.carrier,
+                };
+                self.named(&port.name, id, PortKind::Packet, Some(netdev), origin);
+                Ok(())
+            }
+            Err(error) => {
+                self.let_go(link.index);
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_in(
+        &self,
+        link: &Link,
+        packet: Packet,
+        port: &Port,
+    ) -> Result<PortId, ApiError> {
+        if !link.up {
+            self.links.set_up(link, true).await?;
+        }
+        let role = if self.is_uplink(&link.name) {
+            Role::Uplink
+        } else {
+            Role::Station
+        };
+        let mut end: Box<dyn port::Port> = Box::new(packet);
+        if !port.offload {
+            end.set_offload(false)
+                .map_err(|e| ApiError::runtime(chain(e)))?;
+        }
+        Ok(self.switch.add_port(end, role)?)
+    }
+
+    /// Makes a port of a connection to `vm.sock`.
+    pub(super) fn connected(&mut self, socket: UnixStream) -> Result<(), ApiError> {
+        let name = self
+            .ports
+            .stream_name()
+            .ok_or_else(|| ApiError::runtime("no name is left for a connection"))?;
+        let stream = Stream::new(socket).map_err(|e| ApiError::runtime(chain(e)))?;
+        let id = self.switch.add_port(Box::new(stream), Role::Station)?;
+        self.named(&name, id, PortKind::Stream, None, Origin::Connection);
+        Ok(())
+    }
+
+    /// Changes a port while frames pass.
+    pub(super) fn set(
+        &mut self,
+        name: &PortName,
+        settings: &PortSettings,
+    ) -> Result<String, ApiError> {
+        let port = self.ports.get(name).ok_or_else(|| no_port(name))?;
+        let fixed = match (settings.kind, &settings.interface) {
+            (Some(kind), _) if kind != port.kind => Some("kind"),
+            (_, Some(interface))
+                if port.netdev.as_ref().map(|netdev| netdev.name.as_str())
+                    != Some(interface.as_str()) =>
+            {
+                Some("interface")
+            }
+            _ => None,
+        };
+        if let Some(key) = fixed {
+            return Err(ApiError::input(format!("the {key} of a port cannot change"))
+                .help(format!("delete the port and add it anew: `vmlan port del {name}`")));
+        }
+        if let Some(on) = settings.offload {
+            if port.kind == PortKind::Stream {
+                return Err(ApiError::input("a stream port has no offloads"));
+            }
+            self.switch
+                .set_offload(port.id, on)?
+                .map_err(|e| ApiError::runtime(chain(e)))?;
+        }
+        Ok(format!("port {name} changed"))
+    }
+
+    /// Takes a port away on request.
+    pub(super) fn delete(&mut self, name: &PortName) -> Result<String, ApiError> {
+        let port = self.ports.get(name).ok_or_else(|| no_port(name))?;
+        if port.origin == Origin::Network {
+            return Err(
+                ApiError::input(format!("{name} is the network's own interface"))
+                    .help("set interface = \"\" in the configuration to have none"),
+            );
+        }
+        self.remove(name);
+        Ok(format!("port {name} deleted"))
+    }
+
+    /// Gives back a netdev on request.
+    pub(super) fn detach(&mut self, interface: &str) -> Result<String, ApiError> {
+        let attached = self.ports.iter().find(|(_, port)| {
+            port.kind == PortKind::Packet
+                && port
+                    .netdev
+                    .as_ref()
+                    .is_some_and(|netdev| netdev.name == interface)
+        });
+        let Some((name, _)) = attached else {
+            return Err(ApiError::runtime(format!("{interface} is not attached"))
+                .help("`vmlan ports` lists those that are"));
+        };
+        let name = name.clone();
+        self.remove(&name);
+        Ok(format!("{interface} detached"))
+    }
+
+    /// Takes a port out of the switch and lets the host back on its netdev.
+    pub(super) fn remove(&mut self, name: &PortName) {
+        let Some(port) = self.ports.remove(name) else {
+            return;
+        };
+        if let Err(error) = self.switch.remove_port(port.id) {
+            tracing::warn!("port {name}: {}", chain(error));
+        }
+        if let Some(index) = port.netdev.and_then(|netdev| netdev.index) {
+            self.let_go(index);
+        }
+        tracing::info!("port {name} is gone");
+    }
+
+    /// A port ended on its own.
+    pub(super) fn closed(&mut self, id: PortId, reason: CloseReason) {
+        let Some(name) = self.ports.by_id(id) else {
+            return;
+        };
+        tracing::info!("port {name} ends: {}", chain(reason));
+        self.remove(&name);
+    }
+
+    /// Follows a netdev.
+    pub(super) async fn link_changed(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Changed(link) => self.link_seen(&link).await,
+            LinkEvent::Gone { index, name: netdev } => {
+                let Some((name, port)) = self.ports.by_index(index) else {
+                    return;
+                };
+                let name = name.clone();
+                match (&mut port.netdev, port.kind) {
+                    // Its file counts: the netdev was moved to a namespace, or
+                    // the worker finds that it was deleted.
+                    (Some(own), PortKind::Tap) => own.index = None,
+                    _ => {
+                        tracing::info!("{netdev} is gone");
+                        self.remove(&name);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn link_seen(&mut self, link: &Link) {
+        if let Some((name, port)) = self.ports.by_index(link.index) {
+            let name = name.clone();
+            let kind = port.kind;
+            if let Some(netdev) = &mut port.netdev {
+                netdev.name.clone_from(&link.name);
+                if netdev.up != link.carrier {
+                    netdev.up = link.carrier;
+                    let state = if link.carrier { "up" } else { "down" };
+                    tracing::info!("port {name} is {state}");
+                }
+            }
+            if let (PortKind::Packet, Some(master)) = (kind, &link.master) {
+                tracing::warn!(
+                    "{} now belongs to {master}, which forwards its frames: it is left to that",
+                    link.name
+                );
+                self.remove(&name);
+            }
+            return;
+        }
+        let Some((port, origin)) = self.wanted(link) else {
+            return;
+        };
+        match self.add(&port, origin).await {
+            Ok(()) => tracing::info!("{} is attached", link.name),
+            Err(error) => tracing::warn!("{} cannot be attached: {error}", link.name),
+        }
+    }
+
+    /// The packet port that a netdev is to become, by the configuration.
+    fn wanted(&self, link: &Link) -> Option<(Port, Origin)> {
+        if link.master.is_some() {
+            return None;
+        }
+        let configured = self
+            .configured_ports()
+            .into_iter()
+            .find(|port| port.kind == PortKind::Packet && port.interface.as_str() == link.name);
+        if let Some(port) = configured {
+            return Some((port, Origin::Config));
+        }
+        if !self.config.attach.iter().any(|p| p.matches(&link.name)) {
+            return None;
+        }
+        let settings = PortSettings {
+            kind: Some(PortKind::Packet),
+            ..PortSettings::default()
+        };
+        let port = settings.into_port(link.name.parse().ok()?).ok()?;
+        Some((port, Origin::Pattern))
+    }
+
+    /// The ports that the configuration names: `[[port]]`, and `uplink` where
+    /// it becomes one.
+    pub(super) fn configured_ports(&self) -> Vec<Port> {
+        let mut ports = self.config.ports.clone();
+        if let Some(uplink) = self.config.bridged_uplink()
+            && !ports.iter().any(|port| port.interface == *uplink)
+        {
+            ports.push(Port {
+                name: uplink.clone().into(),
+                kind: PortKind::Packet,
+                interface: uplink.clone(),
+                offload: true,
+            });
+        }
+        ports
+    }
+
+    /// Ends the network: all that it made goes away.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        self.switch.stop();
+        let released = self.quiet.release_all();
+        self.run.release()?;
+        released?;
+        Ok(())
+    }
+
+    fn named(
+        &mut self,
+        name: &PortName,
+        id: PortId,
+        kind: PortKind,
+        netdev: Option<Netdev>,
+        origin: Origin,
+    ) {
+        tracing::info!("port {name} ({kind}) is there");
+        let port = NamedPort {
+            id,
+            kind,
+            netdev,
+            origin,
+        };
+        self.ports.insert(name.clone(), port);
+    }
+
+    fn let_go(&mut self, index: u32) {
+        if let Err(error) = self.quiet.release(index) {
+            tracing::warn!("{}", chain(error));
+        }
+    }
+
+    fn is_uplink(&self, interface: &str) -> bool {
+        let uplink = self.config.bridged_uplink();
+        uplink.is_some_and(|uplink| uplink.as_str() == interface)
+    }
+
+    fn refuse_taken_name(&self, name: &PortName) -> Result<(), ApiError> {
+        match self.ports.get(name) {
+            None => Ok(()),
+            Some(port) => Err(ApiError::runtime(format!(
+                "there is a port {name} already ({})",
+                port.kind
+            ))
+            .help("choose another name, or delete that one first: `vmlan port del`")),
+        }
+    }
+}
+
+pub(super) fn no_port(name: &PortName) -> ApiError {
+    ApiError::runtime(format!("there is no port {name}")).help("`vmlan ports` lists them")
+}
+
+fn tap_error(interface: &str, error: &io::Error) -> ApiError {
+    let failed = ApiError::runtime(format!("cannot make the TAP {interface}: {error}"));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failed.help(
+            "/dev/net/tun wants CAP_NET_ADMIN: run as root; or set interface = \"\" and let \
+             guests connect to vm.sock, which needs no rights",
+        ),
+        io::ErrorKind::NotFound => {
+            failed.help("there is no /dev/net/tun: load the module with `modprobe tun`")
+        }
+        io::ErrorKind::ResourceBusy => {
+            failed.help("another program has it: name another `interface`")
+        }
+        _ => failed,
+    }
+}
+
+fn packet_error(interface: &str, error: &io::Error) -> ApiError {
+    let failed = ApiError::runtime(format!("cannot take the netdev {interface}: {error}"));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            failed.help("an AF_PACKET socket wants CAP_NET_RAW: run as root")
+        }
+        _ => failed,
+    }
+}
