@@ -1,1 +1,75 @@
-//! To come.
+//! A DHCPv4 server (RFC 2131) that does no I/O and reads no clock: what
+//! clients send and the time go in, replies and lease changes come out.
+//!
+//! A message's way:
+//!
+//! 1. `wire` checks the bytes, which nobody has looked at before, and reads
+//!    them; whatever is wrong with them is a named [`Silence`].
+//! 2. [`Server`] does what the message asks for: `server/message` has a
+//!    function for each, named after its section of the RFC, `server/choose`
+//!    the choice of an address.
+//! 3. `table` holds who has which address: leases, offers and declined
+//!    addresses; `pool` knows which address of the range is free. Neither gets
+//!    slower with the number of leases.
+//! 4. `server/reply` picks the options that the client is told, and `wire`
+//!    puts them into bytes.
+//! 5. The caller gets an [`Outcome`]: the [`Answer`], the [`Change`]s that must
+//!    be on disk before it is sent, and [`Event`]s to log, count or pass on.
+//!
+//! What is served stands in a [`Config`]; [`options`] turns options as users
+//! write them into bytes, and [`leasefile`] is the text form of leases.
+//!
+//! # What a client can rely on
+//!
+//! - No address is given to two clients at a time. A lease, live or not, an
+//!   offer and a declined address each keep others away from an address.
+//! - A client gets the same address again: while its lease is remembered
+//!   because of the record, later because the search for a free address starts
+//!   at a keyed hash of its MAC.
+//! - An address whose lease ran out goes to another client only when nothing
+//!   else is free, the one that ran out first before the others.
+//!
+//! # Where it differs from dnsmasq
+//!
+//! - Leases are keyed by MAC alone. Two clients with one client identifier get
+//!   an address each, and an [`Event::DuplicateClientId`] says so.
+//! - Leases that ran out, or were released, stay in the table and in the lease
+//!   file, as far as there is room for them.
+//! - An offer holds its address for 60 seconds.
+//! - No probe for an address in use goes out before an offer.
+//!
+//! ```
+//! use vmlan_dhcp::{Answer, Config, Server, Silence};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let gateway = "192.168.122.1".parse()?;
+//! let range = "192.168.122.2".parse()?..="192.168.122.254".parse()?;
+//! let config = Config::new(gateway, "192.168.122.0/24".parse()?, range);
+//! let mut server = Server::new(config, [], 42, 1_700_000_000)?;
+//!
+//! let outcome = server.handle(b"not DHCP", 1_700_000_001);
+//! assert_eq!(outcome.answer, Answer::Silence(Silence::Truncated));
+//! assert_eq!(server.capacity(), 253);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod config;
+mod hold;
+mod host;
+pub mod hostname;
+pub mod lease;
+pub mod leasefile;
+pub mod options;
+pub mod outcome;
+mod pool;
+pub mod server;
+mod table;
+mod wire;
+
+pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
+pub use ipnet::Ipv4Net;
+pub use lease::{Lease, LeaseState, LeaseView};
+pub use outcome::{Answer, Change, Destination, Event, Outcome, Refusal, Reply, Silence};
+pub use pnet_base::MacAddr;
+pub use server::Server;

@@ -1,0 +1,159 @@
+//! What is to be served.
+
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
+
+use foldhash::HashSet;
+use ipnet::Ipv4Net;
+use pnet_base::MacAddr;
+
+pub use validate::ConfigError;
+
+/// The shortest lease time, in seconds: dnsmasq's.
+pub const MIN_LEASE_SECONDS: u32 = 120;
+
+/// dnsmasq's limit on leases.
+pub const DEFAULT_MAX_LEASES: usize = 1000;
+
+/// What a [`Server`](crate::Server) serves on one subnet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The server's own address: the server identifier (RFC 2132 §9.7).
+    pub server: Ipv4Addr,
+    /// The subnet of all addresses; gives mask and broadcast address.
+    pub subnet: Ipv4Net,
+    /// Where clients without an address of their own are served from. Network,
+    /// broadcast, server and router address and those of [`hosts`](Self::hosts)
+    /// may stand in it and are left out.
+    pub range: RangeInclusive<Ipv4Addr>,
+    /// How long a lease lasts.
+    pub lease_time: LeaseTime,
+    /// The default router (option 3).
+    pub router: Option<Ipv4Addr>,
+    /// Name servers (option 6).
+    pub dns: Vec<Ipv4Addr>,
+    /// The domain name (option 15).
+    pub domain: Option<String>,
+    /// The interface MTU in bytes (option 26).
+    pub mtu: Option<u16>,
+    /// Further options as code and value in wire form, as
+    /// [`options::encode`](crate::options::encode) makes them. They override those above; an empty value means that the
+    /// option is not sent.
+    pub options: Vec<(u8, Vec<u8>)>,
+    /// Static hosts.
+    pub hosts: Vec<Host>,
+    /// The most leases that are recorded, live and remembered together; it
+    /// bounds the server's memory. As many offers, and as many declined
+    /// addresses, may stand beside them.
+    pub max_leases: usize,
+}
+
+impl Config {
+    /// The plainest configuration for a subnet: served by `server`, which is
+    /// router and name server too, from `range`, with dnsmasq's defaults: one
+    /// hour, 1,000 leases.
+    #[must_use]
+    pub fn new(server: Ipv4Addr, subnet: Ipv4Net, range: RangeInclusive<Ipv4Addr>) -> Self {
+        Self {
+            server,
+            subnet,
+            range,
+            lease_time: LeaseTime::default(),
+            router: Some(server),
+            dns: vec![server],
+            domain: None,
+            mtu: None,
+            options: Vec::new(),
+            hosts: Vec::new(),
+            max_leases: DEFAULT_MAX_LEASES,
+        }
+    }
+
+    /// The addresses that no client ever gets.
+    pub(crate) fn never_served(&self) -> HashSet<Ipv4Addr> {
+        [
+            self.subnet.network(),
+            self.subnet.broadcast(),
+            self.server,
+            self.router.unwrap_or(self.server),
+        ]
+        .into_iter()
+        .collect()
+    }
+}
+
+/// How long a lease lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseTime {
+    /// For ever.
+    Infinite,
+    /// For this many seconds, at least [`MIN_LEASE_SECONDS`].
+    Seconds(u32),
+}
+
+impl Default for LeaseTime {
+    /// One hour.
+    fn default() -> Self {
+        Self::Seconds(3600)
+    }
+}
+
+impl LeaseTime {
+    /// What a client gets that asks for `requested` seconds (option 51, all
+    /// ones meaning for ever): the shorter of both, within the minimum.
+    pub(crate) fn shortened_to(self, requested: Option<u32>) -> Self {
+        match (self, requested) {
+            (Self::Infinite, Some(s)) if s != u32::MAX => Self::Seconds(s.max(MIN_LEASE_SECONDS)),
+            (Self::Seconds(own), Some(s)) => Self::Seconds(own.min(s.max(MIN_LEASE_SECONDS))),
+            _ => self,
+        }
+    }
+
+    /// The expiry of a lease that starts at `now`, as a lease records it.
+    pub(crate) fn expiry(self, now: u64) -> u64 {
+        match self {
+            Self::Infinite => 0,
+            Self::Seconds(s) => now.saturating_add(s.into()),
+        }
+    }
+}
+
+/// A host with an address or a name of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// How it is recognised.
+    pub key: HostKey,
+    /// Its address, in the subnet, in or out of the range; `None` to serve it
+    /// from the range.
+    pub address: Option<Ipv4Addr>,
+    /// Its name, one label, which is sent to it (option 12) and shown in place
+    /// of the one that it gives itself.
+    pub name: Option<String>,
+}
+
+/// How a static host is recognised. A client identifier goes before a MAC.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostKey {
+    /// By its hardware address.
+    Mac(MacAddr),
+    /// By its client identifier as it comes in option 61, type byte first.
+    ClientId(Vec<u8>),
+}
+
+impl fmt::Display for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => write!(f, "{mac}"),
+            Self::ClientId(id) => {
+                write!(f, "client-id ")?;
+                crate::leasefile::write_hex(f, id)
+            }
+        }
+    }
+}

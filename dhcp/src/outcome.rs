@@ -1,0 +1,252 @@
+//! What handling one message comes to.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use pnet_base::MacAddr;
+
+use crate::lease::Lease;
+
+/// All that one message led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What to send, if anything. Where `changes` is not empty it must not be
+    /// sent before these are on disk.
+    pub answer: Answer,
+    /// What changed in the lease table, in this order.
+    pub changes: Vec<Change>,
+    /// What an operator, a hook or a metric may want to know of.
+    pub events: Vec<Event>,
+}
+
+/// Whether there is a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Send this.
+    Reply(Reply),
+    /// Send nothing, for this reason.
+    Silence(Silence),
+}
+
+/// A message to send, from UDP port 67 of the server's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The DHCP message: the UDP payload, at least 300 bytes.
+    pub message: Vec<u8>,
+    /// Where it goes.
+    pub destination: Destination,
+}
+
+/// Where a reply goes (RFC 2131 §4.1); always to UDP port 68.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// To 255.255.255.255 and the Ethernet broadcast address.
+    Broadcast,
+    /// To one client. It may not have the address yet, so it must be reached
+    /// without asking for it by ARP.
+    Unicast {
+        /// The IPv4 destination.
+        address: Ipv4Addr,
+        /// The Ethernet destination.
+        mac: MacAddr,
+    },
+}
+
+/// One client's record, before and after. At least one of the two is there,
+/// and both are of the same client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The record that is replaced or removed.
+    pub before: Option<Lease>,
+    /// The record that is new.
+    pub after: Option<Lease>,
+}
+
+impl Change {
+    /// The client whose record changed.
+    #[must_use]
+    pub fn mac(&self) -> Option<MacAddr> {
+        self.after.as_ref().or(self.before.as_ref()).map(|l| l.mac)
+    }
+}
+
+/// Something that happened on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An address was offered.
+    Offered {
+        /// To whom.
+        mac: MacAddr,
+        /// Which.
+        address: Ipv4Addr,
+    },
+    /// A client got an address that it did not have.
+    Bound {
+        /// The client.
+        mac: MacAddr,
+        /// Its address.
+        address: Ipv4Addr,
+    },
+    /// A client may keep the address that it has.
+    Renewed {
+        /// The client.
+        mac: MacAddr,
+        /// Its address.
+        address: Ipv4Addr,
+    },
+    /// A client gave its address back.
+    Released {
+        /// The client.
+        mac: MacAddr,
+        /// The address that it had.
+        address: Ipv4Addr,
+    },
+    /// A lease ran out.
+    Expired {
+        /// The client.
+        mac: MacAddr,
+        /// The address that it had.
+        address: Ipv4Addr,
+    },
+    /// A client found its address in use by somebody else; it is put aside for
+    /// a while.
+    Declined {
+        /// The client.
+        mac: MacAddr,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// A client was told that it may not have an address.
+    Refused {
+        /// The client.
+        mac: MacAddr,
+        /// What it asked for.
+        address: Ipv4Addr,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// The record of a client's former lease made room for another's.
+    Forgotten {
+        /// The client that is no longer remembered.
+        mac: MacAddr,
+        /// The address that it had.
+        address: Ipv4Addr,
+    },
+    /// Two clients present one client identifier, as clones of one image do.
+    /// Each gets an address of its own, since leases are keyed by MAC.
+    DuplicateClientId {
+        /// The identifier as it came in option 61.
+        client_id: Box<[u8]>,
+        /// The client that had a lease already, and the one that got one now.
+        macs: [MacAddr; 2],
+    },
+    /// A static host could not get its address and is served from the range.
+    HostAddressTaken {
+        /// The static host.
+        mac: MacAddr,
+        /// Its configured address.
+        address: Ipv4Addr,
+        /// Who has a lease on it; `None` where it was declined or is on offer.
+        holder: Option<MacAddr>,
+    },
+    /// The name that a client gave is no host name and was not taken.
+    BadHostname {
+        /// The client.
+        mac: MacAddr,
+    },
+    /// Options did not fit into the longest message that the client takes.
+    OptionsLeftOut {
+        /// The client.
+        mac: MacAddr,
+        /// The codes of these options.
+        codes: Vec<u8>,
+    },
+}
+
+/// Gives an enum without fields the names that users see, in one place.
+macro_rules! named {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident { $( $(#[$doc:meta])* $variant:ident = $text:literal, )+ }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $( $(#[$doc])* $variant, )+ }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name that users see: lower case, words joined by `-`.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+named! {
+    /// Why a message got no reply.
+    pub enum Silence {
+        /// Shorter than a BOOTP header and the cookie (240 bytes).
+        Truncated = "truncated",
+        /// Not a request (field `op`).
+        NotRequest = "not-request",
+        /// Not from an Ethernet client (`htype` 1, `hlen` 6).
+        NotEthernet = "not-ethernet",
+        /// The client's hardware address is zero or a group address.
+        BadMac = "bad-mac",
+        /// No DHCP cookie in front of the options: plain BOOTP, or not DHCP.
+        NoCookie = "no-cookie",
+        /// An option runs past the end of its field, or has a length that its
+        /// code does not allow.
+        BadOption = "bad-option",
+        /// No message type (option 53).
+        NoMessageType = "no-message-type",
+        /// A message type that no client sends to this server.
+        UnknownMessageType = "unknown-message-type",
+        /// It came by a relay agent (field `giaddr`).
+        Relayed = "relayed",
+        /// It is for another server (option 54).
+        OtherServer = "other-server",
+        /// It does not say which address it is about.
+        NoAddress = "no-address",
+        /// It is about an address that the client does not hold.
+        NotHeld = "not-held",
+        /// An INFORM from an address that is not of this subnet.
+        WrongSubnet = "wrong-subnet",
+        /// DECLINE and RELEASE are not answered (RFC 2131 §4.3.3, §4.3.4).
+        NoAnswerDue = "no-answer-due",
+        /// No address is free, and no lease has run out.
+        RangeExhausted = "range-exhausted",
+        /// There are as many leases as the configuration allows.
+        LeaseLimit = "lease-limit",
+        /// The reply could not be put into bytes: a defect of this program.
+        Unencodable = "unencodable",
+    }
+}
+
+named! {
+    /// Why a client got a NAK, which says so in option 56.
+    pub enum Refusal {
+        /// The address is not of this subnet.
+        WrongSubnet = "wrong-network",
+        /// The client has another address.
+        WrongAddress = "wrong-address",
+        /// The address is not one to hand out, or reserved for another host.
+        NotServed = "address-not-available",
+        /// Another client has it.
+        InUse = "address-in-use",
+        /// It was declined and is put aside.
+        Declined = "address-declined",
+        /// The client has a static address, which is another one.
+        StaticAddress = "static-host-address-available",
+    }
+}

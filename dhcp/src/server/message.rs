@@ -1,0 +1,256 @@
+//! What each message does (RFC 2131 §4.3).
+
+use std::net::Ipv4Addr;
+
+use super::Server;
+use crate::hostname;
+use crate::lease::Lease;
+use crate::outcome::{Change, Event, Outcome, Reply, Silence};
+use crate::wire::{Kind, Request, Response};
+
+impl Server {
+    /// Answers `request`; `outcome` gets the changes and events.
+    pub(super) fn answer(
+        &mut self,
+        request: &Request,
+        now: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Reply, Silence> {
+        if !request.giaddr.is_unspecified() {
+            return Err(Silence::Relayed);
+        }
+        match request.kind {
+            Kind::Discover => self.discover(request, now, &mut outcome.events),
+            Kind::Request => self.request(request, now, outcome),
+            Kind::Decline => self.decline(request, now, outcome),
+            Kind::Release => self.release_by_client(request, now, outcome),
+            Kind::Inform => self.inform(request, &mut outcome.events),
+        }
+    }
+
+    /// §4.3.1.
+    fn discover(
+        &mut self,
+        request: &Request,
+        now: u64,
+        events: &mut Vec<Event>,
+    ) -> Result<Reply, Silence> {
+        let mac = request.mac;
+        let address = self.choose(request, now, events)?;
+        let leased = self
+            .table
+            .lease_of(mac)
+            .is_some_and(|l| l.address == address && l.is_live(now));
+        if !leased {
+            self.table.offer(address, mac, now);
+        }
+        events.push(Event::Offered { mac, address });
+        self.lease_reply(request, Response::Offer, address, events)
+    }
+
+    /// §4.3.2. The four states of a client that sends a REQUEST differ in what
+    /// it carries:
+    ///
+    /// | state | server id | requested address | ciaddr |
+    /// |---|---|---|---|
+    /// | SELECTING | the chosen server's | as offered | – |
+    /// | INIT-REBOOT | – | as remembered | – |
+    /// | RENEWING | – | – | as leased, sent to this server |
+    /// | REBINDING | – | – | as leased, sent to all |
+    ///
+    /// The server is authoritative for the subnet, so that the same holds in
+    /// each: the client gets the address if it may have it, also if the server
+    /// has no record of it (any more), and a NAK if not.
+    fn request(
+        &mut self,
+        request: &Request,
+        now: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Reply, Silence> {
+        let mac = request.mac;
+        if request.server_id.is_some_and(|id| id != self.config.server) {
+            // It chose another server's offer.
+            self.table.withdraw(mac);
+            return Err(Silence::OtherServer);
+        }
+        let address = request.requested.unwrap_or(request.ciaddr);
+        if address.is_unspecified() {
+            return Err(Silence::NoAddress);
+        }
+        if let Err(refusal) = self.may_have(request, address, now) {
+            outcome.events.push(Event::Refused {
+                mac,
+                address,
+                refusal,
+            });
+            return self.nak(request, refusal);
+        }
+        self.bind(request, address, now, outcome)?;
+        self.lease_reply(request, Response::Ack, address, &mut outcome.events)
+    }
+
+    /// Records that the client has `address`.
+    fn bind(
+        &mut self,
+        request: &Request,
+        address: Ipv4Addr,
+        now: u64,
+        outcome: &mut Outcome,
+    ) -> Result<(), Silence> {
+        let mac = request.mac;
+        let Outcome {
+            changes, events, ..
+        } = outcome;
+        self.make_room(request, address, changes)?;
+        self.table.evict(address, mac, changes);
+        for change in changes.iter() {
+            events.extend(change.before.as_ref().map(|lease| Event::Forgotten {
+                mac: lease.mac,
+                address: lease.address,
+            }));
+        }
+        let former = self.table.lease_of(mac);
+        let renewed = former.is_some_and(|l| l.address == address && l.is_live(now));
+        let former_id = former.and_then(|l| l.client_id.as_deref());
+        let client_id = request.client_id.as_deref();
+        if !renewed || client_id != former_id {
+            events.extend(client_id.and_then(|id| self.duplicate(request, id, now)));
+        }
+        let time = self.config.lease_time.shortened_to(request.lease_time);
+        let lease = Lease {
+            mac,
+            address,
+            expiry: time.expiry(now),
+            hostname: self.hostname(request, events),
+            client_id: client_id.or(former_id).map(Into::into),
+        };
+        self.table.put(lease, now, changes);
+        events.push(if renewed {
+            Event::Renewed { mac, address }
+        } else {
+            Event::Bound { mac, address }
+        });
+        Ok(())
+    }
+
+    /// Forgets the record that is missed least if the table is full and the
+    /// client is new to it.
+    fn make_room(
+        &mut self,
+        request: &Request,
+        address: Ipv4Addr,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Silence> {
+        let known = self.table.lease_of(request.mac).is_some();
+        // The record of another client on this address will go anyway.
+        let replaces = self.table.lease_at(address).is_some();
+        if known || replaces || self.table.records() < self.config.max_leases {
+            return Ok(());
+        }
+        let mac = self.table.least_needed().ok_or(Silence::LeaseLimit)?;
+        self.table.remove(mac, changes);
+        Ok(())
+    }
+
+    /// Another client with a live lease and the same client identifier.
+    fn duplicate(&self, request: &Request, client_id: &[u8], now: u64) -> Option<Event> {
+        let other = self.table.mac_of_client_id(client_id)?;
+        let live = self.table.lease_of(other)?.is_live(now);
+        (live && other != request.mac).then(|| Event::DuplicateClientId {
+            client_id: client_id.into(),
+            macs: [other, request.mac],
+        })
+    }
+
+    /// The name to record: the configured one, else the one that the client
+    /// gives, else the one that it gave before.
+    fn hostname(&self, request: &Request, events: &mut Vec<Event>) -> Option<Box<str>> {
+        if let Some(name) = self.host(request).and_then(|h| h.name.as_deref()) {
+            return Some(name.into());
+        }
+        let given = match (&request.hostname, &request.fqdn) {
+            (Some(option), _) => Some(hostname::from_option(option)),
+            (None, Some(fqdn)) => Some(hostname::from_fqdn(fqdn)),
+            (None, None) => None,
+        };
+        match given {
+            Some(Some(name)) => Some(name.into()),
+            Some(None) => {
+                events.push(Event::BadHostname { mac: request.mac });
+                None
+            }
+            None => self.table.lease_of(request.mac)?.hostname.clone(),
+        }
+    }
+
+    /// §4.3.3. Only who was given the address can have it put aside.
+    fn decline(
+        &mut self,
+        request: &Request,
+        now: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Reply, Silence> {
+        let mac = request.mac;
+        self.for_this_server(request)?;
+        let address = request.requested.ok_or(Silence::NoAddress)?;
+        let leased = self.holds(request, address, now);
+        if !leased && self.table.offer_to(mac) != Some(address) {
+            return Err(Silence::NotHeld);
+        }
+        if leased {
+            self.table.remove(mac, &mut outcome.changes);
+        }
+        self.table.withdraw(mac);
+        self.table
+            .decline(address, mac, now, self.config.max_leases);
+        outcome.events.push(Event::Declined { mac, address });
+        Err(Silence::NoAnswerDue)
+    }
+
+    /// §4.3.4. The address stays remembered for the client.
+    fn release_by_client(
+        &mut self,
+        request: &Request,
+        now: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Reply, Silence> {
+        self.for_this_server(request)?;
+        let (mac, address) = (request.mac, request.ciaddr);
+        if !self.holds(request, address, now) {
+            return Err(Silence::NotHeld);
+        }
+        let lease = self.table.lease_of(mac).ok_or(Silence::NotHeld)?;
+        let released = Lease {
+            // 0 would be a lease without end.
+            expiry: now.max(1),
+            ..lease.clone()
+        };
+        self.table.put(released, now, &mut outcome.changes);
+        outcome.events.push(Event::Released { mac, address });
+        Err(Silence::NoAnswerDue)
+    }
+
+    /// §4.3.5.
+    fn inform(&self, request: &Request, events: &mut Vec<Event>) -> Result<Reply, Silence> {
+        if request.ciaddr.is_unspecified() {
+            return Err(Silence::NoAddress);
+        }
+        if !self.config.subnet.contains(&request.ciaddr) {
+            return Err(Silence::WrongSubnet);
+        }
+        self.parameters_reply(request, events)
+    }
+
+    fn for_this_server(&self, request: &Request) -> Result<(), Silence> {
+        match request.server_id {
+            Some(id) if id != self.config.server => Err(Silence::OtherServer),
+            _ => Ok(()),
+        }
+    }
+
+    fn holds(&self, request: &Request, address: Ipv4Addr, now: u64) -> bool {
+        self.table
+            .lease_of(request.mac)
+            .is_some_and(|l| l.address == address && l.is_live(now))
+    }
+}

@@ -1,0 +1,264 @@
+//! The server: one message in, one [`Outcome`] out.
+
+mod choose;
+mod message;
+mod parameters;
+mod reply;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::Ipv4Addr;
+
+use foldhash::HashSet;
+use foldhash::quality::FixedState;
+use pnet_base::MacAddr;
+
+use crate::config::{Config, ConfigError};
+use crate::host::Hosts;
+use crate::lease::{Lease, LeaseState, LeaseView};
+use crate::outcome::{Answer, Change, Event, Outcome};
+use crate::pool::Pool;
+use crate::table::Table;
+use crate::wire;
+use parameters::Parameters;
+
+/// A DHCP server for one subnet (RFC 2131), authoritative for it.
+///
+/// It does no I/O and reads no clock: whoever owns it passes in what clients
+/// send and the time (seconds of the Unix epoch), and sends what comes out.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    hosts: Hosts,
+    parameters: Parameters,
+    table: Table,
+    hash: FixedState,
+    not_loaded: Vec<Lease>,
+}
+
+impl Server {
+    /// A server with the `leases` that it has given before.
+    ///
+    /// `hash_key` decides with which address the search for a free one starts
+    /// for each MAC; it should be random, and the same after a restart.
+    ///
+    /// Leases that are live at `now` are kept even where the configuration
+    /// would not give them any more; their clients are told when they renew. Of
+    /// two leases with one address or one MAC the longer one counts. See
+    /// [`not_loaded`](Self::not_loaded) for the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`Config::validate`]'s.
+    pub fn new(
+        config: Config,
+        leases: impl IntoIterator<Item = Lease>,
+        hash_key: u64,
+        now: u64,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let hosts = Hosts::new(&config.hosts);
+        let mut server = Self {
+            parameters: Parameters::new(&config),
+            table: Table::new(pool(&config, &hosts)),
+            hosts,
+            config,
+            hash: FixedState::with_seed(hash_key),
+            not_loaded: Vec::new(),
+        };
+        server.load(leases, now);
+        Ok(server)
+    }
+
+    /// The leases that [`new`](Self::new) was given and did not take: the
+    /// shorter of two with one address or one MAC, and those that ran out and
+    /// have no address or place any more.
+    #[must_use]
+    pub fn not_loaded(&self) -> &[Lease] {
+        &self.not_loaded
+    }
+
+    /// Serves `config` from now on. Every lease stays; the client of one that
+    /// the new configuration would not give is told so when it renews, and
+    /// until it ran out nobody else gets the address.
+    ///
+    /// # Errors
+    ///
+    /// [`Config::validate`]'s; the former configuration is then kept.
+    pub fn reconfigure(&mut self, config: Config, now: u64) -> Result<(), ConfigError> {
+        config.validate()?;
+        self.hosts = Hosts::new(&config.hosts);
+        self.parameters = Parameters::new(&config);
+        self.config = config;
+        self.table.set_pool(pool(&self.config, &self.hosts));
+        self.forget_unserved(now);
+        Ok(())
+    }
+
+    /// The configuration being served.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Handles one message: the UDP payload that came to port 67, untrusted,
+    /// at `now`.
+    ///
+    /// The caller writes down [`Outcome::changes`] first and sends the reply
+    /// then. It may handle any number of messages before it writes once for
+    /// all and sends all replies. If it cannot write, it sends none of these
+    /// replies and gives all changes to [`undo`](Self::undo), the last first,
+    /// before it handles another message.
+    pub fn handle(&mut self, message: &[u8], now: u64) -> Outcome {
+        let mut outcome = Outcome {
+            answer: Answer::Silence(crate::Silence::Truncated),
+            changes: Vec::new(),
+            events: self.expire(now),
+        };
+        outcome.answer = match wire::parse(message)
+            .and_then(|request| self.answer(&request, now, &mut outcome))
+        {
+            Ok(reply) => Answer::Reply(reply),
+            Err(silence) => Answer::Silence(silence),
+        };
+        outcome
+    }
+
+    /// Brings the table to `now` and tells which leases ran out since it was
+    /// last looked at. [`handle`](Self::handle) does the same first.
+    pub fn expire(&mut self, now: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.table.advance(now, |lease| {
+            events.push(Event::Expired {
+                mac: lease.mac,
+                address: lease.address,
+            });
+        });
+        events
+    }
+
+    /// Takes a change back that could not be written down; see
+    /// [`handle`](Self::handle). What happened to that client since stays.
+    pub fn undo(&mut self, change: &Change, now: u64) {
+        self.table.undo(change, now);
+    }
+
+    /// Forgets the lease on `address`, live or not; `None` if there is none.
+    /// The change is to be written down like any other.
+    pub fn release(&mut self, address: Ipv4Addr) -> Option<Change> {
+        let mac = self.table.lease_at(address)?.mac;
+        let mut changes = Vec::new();
+        self.table.remove(mac, &mut changes);
+        changes.pop()
+    }
+
+    /// Every record, to be written to a lease file: leases that are live and
+    /// those that ran out and are remembered. In no order.
+    pub fn records(&self) -> impl Iterator<Item = &Lease> {
+        self.table.iter()
+    }
+
+    /// Every address that is held for something at `now`, ordered by address.
+    pub fn leases(&self, now: u64) -> impl Iterator<Item = LeaseView<'_>> {
+        let held = |(address, mac, expiry), state| LeaseView {
+            expiry,
+            mac,
+            address,
+            hostname: None,
+            client_id: None,
+            state,
+        };
+        let mut views: Vec<LeaseView<'_>> = self
+            .table
+            .iter()
+            .map(|lease| LeaseView {
+                expiry: lease.expiry,
+                mac: lease.mac,
+                address: lease.address,
+                hostname: lease.hostname.as_deref(),
+                client_id: lease.client_id.as_deref(),
+                state: if lease.is_live(now) {
+                    LeaseState::Bound
+                } else {
+                    LeaseState::Expired
+                },
+            })
+            .collect();
+        views.extend(self.table.offers().map(|o| held(o, LeaseState::Offered)));
+        views.extend(self.table.declined().map(|d| held(d, LeaseState::Declined)));
+        // An address is shown once: what holds it now before what is remembered.
+        views.sort_by_key(|v| (v.address, v.state));
+        views.dedup_by_key(|v| v.address);
+        views.into_iter()
+    }
+
+    /// The leases that are live at `now`: which station has which address. In
+    /// no order.
+    pub fn bindings(&self, now: u64) -> impl Iterator<Item = (Ipv4Addr, MacAddr)> + '_ {
+        self.table
+            .iter()
+            .filter(move |lease| lease.is_live(now))
+            .map(|lease| (lease.address, lease.mac))
+    }
+
+    /// How many clients can have a lease at once: the addresses of the range
+    /// and of static hosts, or the configured limit where that is less.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let addresses = self.table.pool().size() + self.hosts.addresses().count();
+        addresses.min(self.config.max_leases)
+    }
+
+    /// How many leases are live, as of the last message or
+    /// [`expire`](Self::expire).
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.table.live()
+    }
+
+    fn load(&mut self, leases: impl IntoIterator<Item = Lease>, now: u64) {
+        let mut leases: Vec<Lease> = leases.into_iter().collect();
+        // The longest first, so that the shorter of two rivals is left out.
+        leases.sort_by_key(|l| std::cmp::Reverse(if l.expiry == 0 { u64::MAX } else { l.expiry }));
+        let range = pool(&self.config, &self.hosts);
+        let hosts: HashSet<Ipv4Addr> = self.hosts.addresses().collect();
+        let served = |a| range.contains(a) || hosts.contains(&a);
+        let mut changes = Vec::new();
+        for lease in leases {
+            let taken = self.table.lease_of(lease.mac).is_some()
+                || self.table.lease_at(lease.address).is_some();
+            let worthless = !lease.is_live(now)
+                && (!served(lease.address) || self.table.records() >= self.config.max_leases);
+            if taken || worthless {
+                self.not_loaded.push(lease);
+            } else {
+                self.table.put(lease, now, &mut changes);
+                changes.clear();
+            }
+        }
+    }
+
+    /// Forgets leases that ran out on addresses that are not served any more.
+    fn forget_unserved(&mut self, now: u64) {
+        let hosts: HashSet<Ipv4Addr> = self.hosts.addresses().collect();
+        let pool = self.table.pool();
+        let gone: Vec<MacAddr> = self
+            .table
+            .iter()
+            .filter(|l| !l.is_live(now) && !pool.contains(l.address) && !hosts.contains(&l.address))
+            .map(|l| l.mac)
+            .collect();
+        let mut changes = Vec::new();
+        for mac in gone {
+            self.table.remove(mac, &mut changes);
+        }
+    }
+}
+
+/// The pool of the configured range, without the addresses of static hosts.
+fn pool(config: &Config, hosts: &Hosts) -> Pool {
+    let mut reserved = config.never_served();
+    reserved.extend(hosts.addresses());
+    Pool::new(&config.range, reserved)
+}
