@@ -1,5 +1,7 @@
 //! The `vmlan` program: what stands around the switch.
 
 pub mod args;
+pub mod client;
 pub mod config;
 pub mod model;
+pub mod report;
