@@ -295,7 +295,10 @@ mod tests {
             ("vmlan", "Usage"),
             ("vmlan run --network Lab", "a-z, 0-9 and -"),
             ("vmlan port add x --kind tup", "did you mean \"tap\"?"),
-            ("vmlan port add x --kind tap ofload=true", "did you mean `offload`?"),
+            (
+                "vmlan port add x --kind tap ofload=true",
+                "did you mean `offload`?",
+            ),
             ("vmlan port set x", "KEY=VALUE"),
             ("vmlan attach a/b", "printable characters"),
             ("vmlan fdb add ff:ff:ff:ff:ff:ff lan0", "group address"),

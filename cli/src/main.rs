@@ -1,2 +1,170 @@
-//! The vmlan program.
-fn main() {}
+//! The `vmlan` program: does one command and says how it went.
+
+#![expect(clippy::print_stdout, reason = "a program's result goes there")]
+
+use clap::Parser as _;
+use hyper::Method;
+use jiff::tz::TimeZone;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, Place, PortCommand, key_map};
+use vmlan::client::{Client, ClientError};
+use vmlan::config::explain::Explained;
+use vmlan::config::{ConfigError, Loaded, Problem, Value};
+use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb};
+use vmlan::report;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A configuration's error starts with its place, as a compiler's.
+            match error.downcast_ref::<ConfigError>() {
+                Some(error) => eprintln!("{error}"),
+                None => eprintln!("vmlan: {error:#}"),
+            }
+            exit_code(&error)
+        }
+    }
+}
+
+/// 2 for bad usage or a bad configuration, else 1.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let input = error.chain().any(|cause| {
+        cause.is::<ConfigError>()
+            || cause.is::<Problem>()
+            || cause
+                .downcast_ref::<ApiError>()
+                .is_some_and(|refused| refused.fault == Fault::Input)
+            || matches!(
+                cause.downcast_ref(),
+                Some(ClientError::Refused(refused)) if refused.fault == Fault::Input
+            )
+    });
+    ExitCode::from(if input { 2 } else { 1 })
+}
+
+fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
+    let client = || Client::new(&place.run_dir(), place.network());
+    match command {
+        Command::Run { config } => {
+            let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
+            warn(&loaded);
+            daemon::run(&place, loaded)
+        }
+        Command::Check { file } => {
+            let loaded = Loaded::read(&file, place.network.as_ref())?;
+            warn(&loaded);
+            print(&Explained(&loaded.config).to_string())
+        }
+        Command::Status { format } => show(&client(), "/v1/status", format, report::status),
+        Command::Ports { format } => show(&client(), "/v1/ports", format, |list: &Vec<_>| {
+            report::ports(list)
+        }),
+        Command::Leases { format } => show(&client(), "/v1/leases", format, |list: &Vec<_>| {
+            report::leases(list, &TimeZone::system())
+        }),
+        Command::Fdb {
+            format,
+            command: None,
+        } => show(&client(), "/v1/fdb", format, |list: &Vec<_>| {
+            report::fdb(list)
+        }),
+        Command::Fdb {
+            command: Some(command),
+            ..
+        } => done(change_fdb(&client(), command)),
+        Command::Port(command) => done(change_port(&client(), command)),
+        Command::Attach { interface, keys } => {
+            let keys = key_map(keys);
+            done(client().send(&Method::POST, "/v1/attach", &Attach { interface, keys }))
+        }
+        Command::Detach { interface } => done(client().delete(&format!("/v1/attach/{interface}"))),
+        Command::Lease(LeaseCommand::Del { address }) => {
+            done(client().delete(&format!("/v1/leases/{address}")))
+        }
+        Command::Reload => done(client().send(&Method::POST, "/v1/reload", &())),
+    }
+}
+
+/// Shows what is odd about a configuration that can be used.
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// Shows what is at `path`: as the server's JSON, or by `report`.
+fn show<A: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    format: Format,
+    report: impl FnOnce(&A) -> String,
+) -> anyhow::Result<()> {
+    if format.json {
+        let json: Json = client.get(path)?;
+        return print(&format!("{}\n", serde_json::to_string_pretty(&json)?));
+    }
+    print(&report(&client.get(path)?))
+}
+
+fn change_port(client: &Client, command: PortCommand) -> Result<Done, ClientError> {
+    match command {
+        PortCommand::Add { name, kind, keys } => {
+            let mut keys = key_map(keys);
+            keys.insert("kind".to_owned(), Value::Text(kind.name().to_owned()));
+            client.send(&Method::POST, "/v1/ports", &AddPort { name, keys })
+        }
+        PortCommand::Set { name, keys } => {
+            client.send(&Method::PATCH, &format!("/v1/ports/{name}"), &key_map(keys))
+        }
+        PortCommand::Del { name } => client.delete(&format!("/v1/ports/{name}")),
+    }
+}
+
+fn change_fdb(client: &Client, command: FdbCommand) -> Result<Done, ClientError> {
+    match command {
+        FdbCommand::Add { mac, port, vlan } => {
+            let vlan = vlan.unwrap_or_default();
+            client.send(&Method::POST, "/v1/fdb", &AddFdb { mac, port, vlan })
+        }
+        FdbCommand::Del { mac, vlan: None } => client.delete(&format!("/v1/fdb/{mac}")),
+        FdbCommand::Del {
+            mac,
+            vlan: Some(vlan),
+        } => client.delete(&format!("/v1/fdb/{mac}?vlan={vlan}")),
+        FdbCommand::Flush { port } => {
+            client.send(&Method::POST, "/v1/fdb/flush", &FlushFdb { port })
+        }
+    }
+}
+
+/// Says what was done.
+fn done(result: Result<Done, ClientError>) -> anyhow::Result<()> {
+    print(&format!("{}\n", result?.message))
+}
+
+/// Prints `text`. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The single place that `run` goes to; the real one takes its place.
+mod daemon {
+    use super::{Loaded, Place};
+
+    pub(crate) fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+        anyhow::bail!(
+            "the network {} cannot be served in {} yet",
+            loaded.config.name,
+            place.run_dir().display()
+        )
+    }
+}

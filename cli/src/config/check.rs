@@ -12,11 +12,7 @@ use std::ops::Range;
 use toml::Spanned;
 
 /// Finds all that does not go together.
-pub(super) fn check(
-    written: &Written,
-    network: Option<&NetworkName>,
-    findings: &mut Findings<'_>,
-) {
+pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {
     check_name(written, network, findings);
     check_forward(written, findings);
     check_interfaces(written, findings);
@@ -61,7 +57,10 @@ fn check_interfaces(written: &Written, findings: &mut Findings<'_>) {
     let mut names = HashMap::new();
     if let Some(host) = written.interface() {
         netdevs.insert(host.to_string(), "the host's own interface".to_owned());
-        names.insert(host.to_string(), "the port of the host's own interface".to_owned());
+        names.insert(
+            host.to_string(),
+            "the port of the host's own interface".to_owned(),
+        );
     }
     if let Some(uplink) = &written.uplink {
         let name = uplink.get_ref().to_string();
@@ -161,8 +160,8 @@ fn check_range(
         .take(never.len() + 1)
         .any(|address| !never.contains(&Ipv4Addr::from_bits(address)));
     if !free {
-        let problem = Problem::new("the range has no address that can be handed out")
-            .help(format!(
+        let problem =
+            Problem::new("the range has no address that can be handed out").help(format!(
                 "the gateway {} and the ends of its subnet never are: make the range longer",
                 gateway.addr()
             ));

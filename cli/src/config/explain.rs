@@ -17,9 +17,15 @@ impl fmt::Display for Explained<'_> {
         line("interface", interface(config))?;
         line("address", address(config))?;
         let mac = config.mac.map(|mac| mac.to_string());
-        line("mac", mac.unwrap_or_else(|| "made at the first start, then kept".into()))?;
+        line(
+            "mac",
+            mac.unwrap_or_else(|| "made at the first start, then kept".into()),
+        )?;
         line("mtu", config.mtu.to_string())?;
-        line("domain", config.domain.clone().unwrap_or_else(|| "none".into()))?;
+        line(
+            "domain",
+            config.domain.clone().unwrap_or_else(|| "none".into()),
+        )?;
         line("forward", forward(config))?;
         line("switch", switch(config))?;
         for text in dhcp(config) {
@@ -107,7 +113,10 @@ fn pool(config: &Config) -> String {
         return "the whole subnet".into();
     };
     let (first, last) = config.dhcp.pool(gateway);
-    format!("{first} to {last}, {} addresses", pool_size(config, gateway))
+    format!(
+        "{first} to {last}, {} addresses",
+        pool_size(config, gateway)
+    )
 }
 
 /// How many addresses of the range can be handed out to any station: all but
@@ -187,8 +196,14 @@ address = "10.0.0.200"
 "#,
         );
         // 20 less the subnet's own, the gateway and one host.
-        assert!(text.contains("10.0.0.0 to 10.0.0.19, 17 addresses"), "{text}");
-        assert!(text.contains("10.0.0.10 for 52:54:00:aa:bb:cc (db)"), "{text}");
+        assert!(
+            text.contains("10.0.0.0 to 10.0.0.19, 17 addresses"),
+            "{text}"
+        );
+        assert!(
+            text.contains("10.0.0.10 for 52:54:00:aa:bb:cc (db)"),
+            "{text}"
+        );
         assert!(text.contains("10.0.0.200 for client-id 01:02\n"), "{text}");
     }
 }

@@ -313,10 +313,7 @@ impl Loaded {
     ///
     /// # Errors
     /// As [`read`](Self::read), or there is no configuration.
-    pub fn find(
-        config: Option<&Path>,
-        network: Option<&NetworkName>,
-    ) -> Result<Self, ConfigError> {
+    pub fn find(config: Option<&Path>, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
         if let Some(path) = config {
             return Self::read(path, network);
         }

@@ -3,9 +3,7 @@
 
 use super::check;
 use super::section::{Findings, Section};
-use super::value::{
-    client_id, domain_name, duration, host_net, ipv4, lease_time, station_mac,
-};
+use super::value::{client_id, domain_name, duration, host_net, ipv4, lease_time, station_mac};
 use super::{
     Address, Config, Dhcp, DhcpOption, Forward, InterfaceName, LeaseTime, NetworkName, Pattern,
     Port, PortName, PortSettings, Problem, StaticHost, Switch,
@@ -118,13 +116,15 @@ fn read_switch(mut section: Section<'_, '_, '_>) -> Switch {
         duration(text).map(|time| (time > Duration::ZERO).then_some(time))
     });
     let fdb_size = section.number("fdb-size", 1..=1_048_576);
-    section.number::<u16>("workers", 0..=1024).inspect(|workers| {
-        if *workers.get_ref() != 1 {
-            let problem = Problem::new("more than one worker is not built yet");
-            let problem = problem.help("use workers = 1, or leave the key out");
-            section.findings.error(workers.span(), problem);
-        }
-    });
+    section
+        .number::<u16>("workers", 0..=1024)
+        .inspect(|workers| {
+            if *workers.get_ref() != 1 {
+                let problem = Problem::new("more than one worker is not built yet");
+                let problem = problem.help("use workers = 1, or leave the key out");
+                section.findings.error(workers.span(), problem);
+            }
+        });
     section.text("fastpath", |text| match text {
         "auto" | "off" => Ok(()),
         "required" => Err(Problem::new("fastpath = \"required\" is not built yet")
@@ -261,7 +261,10 @@ impl Written {
 
     /// Whether the DHCP server is on; in a bridge only if the file says so.
     pub(super) fn dhcp_enabled(&self) -> bool {
-        let said = self.dhcp.as_ref().and_then(|dhcp| dhcp.get_ref().enabled.as_ref());
+        let said = self
+            .dhcp
+            .as_ref()
+            .and_then(|dhcp| dhcp.get_ref().enabled.as_ref());
         said.map_or(self.forward() != Forward::Bridge, |on| *on.get_ref())
     }
 
@@ -309,7 +312,9 @@ impl WrittenDhcp {
         Dhcp {
             enabled,
             range,
-            lease_time: self.lease_time.map_or(default.lease_time, Spanned::into_inner),
+            lease_time: self
+                .lease_time
+                .map_or(default.lease_time, Spanned::into_inner),
             options: self.options,
             hosts: hosts.collect(),
         }

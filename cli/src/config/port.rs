@@ -265,7 +265,10 @@ mod tests {
             key_value("offload=false"),
             Ok(("offload".into(), Value::Bool(false)))
         );
-        assert_eq!(key_value("queues=1"), Ok(("queues".into(), Value::Number(1))));
+        assert_eq!(
+            key_value("queues=1"),
+            Ok(("queues".into(), Value::Number(1)))
+        );
     }
 
     #[test]
@@ -287,7 +290,13 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_by_name() {
-        for key in ["vlan=10", "trunk=10,20", "guard=mac", "path=/x", "mode=server"] {
+        for key in [
+            "vlan=10",
+            "trunk=10,20",
+            "guard=mac",
+            "path=/x",
+            "mode=server",
+        ] {
             let problem = key_value(key).unwrap_err();
             assert!(problem.message.contains("not in this version"), "{problem}");
         }
@@ -315,6 +324,10 @@ mod tests {
         let port = settings.into_port("eth1".parse().unwrap()).unwrap();
         assert_eq!(port.interface.as_str(), "eth1");
         assert!(port.offload);
-        assert!(PortSettings::default().into_port("x".parse().unwrap()).is_err());
+        assert!(
+            PortSettings::default()
+                .into_port("x".parse().unwrap())
+                .is_err()
+        );
     }
 }

@@ -134,8 +134,11 @@ impl<'t, 'f, 's> Section<'t, 'f, 's> {
                 .and_then(|number| T::try_from(number).ok())
                 .filter(|number| range.contains(number))
                 .ok_or_else(|| {
-                    Problem::new(format!("{key} = {number} is out of range"))
-                        .help(format!("use {} to {}", range.start(), range.end()))
+                    Problem::new(format!("{key} = {number} is out of range")).help(format!(
+                        "use {} to {}",
+                        range.start(),
+                        range.end()
+                    ))
                 }),
             other => Err(wrong_type(key, "a whole number", other)),
         };
@@ -219,7 +222,8 @@ impl<'t, 'f, 's> Section<'t, 'f, 's> {
     }
 
     /// All keys that were not asked for yet, as values whose meaning depends
-    /// on the key: the key with its place, the value with its own.
+    /// on the key: the key with its place, the value with its own, in the
+    /// order of the file.
     pub(super) fn rest(&mut self) -> Vec<(Spanned<String>, Spanned<Value>)> {
         let mut list = Vec::new();
         for (key, value) in self.table {
@@ -227,10 +231,14 @@ impl<'t, 'f, 's> Section<'t, 'f, 's> {
             if self.known.iter().any(|known| known == name) {
                 continue;
             }
-            if let Some(value) = self.findings.keep(value.span(), plain(name, value.get_ref())) {
+            if let Some(value) = self
+                .findings
+                .keep(value.span(), plain(name, value.get_ref()))
+            {
                 list.push((Spanned::new(key.span(), name.to_string()), value));
             }
         }
+        list.sort_by_key(|(key, _)| key.span().start);
         list
     }
 
@@ -261,7 +269,11 @@ fn plain(key: &str, value: &DeValue<'_>) -> Result<Value, Problem> {
             })
             .collect::<Result<_, _>>()
             .map(Value::List),
-        other => Err(wrong_type(key, "text, a number, true, false or a list", other)),
+        other => Err(wrong_type(
+            key,
+            "text, a number, true, false or a list",
+            other,
+        )),
     }
 }
 

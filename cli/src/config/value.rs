@@ -72,7 +72,9 @@ pub fn station_mac(text: &str) -> Result<MacAddr, Problem> {
         );
     }
     if mac.is_zero() {
-        return Err(Problem::new("a station cannot have the MAC address of all zeros"));
+        return Err(Problem::new(
+            "a station cannot have the MAC address of all zeros",
+        ));
     }
     Ok(mac)
 }
@@ -109,8 +111,10 @@ pub fn host_net(text: &str) -> Result<Ipv4Net, Problem> {
     }
     let address = net.addr();
     if address.is_loopback() || address.is_multicast() || address.octets().starts_with(&[0]) {
-        return Err(Problem::new(format!("{address} cannot be the address of a gateway"))
-            .help("use a private one, as 192.168.122.1/24"));
+        return Err(
+            Problem::new(format!("{address} cannot be the address of a gateway"))
+                .help("use a private one, as 192.168.122.1/24"),
+        );
     }
     let what = if address == net.network() {
         "the subnet itself"
@@ -173,8 +177,9 @@ pub fn lease_time(text: &str) -> Result<LeaseTime, Problem> {
         Problem::new(problem.message).help(help)
     })?;
     if time < LeaseTime::LEAST {
-        return Err(Problem::new(format!("a lease of {text} is too short"))
-            .help("use at least \"2m\""));
+        return Err(
+            Problem::new(format!("a lease of {text} is too short")).help("use at least \"2m\"")
+        );
     }
     if time.as_secs() >= u64::from(u32::MAX) {
         return Err(Problem::new(format!("a lease of {text} is too long"))
@@ -268,7 +273,16 @@ mod tests {
         ] {
             assert_eq!(duration(text).unwrap().as_secs(), seconds, "{text}");
         }
-        for bad in ["", "x", "-5s", "5s ago", "1.5", "1500ms", "1y", "99999999999999999999s"] {
+        for bad in [
+            "",
+            "x",
+            "-5s",
+            "5s ago",
+            "1.5",
+            "1500ms",
+            "1y",
+            "99999999999999999999s",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
@@ -304,7 +318,12 @@ mod tests {
     #[test]
     fn group_and_zero_macs_are_refused() {
         assert!(station_mac("52:54:00:12:34:56").is_ok());
-        for bad in ["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00", "52:54"] {
+        for bad in [
+            "ff:ff:ff:ff:ff:ff",
+            "01:00:5e:00:00:01",
+            "00:00:00:00:00:00",
+            "52:54",
+        ] {
             assert!(station_mac(bad).is_err(), "{bad}");
         }
     }
