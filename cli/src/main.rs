@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, Place, PortCommand, key_map};
+use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, PortCommand, key_map};
 use vmlan::client::{Client, ClientError};
 use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, Loaded, Problem, Value};
+use vmlan::daemon;
 use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb};
 use vmlan::report;
 
@@ -153,18 +154,5 @@ fn print(text: &str) -> anyhow::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
-    }
-}
-
-/// The single place that `run` goes to; the real one takes its place.
-mod daemon {
-    use super::{Loaded, Place};
-
-    pub(crate) fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
-        anyhow::bail!(
-            "the network {} cannot be served in {} yet",
-            loaded.config.name,
-            place.run_dir().display()
-        )
     }
 }

@@ -43,6 +43,9 @@ pub struct Fill {
     pub used: u64,
     /// Entries that it can hold.
     pub size: u64,
+    /// Entries that were not made for want of room, since the start.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 /// `GET /v1/ports` answers a list of these.

@@ -142,6 +142,15 @@ impl Switch {
         Ok(there)
     }
 
+    /// Whether checksums and segmentation may be left undone on a port's link;
+    /// what the port says of it. One that has ended has nothing to say.
+    ///
+    /// # Errors
+    /// [`SwitchError::Stopped`].
+    pub fn set_offload(&self, id: PortId, on: bool) -> Result<io::Result<()>, SwitchError> {
+        self.call(move |worker| worker.set_offload(id, on))
+    }
+
     /// What each port has counted.
     ///
     /// # Errors

@@ -144,6 +144,13 @@ impl Worker {
         there
     }
 
+    pub(crate) fn set_offload(&mut self, id: PortId, on: bool) -> io::Result<()> {
+        match self.slots.get_mut(usize::from(id.0)) {
+            Some(Some(slot)) => slot.port.set_offload(on),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn counters(&self) -> Vec<(PortId, PortCounters)> {
         (0..)
             .map(PortId)

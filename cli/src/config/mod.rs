@@ -230,6 +230,14 @@ impl Config {
             ports: Vec::new(),
         }
     }
+
+    /// The uplink where it becomes a port: with `forward = "bridge"`.
+    #[must_use]
+    pub fn bridged_uplink(&self) -> Option<&InterfaceName> {
+        self.uplink
+            .as_ref()
+            .filter(|_| self.forward == Forward::Bridge)
+    }
 }
 
 /// A configuration with where it came from.

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
-use vmlan_dhcp::{Answer, Change, Config, ConfigError, Event, LeaseView, Outcome, Server, leasefile};
+use vmlan_dhcp::{
+    Answer, Change, Config, ConfigError, Event, LeaseView, Outcome, Server, leasefile,
+};
 
 /// One kind of complaint that guests can provoke is logged this often at most.
 const QUIET: Duration = Duration::from_secs(60);
@@ -80,7 +82,12 @@ impl DhcpService {
             (None, _) => {
                 let bound = state.bound();
                 state.server = None;
-                state.tell(bound.into_iter().map(|(address, _)| (address, None)).collect());
+                state.tell(
+                    bound
+                        .into_iter()
+                        .map(|(address, _)| (address, None))
+                        .collect(),
+                );
             }
             (Some(config), Some(server)) => server.reconfigure(config, now)?,
             (Some(config), None) => {
@@ -179,12 +186,12 @@ impl State {
         for (request, outcome) in &outcomes {
             self.note(&outcome.events);
             match &outcome.answer {
-                Answer::Reply(reply) => replies.extend(
-                    message::wrap(reply, address, self.mac).map(|frame| Reply {
+                Answer::Reply(reply) => {
+                    replies.extend(message::wrap(reply, address, self.mac).map(|frame| Reply {
                         frame,
                         egress: request.ingress,
-                    }),
-                ),
+                    }))
+                }
                 Answer::Silence(silence) if silence.is_trouble() => {
                     self.complain(&format!("a DHCP client gets no answer: {silence}"));
                 }

@@ -14,18 +14,39 @@ pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoRe
     let mut text = String::new();
     for (name, help, value) in [
         ("vmlan_ports", "Ports of the switch.", status.ports as u64),
-        ("vmlan_fdb_stations", "Stations in the MAC table.", status.fdb.used),
-        ("vmlan_fdb_size", "Stations that fit in the MAC table.", status.fdb.size),
+        (
+            "vmlan_fdb_stations",
+            "Stations in the MAC table.",
+            status.fdb.used,
+        ),
+        (
+            "vmlan_fdb_size",
+            "Stations that fit in the MAC table.",
+            status.fdb.size,
+        ),
         ("vmlan_leases", "Live DHCP leases.", status.leases.used),
-        ("vmlan_leases_size", "Addresses that can be leased.", status.leases.size),
+        (
+            "vmlan_leases_size",
+            "Addresses that can be leased.",
+            status.leases.size,
+        ),
     ] {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        let _ = writeln!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
+        );
     }
-    family(&mut text, "fdb_refused_total", "Stations not learned for want of room.");
+    family(
+        &mut text,
+        "fdb_refused_total",
+        "Stations not learned for want of room.",
+    );
     let _ = writeln!(text, "vmlan_fdb_refused_total {}", status.fdb.refused);
     per_port(&mut text, &ports, "frames_total", "Frames.", |c| c.frames);
-    per_port(&mut text, &ports, "bytes_total", "Bytes of frame.", |c| c.bytes);
+    per_port(&mut text, &ports, "bytes_total", "Bytes of frame.", |c| {
+        c.bytes
+    });
     family(&mut text, "drops_total", "Frames dropped, by reason.");
     for (port, direction, counters) in directions(&ports) {
         for (reason, n) in &counters.drops {
@@ -39,7 +60,10 @@ pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoRe
 }
 
 fn family(text: &mut String, name: &str, help: &str) {
-    let _ = writeln!(text, "# HELP vmlan_{name} {help}\n# TYPE vmlan_{name} counter");
+    let _ = writeln!(
+        text,
+        "# HELP vmlan_{name} {help}\n# TYPE vmlan_{name} counter"
+    );
 }
 
 fn per_port(

@@ -182,10 +182,10 @@ impl Network {
             );
         }
         if !link.ethernet {
-            return Err(ApiError::runtime(format!(
-                "{interface} does not carry Ethernet frames"
-            ))
-            .help("only an Ethernet netdev (a tap, a veth, a NIC) can be a port"));
+            return Err(
+                ApiError::runtime(format!("{interface} does not carry Ethernet frames"))
+                    .help("only an Ethernet netdev (a tap, a veth, a NIC) can be a port"),
+            );
         }
         if let Some((other, _)) = self.ports.by_index(link.index) {
             return Err(ApiError::runtime(format!(
@@ -227,12 +227,7 @@ impl Network {
         }
     }
 
-    async fn bring_in(
-        &self,
-        link: &Link,
-        packet: Packet,
-        port: &Port,
-    ) -> Result<PortId, ApiError> {
+    async fn bring_in(&self, link: &Link, packet: Packet, port: &Port) -> Result<PortId, ApiError> {
         if !link.up {
             self.links.set_up(link, true).await?;
         }
@@ -279,8 +274,11 @@ impl Network {
             _ => None,
         };
         if let Some(key) = fixed {
-            return Err(ApiError::input(format!("the {key} of a port cannot change"))
-                .help(format!("delete the port and add it anew: `vmlan port del {name}`")));
+            return Err(
+                ApiError::input(format!("the {key} of a port cannot change")).help(format!(
+                    "delete the port and add it anew: `vmlan port del {name}`"
+                )),
+            );
         }
         if let Some(on) = settings.offload {
             if port.kind == PortKind::Stream {
@@ -351,7 +349,10 @@ impl Network {
     pub(super) async fn link_changed(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Changed(link) => self.link_seen(&link).await,
-            LinkEvent::Gone { index, name: netdev } => {
+            LinkEvent::Gone {
+                index,
+                name: netdev,
+            } => {
                 let Some((name, port)) = self.ports.by_index(index) else {
                     return;
                 };
@@ -369,7 +370,8 @@ impl Network {
         }
     }
 
-    async fn link_seen(&mut self, link: &Link) {
+    /// Takes note of a netdev: its state, or that it is to be taken.
+    pub(super) async fn link_seen(&mut self, link: &Link) {
         if let Some((name, port)) = self.ports.by_index(link.index) {
             let name = name.clone();
             let kind = port.kind;

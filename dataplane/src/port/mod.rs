@@ -40,6 +40,16 @@ pub trait Port: Send {
 
     /// The port may have become writable: sends on what waits inside it.
     fn writable(&mut self) {}
+
+    /// Whether checksums and segmentation may be left undone on this link, in
+    /// either direction. A port without offloads has nothing to change.
+    ///
+    /// # Errors
+    /// If the link does not take the change; it stays as it was.
+    fn set_offload(&mut self, on: bool) -> io::Result<()> {
+        let _ = on;
+        Ok(())
+    }
 }
 
 /// How a [`Port::receive`] ended.

@@ -22,6 +22,7 @@ use zerocopy::IntoBytes;
 #[derive(Debug)]
 pub struct Packet {
     socket: PacketSocket,
+    abilities: Abilities,
 }
 
 impl Packet {
@@ -33,6 +34,8 @@ impl Packet {
     pub fn open(ifindex: u32) -> io::Result<Self> {
         Ok(Self {
             socket: PacketSocket::open(ifindex)?,
+            // The kernel finishes what the netdev itself cannot do.
+            abilities: Abilities::ALL,
         })
     }
 }
@@ -86,8 +89,14 @@ fn refusal(error: &io::Error, frame: &TxFrame<'_>) -> DropReason {
 
 impl Port for Packet {
     fn abilities(&self) -> Abilities {
-        // The kernel finishes what the netdev itself cannot do.
-        Abilities::ALL
+        self.abilities
+    }
+
+    /// What the netdev leaves undone towards the switch is set on its other
+    /// end (`ethtool -K`).
+    fn set_offload(&mut self, on: bool) -> io::Result<()> {
+        self.abilities = if on { Abilities::ALL } else { Abilities::NONE };
+        Ok(())
     }
 
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {

@@ -26,6 +26,7 @@ const QUEUE_LENGTH: u16 = 8192;
 #[derive(Debug)]
 pub struct Tap {
     file: File,
+    abilities: Abilities,
 }
 
 impl Tap {
@@ -38,9 +39,14 @@ impl Tap {
     /// # Errors
     /// Those of [`tun::open`].
     pub fn open(name: &str, offload: bool) -> io::Result<Self> {
-        let file = tun::open(name, vnet::LEN, offload)?;
+        let file = tun::open(name, vnet::LEN)?;
         tun::set_queue_length(name, QUEUE_LENGTH)?;
-        Ok(Self { file })
+        let mut tap = Self {
+            file,
+            abilities: Abilities::NONE,
+        };
+        tap.set_offload(offload)?;
+        Ok(tap)
     }
 
     fn receive_one(&self, frame: &mut Frame) -> io::Result<Result<(), DropReason>> {
@@ -62,7 +68,13 @@ impl Tap {
 
 impl Port for Tap {
     fn abilities(&self) -> Abilities {
-        Abilities::ALL
+        self.abilities
+    }
+
+    fn set_offload(&mut self, on: bool) -> io::Result<()> {
+        tun::set_offload(&self.file, on)?;
+        self.abilities = if on { Abilities::ALL } else { Abilities::NONE };
+        Ok(())
     }
 
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {

@@ -12,13 +12,10 @@ use std::os::unix::fs::OpenOptionsExt;
 /// without packet information, each behind a virtio-net header of `header`
 /// bytes.
 ///
-/// With `offload` the netdev may leave checksums and segmentation to whoever
-/// reads the file; writing super-frames is possible either way.
-///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN`, `EBUSY` if another process holds a TAP of
 /// this name, and what else `TUNSETIFF` says.
-pub fn open(name: &str, header: usize, offload: bool) -> io::Result<File> {
+pub fn open(name: &str, header: usize) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -34,15 +31,6 @@ pub fn open(name: &str, header: usize, offload: bool) -> io::Result<File> {
     let header = libc::c_int::try_from(header).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: TUNSETVNETHDRSZ reads one int.
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const header) })?;
-
-    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
-    let udp = libc::TUN_F_USO4 | libc::TUN_F_USO6;
-    if !offload {
-        set_offload(&file, 0)?;
-    } else if set_offload(&file, tcp | udp).is_err() {
-        // Linux before 6.2 has no UDP segmentation here.
-        set_offload(&file, tcp)?;
-    }
     Ok(file)
 }
 
@@ -64,10 +52,25 @@ pub fn set_queue_length(name: &str, frames: u16) -> io::Result<()> {
     Ok(())
 }
 
-fn set_offload(file: &File, flags: libc::c_uint) -> io::Result<()> {
-    let flags = libc::c_ulong::from(flags);
+/// Whether the netdev may leave checksums and segmentation to whoever reads
+/// the file. Writing super-frames is possible either way.
+///
+/// # Errors
+/// What `TUNSETOFFLOAD` says.
+pub fn set_offload(file: &File, on: bool) -> io::Result<()> {
+    let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+    let udp = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+    if !on {
+        return set_features(file, 0);
+    }
+    // Linux before 6.2 has no UDP segmentation here.
+    set_features(file, tcp | udp).or_else(|_| set_features(file, tcp))
+}
+
+fn set_features(file: &File, features: libc::c_uint) -> io::Result<()> {
+    let features = libc::c_ulong::from(features);
     // SAFETY: TUNSETOFFLOAD takes its argument by value.
-    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, flags) })?;
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, features) })?;
     Ok(())
 }
 

@@ -1,0 +1,56 @@
+//! What `vmlan run` prints once all is in place: the `ready: ` line, and how
+//! to attach a guest, ready to paste.
+
+use super::network::Network;
+use crate::config::Pattern;
+use std::fmt;
+
+/// The greeting of a network.
+pub(super) struct Greeting<'a>(pub(super) &'a Network);
+
+impl fmt::Display for Greeting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = self.0;
+        let config = &network.config;
+        write!(f, "ready: network {}", config.name)?;
+        if let Some(interface) = &config.interface {
+            write!(f, ", host interface {interface}")?;
+        }
+        if let Some(gateway) = network.gateway {
+            write!(f, " {gateway}")?;
+            if config.dhcp.enabled {
+                let (first, last) = config.dhcp.pool(gateway.trunc());
+                write!(f, ", DHCP {first} to {last}")?;
+            }
+        }
+        writeln!(f, ", forward {}", config.forward.name())?;
+
+        let [.., a, b] = network.mac.octets();
+        let mac = |n: u8| format!("52:54:00:{a:02x}:{b:02x}:{n:02x}");
+        let socket = network.run.path().join(super::CONNECT);
+        writeln!(
+            f,
+            "\nTo attach a qemu guest, add to its command line (each with a mac of its own):"
+        )?;
+        writeln!(
+            f,
+            "  -netdev stream,id=net0,server=off,addr.type=unix,addr.path={} \
+             -device virtio-net-pci,netdev=net0,mac={}",
+            socket.display(),
+            mac(1)
+        )?;
+        if config.attach.iter().any(|p: &Pattern| p.matches("vnet0")) {
+            writeln!(
+                f,
+                "or, as root and faster (the tap is taken as it appears):"
+            )?;
+            writeln!(
+                f,
+                "  -netdev tap,id=net0,ifname=vnet0,script=no,downscript=no \
+                 -device virtio-net-pci,netdev=net0,mac={}",
+                mac(2)
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,177 @@
+//! `vmlan run`: one process serves one network until it is told to stop.
+//!
+//! The switch's worker and the DHCP responder have threads of their own. All
+//! else happens here, on one thread: the control socket ([`api`]), connections
+//! to `vm.sock`, netdevs that come and go, signals. [`network`] is what they
+//! work on, [`start`] puts it in place and [`reload`] changes it.
+
+mod api;
+mod dhcp;
+mod greeting;
+mod message;
+mod metrics;
+mod network;
+mod ports;
+mod reload;
+mod start;
+mod view;
+
+use crate::args::Place;
+use crate::config::Loaded;
+use crate::host::monitor::{LinkEvent, Monitor};
+use anyhow::{Context as _, bail};
+use api::Shared;
+use network::Network;
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, mpsc};
+use vmlan_dataplane::control::Event;
+
+/// The control socket in RUN/NAME.
+const CONTROL: &str = "control.sock";
+
+/// Where qemu's `-netdev stream` connects to, in RUN/NAME.
+const CONNECT: &str = "vm.sock";
+
+/// Serves the network that `loaded` describes.
+///
+/// # Errors
+/// What keeps it from being served; nothing is left behind then.
+pub fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?
+        .block_on(serve(place, loaded))
+}
+
+async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+    // Before anything is made, so that a signal meanwhile ends it in order.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+
+    let (network, events) = start::start(place, loaded).await?;
+    let mut events = forwarded(events)?;
+    let network = Arc::new(Mutex::new(network));
+    let result = async {
+        let (mut monitor, connections) = open(&network).await?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => hung_up(&network).await,
+                event = monitor.next() => followed(&network, event).await,
+                accepted = connections.accept() => connected(&network, accepted).await,
+                event = events.recv() => match event {
+                    Some(Event::PortClosed { id, reason }) => {
+                        network.lock().await.closed(id, reason);
+                    }
+                    Some(Event::Stopped(Err(e))) => {
+                        return Err(e).context("the switch has failed");
+                    }
+                    Some(Event::Stopped(Ok(()))) | None => bail!("the switch has stopped"),
+                },
+            }
+        }
+        Ok(())
+    }
+    .await;
+    // Unused from here on, unless the switch refuses to stop.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    // A request that is being answered holds the network for a moment yet.
+    let network = take(network).await;
+    let stopped = match network {
+        Some(network) => network.stop(),
+        None => Ok(()),
+    };
+    result.and(stopped)
+}
+
+/// Opens the network to the outside: sockets, netdevs that are there already,
+/// and says so.
+async fn open(network: &Shared) -> anyhow::Result<(Monitor, UnixListener)> {
+    let mut held = network.lock().await;
+    let mut monitor = Monitor::new(held.links.clone())?;
+    for link in held.links.all().await? {
+        held.link_changed(LinkEvent::Changed(link)).await;
+    }
+    // What changed meanwhile, and all that is there once more, comes up here.
+    let connections = listener(held.run.listen(CONNECT)?)?;
+    let control = listener(held.run.listen(CONTROL)?)?;
+    let routes = api::router(network.clone());
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(control, routes).await {
+            tracing::error!("the control socket fails: {error}");
+        }
+    });
+    let mut out = io::stdout().lock();
+    // Whoever started us may have closed the other end.
+    let _ = write!(out, "{}", greeting::Greeting(&held)).and_then(|()| out.flush());
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    Ok((monitor, connections))
+}
+
+fn listener(socket: StdListener) -> io::Result<UnixListener> {
+    UnixListener::from_std(socket)
+}
+
+/// Brings the switch's events from its channel to this thread.
+fn forwarded(
+    events: crossbeam_channel::Receiver<Event>,
+) -> io::Result<mpsc::UnboundedReceiver<Event>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::Builder::new()
+        .name("events".into())
+        .spawn(move || {
+            for event in events {
+                if sender.send(event).is_err() {
+                    break;
+                }
+            }
+        })?;
+    Ok(receiver)
+}
+
+async fn hung_up(network: &Shared) {
+    match reload::reload(&mut *network.lock().await).await {
+        Ok(done) => tracing::info!("{done}"),
+        Err(error) => tracing::error!("the configuration is not reloaded: {error}"),
+    }
+}
+
+async fn followed(network: &Shared, event: Result<LinkEvent, crate::host::monitor::MonitorError>) {
+    match event {
+        Ok(event) => network.lock().await.link_changed(event).await,
+        Err(error) => {
+            tracing::warn!("{}", network::chain(error));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+async fn connected(
+    network: &Shared,
+    accepted: io::Result<(tokio::net::UnixStream, tokio::net::unix::SocketAddr)>,
+) {
+    let socket = match accepted {
+        Ok((socket, _)) => socket,
+        Err(error) => {
+            // Out of file descriptors, as a rule: try again, not at once.
+            tracing::warn!("a connection to vm.sock is refused: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            return;
+        }
+    };
+    let joined = match socket.into_std() {
+        Ok(socket) => network.lock().await.connected(socket),
+        Err(error) => Err(crate::model::ApiError::runtime(error)),
+    };
+    if let Err(error) = joined {
+        tracing::warn!("a connection to vm.sock is refused: {error}");
+    }
+}

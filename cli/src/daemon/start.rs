@@ -1,0 +1,208 @@
+//! Puts a network in place, step by step. Whatever fails, what was made before
+//! goes away again: each part takes itself down when it is dropped.
+
+use super::dhcp::DhcpService;
+use super::network::Network;
+use super::ports::{Origin, Ports};
+use crate::args::Place;
+use crate::config::{Address, Config, ConfigError, LeaseTime, Loaded, Problem, Source};
+use crate::host::identity::Identity;
+use crate::host::leases::LeaseFile;
+use crate::host::link::Links;
+use crate::host::quiet::Quiet;
+use crate::host::rundir::{self, RunDir};
+use crate::host::subnet;
+use anyhow::Context as _;
+use crossbeam_channel::Receiver;
+use ipnet::Ipv4Net;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+use vmlan_dataplane::MacAddr;
+use vmlan_dataplane::control::{Event, Switch};
+use vmlan_dataplane::forward::Settings;
+use vmlan_dhcp::{Host, HostKey, leasefile, options};
+
+/// Starts the network that `loaded` describes.
+pub(super) async fn start(
+    place: &Place,
+    loaded: Loaded,
+) -> anyhow::Result<(Network, Receiver<Event>)> {
+    let started = Instant::now();
+    let Loaded {
+        mut config, source, ..
+    } = loaded;
+    if source.is_none() && !rustix::process::geteuid().is_root() {
+        tracing::warn!(
+            "not root: the network is isolated from this host, and guests connect to vm.sock only"
+        );
+        config.interface = None;
+        config.attach.clear();
+    }
+    let interface = config.interface.as_ref().map(|name| name.as_str());
+    let run = RunDir::claim(&place.run_dir(), config.name.as_str(), interface)?;
+    for left in run.leftovers() {
+        tracing::info!("{} was left over and is removed", left.display());
+    }
+    let quiet = Quiet::open(run.path())?;
+    for netdev in quiet.restored() {
+        tracing::info!("the host listens on {netdev} again, as before the last run");
+    }
+    let state = rundir::state_folder(&place.state_dir(), config.name.as_str())?;
+    let mut identity = Identity::open(&state)?;
+    if let Some(aside) = identity.put_aside() {
+        tracing::warn!(
+            "{} made no sense ({}): it is kept as {}, and the network has a new MAC address",
+            aside.path.display(),
+            aside.reason,
+            aside.kept.display()
+        );
+    }
+    let links = Links::new()?;
+    let gateway = choose_address(&config, &mut identity, &links).await?;
+    let mac = config.mac.unwrap_or(identity.mac());
+
+    let dhcp = DhcpService::new(LeaseFile::new(&state), identity.dhcp_hash_key(), mac);
+    let served = dhcp_config(&config, gateway, source.as_ref())?;
+    let settings = settings(&config, gateway, mac);
+    let (switch, events) = Switch::start(settings, |switch| Some(dhcp.responder(switch)))
+        .context("cannot start the switch")?;
+    let mut network = Network {
+        file: source.map(|source| source.path().to_owned()),
+        run,
+        identity,
+        links,
+        quiet,
+        switch,
+        dhcp,
+        ports: Ports::default(),
+        gateway,
+        mac,
+        started,
+        config,
+    };
+    match fill(&mut network, served).await {
+        Ok(()) => Ok((network, events)),
+        Err(error) => {
+            // The first error is the one to report.
+            if let Err(second) = network.stop() {
+                tracing::warn!("{second:#}");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyhow::Result<()> {
+    network.dhcp.configure(served)?;
+    network.make_host_interface().await?;
+    for port in network.configured_ports() {
+        network
+            .add(&port, Origin::Config)
+            .await
+            .with_context(|| format!("port {}", port.name))?;
+    }
+    Ok(())
+}
+
+/// The gateway's address: the one configured, or the subnet picked before, or
+/// a free one.
+async fn choose_address(
+    config: &Config,
+    identity: &mut Identity,
+    links: &Links,
+) -> anyhow::Result<Option<Ipv4Net>> {
+    match config.address {
+        Address::None => Ok(None),
+        Address::Fixed(address) => Ok(Some(address)),
+        Address::Auto => {
+            let addresses = links.ipv4_addresses().await?;
+            let routes = links.ipv4_routes().await?;
+            let subnet = subnet::pick(identity.subnet(), &addresses, &routes)?;
+            identity.keep_subnet(subnet)?;
+            let first = Ipv4Addr::from_bits(subnet.network().to_bits().saturating_add(1));
+            Ok(Some(Ipv4Net::new(first, subnet.prefix_len())?))
+        }
+    }
+}
+
+/// What the switch goes by.
+pub(super) fn settings(config: &Config, gateway: Option<Ipv4Net>, mac: MacAddr) -> Settings {
+    let tenths = |ageing: Duration| u32::try_from(ageing.as_millis() / 100).unwrap_or(u32::MAX);
+    Settings {
+        mac,
+        gateway: gateway.map(|gateway| gateway.addr()),
+        mtu: config.mtu.into(),
+        dhcp: config.dhcp.enabled && gateway.is_some(),
+        ageing: config.switch.ageing.map(tenths),
+        fdb_size: config.switch.fdb_size,
+    }
+}
+
+/// What the DHCP server serves; `None` where it is off.
+///
+/// # Errors
+/// What the server says against it, at its place in `source`.
+pub(super) fn dhcp_config(
+    config: &Config,
+    gateway: Option<Ipv4Net>,
+    source: Option<&Source>,
+) -> Result<Option<vmlan_dhcp::Config>, anyhow::Error> {
+    let (true, Some(gateway)) = (config.dhcp.enabled, gateway) else {
+        return Ok(None);
+    };
+    let (first, last) = config.dhcp.pool(gateway.trunc());
+    let mut served = vmlan_dhcp::Config::new(gateway.addr(), gateway.trunc(), first..=last);
+    served.lease_time = match config.dhcp.lease_time {
+        LeaseTime::Infinite => vmlan_dhcp::LeaseTime::Infinite,
+        LeaseTime::For(time) => {
+            vmlan_dhcp::LeaseTime::Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1))
+        }
+    };
+    served.domain.clone_from(&config.domain);
+    served.mtu = Some(config.mtu);
+    for option in &config.dhcp.options {
+        let encoded = options::encode(option.key.get_ref(), &option_value(option.value.get_ref()));
+        match encoded {
+            Ok(option) => served.options.push(option),
+            Err(error) => return Err(located(error, option.key.span(), source).into()),
+        }
+    }
+    for host in &config.dhcp.hosts {
+        let key = match (&host.mac, &host.client_id) {
+            (Some(mac), _) => HostKey::Mac(*mac),
+            (None, Some(id)) => HostKey::ClientId(leasefile::parse_hex(id).unwrap_or_default()),
+            (None, None) => continue,
+        };
+        served.hosts.push(Host {
+            key,
+            address: Some(host.address),
+            name: host.name.clone(),
+        });
+    }
+    served.validate().map_err(|error| {
+        anyhow::Error::new(Problem::new(error.to_string())).context("the [dhcp] section")
+    })?;
+    Ok(Some(served))
+}
+
+fn located(
+    error: options::OptionError,
+    span: std::ops::Range<usize>,
+    source: Option<&Source>,
+) -> ConfigError {
+    let problem = Problem::new(error.to_string());
+    match source {
+        Some(source) => source.error(span, problem),
+        None => ConfigError::unreadable(std::path::Path::new("built-in"), problem),
+    }
+}
+
+fn option_value(value: &crate::config::Value) -> options::Value {
+    use crate::config::Value;
+    match value {
+        Value::Text(text) => options::Value::Text(text.clone()),
+        Value::Number(number) => options::Value::Number(*number),
+        Value::Bool(on) => options::Value::Bool(*on),
+        Value::List(list) => options::Value::List(list.iter().map(option_value).collect()),
+    }
+}
