@@ -1,19 +1,21 @@
 //! Everything by which the daemon touches the host.
 //!
-//! - [`link`] and [`monitor`]: its netdevs, asked for and watched over
-//!   rtnetlink;
+//! - [`link`], [`address`] and [`monitor`]: its netdevs, asked for, changed and
+//!   watched over rtnetlink;
 //! - [`subnet`]: which subnet none of its addresses and routes overlap;
-//! - [`quiet`]: its own network stack, kept off the netdevs that the switch
-//!   takes;
-//! - [`rundir`] and [`socket`]: RUN/NAME, held by one process, and the sockets
-//!   in it;
+//! - [`quiet`] and [`sysctl`]: its own network stack, kept off the netdevs that
+//!   the switch takes;
+//! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
+//!   sockets in it;
 //! - [`identity`], [`leases`] and below them [`durable`]: STATE/NAME, what has
 //!   to survive a crash.
 
+mod address;
 pub(crate) mod durable;
 pub(crate) mod identity;
 pub(crate) mod leases;
 pub(crate) mod link;
+mod lock;
 pub(crate) mod monitor;
 #[cfg(test)]
 mod netns;
@@ -21,3 +23,4 @@ pub(crate) mod quiet;
 pub(crate) mod rundir;
 pub(crate) mod socket;
 pub(crate) mod subnet;
+pub(crate) mod sysctl;

@@ -1,4 +1,4 @@
-//! Keeps the host's own network stack off netdevs.
+//! Keeps the host's own network stack off the netdevs that the switch takes.
 //!
 //! A netdev that the switch takes as a `packet` port still hands each frame to
 //! the host as well. There the host would take part as one more station: by an
@@ -10,17 +10,15 @@
 //! What they were before stands in RUN/NAME/taken.toml *before* they are
 //! changed, so that they are put back even by the start that follows a crash.
 //! A sysctl that somebody else has changed meanwhile is left as it is.
-//!
-//! `/proc/sys/net` is that of the reading thread's network namespace.
 
 use super::durable;
-use super::link::{Link, MAX_NAME};
+use super::link::Link;
+use super::sysctl::{Setting, SysctlError};
 use ipnet::IpNet;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The most that is read of taken.toml, in bytes.
@@ -47,28 +45,6 @@ const SETTINGS: [Setting; 2] = [
         value: "8",
     },
 ];
-
-/// What is changed on the host's own interface of an isolated network.
-const ISOLATED: [Setting; 2] = [
-    Setting {
-        family: "ipv4",
-        key: "forwarding",
-        value: "0",
-    },
-    Setting {
-        family: "ipv6",
-        key: "disable_ipv6",
-        value: "1",
-    },
-];
-
-/// A sysctl of one netdev.
-#[derive(Debug, Clone, Copy)]
-struct Setting {
-    family: &'static str,
-    key: &'static str,
-    value: &'static str,
-}
 
 /// taken.toml.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,30 +75,30 @@ pub(crate) struct HostListens {
     address: IpNet,
 }
 
-/// A sysctl or the record of them cannot be read or written.
+/// A netdev cannot be taken or released.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QuietError {
-    /// The name is none that a netdev can have a sysctl folder by.
-    #[error("{0:?} is no name of a netdev")]
-    BadName(String),
-    /// The file system refused something.
-    #[error("cannot {action} {}{}", path.display(), mend(.source))]
-    File {
+    /// Its sysctls cannot be read or written.
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
+    /// The record of the taken netdevs cannot be read or written.
+    #[error("cannot {action} {}", path.display())]
+    Record {
         /// What was tried.
         action: &'static str,
-        /// On what.
+        /// taken.toml.
         path: PathBuf,
         /// The answer.
         source: io::Error,
     },
-}
-
-fn mend(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => " (run vmlan as root)",
-        io::ErrorKind::ReadOnlyFilesystem => " (a container has to let vmlan write to /proc/sys)",
-        _ => "",
-    }
+    /// It cannot be told whether a netdev is still there.
+    #[error("cannot ask the kernel for the name of netdev number {index}")]
+    Name {
+        /// The number.
+        index: u32,
+        /// The kernel's answer.
+        source: io::Error,
+    },
 }
 
 impl Quiet {
@@ -134,7 +110,11 @@ impl Quiet {
     pub(crate) fn open(run: &Path) -> Result<Self, QuietError> {
         let record = run.join("taken.toml");
         let left = durable::read(&record, LIMIT)
-            .map_err(|source| file_error("read", &record, source))?
+            .map_err(|source| QuietError::Record {
+                action: "read",
+                path: record.clone(),
+                source,
+            })?
             .unwrap_or_default();
         let left = match toml::from_slice::<Record>(&left) {
             Ok(record) => record.taken,
@@ -201,7 +181,11 @@ impl Quiet {
             index: link.index,
             before,
         });
-        let changed = self.save().and_then(|()| write_all(&SETTINGS, &link.name));
+        let changed = self.save().and_then(|()| {
+            SETTINGS
+                .iter()
+                .try_for_each(|setting| Ok(setting.apply(&link.name)?))
+        });
         if let Err(error) = changed {
             // The first error is the one to report.
             drop(self.release(link.index));
@@ -224,7 +208,7 @@ impl Quiet {
             Some(name) => taken.restore(&name),
             None => Ok(()),
         };
-        self.save().and(restored)
+        self.save().and(restored.map_err(QuietError::from))
     }
 
     /// [`Quiet::release`] for each taken netdev, for a clean exit.
@@ -241,7 +225,11 @@ impl Quiet {
     }
 
     fn save(&self) -> Result<(), QuietError> {
-        let error = |source| file_error("write", &self.record, source);
+        let error = |source| QuietError::Record {
+            action: "write",
+            path: self.record.clone(),
+            source,
+        };
         if self.taken.is_empty() {
             return durable::remove_if_there(&self.record).map_err(error);
         }
@@ -256,80 +244,14 @@ impl Quiet {
 }
 
 impl Taken {
-    fn restore(&self, interface: &str) -> Result<(), QuietError> {
+    fn restore(&self, interface: &str) -> Result<(), SysctlError> {
         let mut result = Ok(());
         for (setting, before) in SETTINGS.iter().zip(&self.before) {
-            let restored = match setting.read(interface) {
-                Ok(Some(now)) if now == setting.value && !before.is_empty() => {
-                    setting.write(interface, before)
-                }
-                other => other.map(drop),
-            };
-            result = result.and(restored);
+            if !before.is_empty() {
+                result = result.and(setting.restore(interface, before));
+            }
         }
         result
-    }
-}
-
-/// Makes the host's own interface of an isolated network a dead end: the host
-/// forwards no IPv4 packet that comes in by it, and speaks no IPv6 on it. The
-/// netdev is vmlan's own and goes with it, so nothing is recorded.
-///
-/// Writing net.ipv4.ip_forward, by whomever, sets `forwarding` of every netdev
-/// to the same value: then this has to be called again.
-///
-/// # Errors
-/// [`QuietError`].
-pub(crate) fn isolate_host_interface(interface: &str) -> Result<(), QuietError> {
-    write_all(&ISOLATED, interface)
-}
-
-fn write_all(settings: &[Setting], interface: &str) -> Result<(), QuietError> {
-    settings
-        .iter()
-        .try_for_each(|setting| setting.write(interface, setting.value))
-}
-
-impl Setting {
-    fn path(&self, interface: &str) -> Result<PathBuf, QuietError> {
-        // `all` and `default` are folders too, but no netdev's. Not every name
-        // comes from the kernel: some stood in a file.
-        let bad = interface.is_empty()
-            || interface.len() > MAX_NAME
-            || interface.contains(['/', '\0'])
-            || [".", "..", "all", "default"].contains(&interface);
-        if bad {
-            return Err(QuietError::BadName(interface.to_owned()));
-        }
-        Ok(["/proc/sys/net", self.family, "conf", interface, self.key]
-            .iter()
-            .collect())
-    }
-
-    /// [`None`] where the kernel has no such sysctl: it has no IPv6, the
-    /// netdev's MTU is too small for IP, or the netdev is gone.
-    fn read(&self, interface: &str) -> Result<Option<String>, QuietError> {
-        let path = self.path(interface)?;
-        match fs::read_to_string(&path) {
-            Ok(value) => Ok(Some(value.trim().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(file_error("read", &path, source)),
-        }
-    }
-
-    /// Does nothing where [`Setting::read`] gives [`None`].
-    fn write(&self, interface: &str, value: &str) -> Result<(), QuietError> {
-        let path = self.path(interface)?;
-        let written = OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(value.as_bytes()));
-        match written {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(file_error("write", &path, error))
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -347,19 +269,10 @@ fn name_of(index: u32) -> Result<Option<String>, QuietError> {
     match name {
         Ok(name) => Ok(Some(name)),
         Err(Errno::NODEV | Errno::NXIO) => Ok(None),
-        Err(error) => Err(file_error(
-            "ask for the name of a netdev in",
-            Path::new("/proc/sys/net"),
-            error.into(),
-        )),
-    }
-}
-
-fn file_error(action: &'static str, path: &Path, source: io::Error) -> QuietError {
-    QuietError::File {
-        action,
-        path: path.to_owned(),
-        source,
+        Err(error) => Err(QuietError::Name {
+            index,
+            source: error.into(),
+        }),
     }
 }
 
@@ -368,6 +281,7 @@ mod tests {
     use super::super::link::Links;
     use super::super::netns::{block_on_in_new_netns, ip};
     use super::*;
+    use std::fs;
 
     fn settings(interface: &str) -> [String; 2] {
         SETTINGS.map(|setting| setting.read(interface).unwrap().unwrap())
@@ -424,7 +338,7 @@ mod tests {
             ip("link del anew");
             ip("link add anew type veth peer name six");
             for setting in SETTINGS {
-                setting.write("anew", setting.value).unwrap();
+                setting.apply("anew").unwrap();
             }
 
             let next = Quiet::open(run.path()).unwrap();
@@ -432,20 +346,6 @@ mod tests {
             assert_eq!(settings("one"), BEFORE);
             assert_eq!(settings("anew"), QUIET, "it is another netdev");
             assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
-        });
-    }
-
-    #[test]
-    fn what_somebody_else_changed_meanwhile_stays() {
-        block_on_in_new_netns(|| async {
-            let run = tempfile::tempdir().unwrap();
-            ip("link add one type veth peer name two");
-            let one = link("one").await;
-            let mut quiet = Quiet::open(run.path()).unwrap();
-            quiet.take(&one, &[]).unwrap();
-            SETTINGS[1].write("one", "2").unwrap();
-            quiet.release(one.index).unwrap();
-            assert_eq!(settings("one"), ["0", "2"]);
         });
     }
 
@@ -485,28 +385,6 @@ mod tests {
             quiet.release_all().unwrap();
             assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
         });
-    }
-
-    #[test]
-    fn an_isolated_interface_forwards_nothing_and_has_no_ipv6() {
-        block_on_in_new_netns(|| async {
-            ip("link add vmlan0 type veth peer name two");
-            fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-            isolate_host_interface("vmlan0").unwrap();
-            let now = |name| ISOLATED.map(|setting| setting.read(name).unwrap().unwrap());
-            assert_eq!(now("vmlan0"), ["0", "1"]);
-            assert_eq!(now("two"), ["1", "0"], "the others are as they were");
-        });
-    }
-
-    #[test]
-    fn a_name_cannot_lead_elsewhere() {
-        for name in ["", ".", "..", "all", "default", "../all", "a/b"] {
-            assert!(matches!(
-                isolate_host_interface(name),
-                Err(QuietError::BadName(_))
-            ));
-        }
     }
 
     #[test]

@@ -9,18 +9,16 @@
 //! The lock is claimed, looked at and given up only while RUN/.lock is held,
 //! for a moment: so a look at another network's lock cannot be taken for its
 //! process, and of two networks that want one interface at the same time the
-//! second sees the first. Both files are removed in the end. A lock got on a
-//! file that was removed meanwhile is worth nothing, so the inode is compared
-//! with that of the path afterwards.
+//! second sees the first. Both files are removed in the end.
 
 use super::durable;
+use super::lock::{self, Locked};
 use super::socket::{self, SocketError};
-use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -118,7 +116,7 @@ impl RunDir {
         let all = claim_all(root)?;
         make_folder(&path)?;
         let lock_path = path.join(LOCK);
-        let lock = match lock(&lock_path, FlockOperation::NonBlockingLockExclusive) {
+        let lock = match lock::lock(&lock_path, FlockOperation::NonBlockingLockExclusive) {
             Ok(Locked::Held(lock)) => lock,
             Ok(Locked::ByAnother(file)) => {
                 return Err(RunDirError::AlreadyServed {
@@ -213,8 +211,8 @@ impl RunDir {
         };
         let lock_path = self.path.join(LOCK);
         // Had somebody removed the folder, another process could serve here.
-        let ours =
-            is_at(&lock, &lock_path).map_err(|source| file_error("look at", &lock_path, source))?;
+        let ours = lock::is_at(&lock, &lock_path)
+            .map_err(|source| file_error("look at", &lock_path, source))?;
         if !ours {
             return Ok(());
         }
@@ -303,39 +301,9 @@ impl Drop for All {
 
 fn claim_all(root: &Path) -> Result<All, RunDirError> {
     let path = root.join(ALL);
-    match lock(&path, FlockOperation::LockExclusive) {
+    match lock::lock(&path, FlockOperation::LockExclusive) {
         Ok(Locked::Held(lock) | Locked::ByAnother(lock)) => Ok(All { path, _lock: lock }),
         Err(source) => Err(file_error("lock", &path, source)),
-    }
-}
-
-enum Locked {
-    Held(File),
-    ByAnother(File),
-}
-
-/// Makes the file if it is not there, and locks it.
-fn lock(path: &Path, operation: FlockOperation) -> io::Result<Locked> {
-    loop {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        // Nobody else may open it: an open file is enough to lock it.
-        let file = File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))?);
-        match rustix::io::retry_on_intr(|| rustix::fs::flock(&file, operation)) {
-            Ok(()) if is_at(&file, path)? => return Ok(Locked::Held(file)),
-            Ok(()) => {} // its holder has removed it
-            Err(Errno::WOULDBLOCK) => return Ok(Locked::ByAnother(file)),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Whether `file` is the one that `path` names.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 
@@ -366,192 +334,4 @@ fn file_error(action: &'static str, path: &Path, source: io::Error) -> RunDirErr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{BufRead, BufReader};
-    use std::process::{Command, Stdio};
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_network_is_served_once_and_leaves_nothing() {
-        let root = tempfile::tempdir().unwrap();
-        let first = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
-        let _socket = first.listen("vm.sock").unwrap();
-        let error = RunDir::claim(root.path(), "default", None).unwrap_err();
-        assert!(
-            error.to_string().starts_with(&format!(
-                "network \"default\" is already served by process {}",
-                std::process::id()
-            )),
-            "{error}"
-        );
-        assert_eq!(names(first.path()), ["lock", "vm.sock"]);
-        first.release().unwrap();
-        assert_eq!(names(root.path()), Vec::<String>::new());
-        RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
-        assert_eq!(names(root.path()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn an_interface_belongs_to_one_network() {
-        let root = tempfile::tempdir().unwrap();
-        let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
-        let error = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "interface vmlan0 belongs to network \"other\" (process {}): give this one \
-                 another `interface`",
-                std::process::id()
-            )
-        );
-        assert_eq!(names(root.path()), ["other"]);
-        let _third = RunDir::claim(root.path(), "third", Some("vmlan1")).unwrap();
-        let _none = RunDir::claim(root.path(), "none", None).unwrap();
-        other.release().unwrap();
-        RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
-    }
-
-    /// Another process that holds `lock` until it is killed.
-    fn holder(lock: &Path) -> std::process::Child {
-        let mut child = Command::new("flock")
-            .args(["--exclusive", "--no-fork"])
-            .arg(lock)
-            .args(["sh", "-c", "echo held; exec sleep 600"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the test needs `flock` (package util-linux)");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert_eq!(line, "held\n");
-        child
-    }
-
-    #[test]
-    fn what_a_killed_process_left_is_removed_and_no_more() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("default");
-        fs::create_dir(&path).unwrap();
-        fs::write(path.join("lock"), "pid = 4711\ninterface = \"vmlan0\"\n").unwrap();
-        for file in ["control.sock", "vm.sock", "fast0.sock"] {
-            socket::listen(&path.join(file)).unwrap();
-        }
-        fs::write(path.join("taken.toml"), "").unwrap();
-
-        let mut process = holder(&path.join("lock"));
-        let error = RunDir::claim(root.path(), "default", None).unwrap_err();
-        let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap_err();
-        let meanwhile = names(&path);
-        process.kill().unwrap();
-        process.wait().unwrap();
-        assert!(error.to_string().contains("by process 4711"), "{error}");
-        assert!(
-            other.to_string().contains("\"default\" (process 4711)"),
-            "{other}"
-        );
-        assert_eq!(meanwhile.len(), 5, "a live network is left alone");
-
-        let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
-        drop(other);
-        let next = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
-        let removed = ["control.sock", "fast0.sock", "vm.sock"].map(|file| path.join(file));
-        assert_eq!(next.leftovers(), removed);
-        assert_eq!(names(&path), ["lock", "taken.toml"]);
-        next.release().unwrap();
-        assert_eq!(names(&path), ["taken.toml"], "it is not ours to remove");
-    }
-
-    #[test]
-    fn a_lock_file_that_makes_no_sense_still_locks() {
-        let root = tempfile::tempdir().unwrap();
-        let held = RunDir::claim(root.path(), "default", None).unwrap();
-        for text in ["", "\u{0}\u{0}", "pid = \"x\"", "interface = 7"] {
-            fs::write(held.path().join("lock"), text).unwrap();
-            let error = RunDir::claim(root.path(), "default", None).unwrap_err();
-            assert!(error.to_string().contains("by another process"), "{error}");
-        }
-    }
-
-    #[test]
-    fn of_many_that_start_and_stop_at_once_one_at_a_time_has_the_interface() {
-        use std::sync::atomic::{AtomicUsize, Ordering};
-        let root = tempfile::tempdir().unwrap();
-        let (holders, claims) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for thread in 0..8 {
-                let (root, holders, claims) = (root.path(), &holders, &claims);
-                scope.spawn(move || {
-                    // Two names, four threads each, one interface.
-                    let network = format!("net{}", thread % 2);
-                    for _ in 0..200 {
-                        match RunDir::claim(root, &network, Some("vmlan0")) {
-                            Ok(claimed) => {
-                                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
-                                claims.fetch_add(1, Ordering::SeqCst);
-                                holders.fetch_sub(1, Ordering::SeqCst);
-                                claimed.release().unwrap();
-                            }
-                            Err(
-                                RunDirError::AlreadyServed { .. }
-                                | RunDirError::InterfaceTaken { .. },
-                            ) => {}
-                            Err(error) => panic!("{error}: {error:?}"),
-                        }
-                    }
-                });
-            }
-        });
-        assert!(claims.into_inner() > 0);
-        assert_eq!(names(root.path()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_folder_removed_by_somebody_else_and_claimed_anew_is_left_alone() {
-        let root = tempfile::tempdir().unwrap();
-        let first = RunDir::claim(root.path(), "default", None).unwrap();
-        fs::remove_dir_all(first.path()).unwrap();
-        let second = RunDir::claim(root.path(), "default", None).unwrap();
-        first.release().unwrap();
-        assert_eq!(names(second.path()), ["lock"]);
-        fs::remove_dir_all(root.path()).unwrap();
-        second.release().unwrap();
-    }
-
-    #[test]
-    fn a_root_that_cannot_be_made_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("file");
-        fs::write(&file, "").unwrap();
-        for error in [
-            RunDir::claim(&file.join("run"), "default", None).unwrap_err(),
-            state_folder(&file, "default").unwrap_err(),
-        ] {
-            assert!(
-                error.to_string().contains(file.to_str().unwrap()),
-                "{error}"
-            );
-        }
-        let state = state_folder(root.path(), "default").unwrap();
-        assert!(state.is_dir());
-    }
-
-    #[test]
-    fn a_sockets_file_is_removed_once_and_then_fine() {
-        let root = tempfile::tempdir().unwrap();
-        let run = RunDir::claim(root.path(), "default", None).unwrap();
-        let _socket = run.listen("fast0.sock").unwrap();
-        run.remove("fast0.sock").unwrap();
-        run.remove("fast0.sock").unwrap();
-        let _again = run.listen("fast0.sock").unwrap();
-    }
-}
+mod tests;
