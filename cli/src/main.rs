@@ -1,12 +1,10 @@
 //! The `vmlan` program: does one command and says how it went.
 
-#![expect(clippy::print_stdout, reason = "a program's result goes there")]
-
 use clap::Parser as _;
 use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, Place, PortCommand, key_map};
@@ -53,7 +51,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Run { config } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
             warn(&loaded);
-            daemon::run(&place, loaded)
+            daemon::run(&place, &loaded)
         }
         Command::Check { file } => {
             let loaded = Loaded::read(&file, place.network.as_ref())?;
@@ -86,7 +84,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
         }
-        Command::Reload => done(client().send(&Method::POST, "/v1/reload", &())),
+        Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }
 }
 
@@ -160,7 +158,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod daemon {
     use super::{Loaded, Place};
 
-    pub(crate) fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+    pub(crate) fn run(place: &Place, loaded: &Loaded) -> anyhow::Result<()> {
         anyhow::bail!(
             "the network {} cannot be served in {} yet",
             loaded.config.name,

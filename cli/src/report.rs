@@ -44,7 +44,13 @@ fn uptime(seconds: u64) -> String {
 /// The ports, in the order given.
 #[must_use]
 pub fn ports(views: &[PortView]) -> String {
-    let drops = |counters: &Counters| counters.drops.values().sum::<u64>().to_string();
+    let drops = |counters: &Counters| {
+        counters
+            .drops
+            .values()
+            .fold(0, |sum: u64, n| sum.saturating_add(*n))
+            .to_string()
+    };
     let rows = views.iter().map(|port| {
         [
             port.name.clone(),
