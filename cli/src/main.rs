@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             // A configuration's error starts with its place, as a compiler's.
             match error.downcast_ref::<ConfigError>() {
                 Some(error) => eprintln!("{error}"),
-                None => eprintln!("vmlan: {error:#}"),
+                None => eprintln!("vmlan: {}", report::message(&format!("{error:#}"))),
             }
             exit_code(&error)
         }
@@ -142,7 +142,7 @@ fn change_fdb(client: &Client, command: FdbCommand) -> Result<Done, ClientError>
 
 /// Says what was done.
 fn done(result: Result<Done, ClientError>) -> anyhow::Result<()> {
-    print(&format!("{}\n", result?.message))
+    print(&format!("{}\n", report::message(&result?.message)))
 }
 
 /// Prints `text`. A reader that has seen enough (`| head`) is no error.
