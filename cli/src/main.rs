@@ -24,13 +24,13 @@ fn main() -> ExitCode {
                 Some(error) => eprintln!("{error}"),
                 None => eprintln!("vmlan: {}", report::message(&format!("{error:#}"))),
             }
-            exit_code(&error)
+            ExitCode::from(exit_status(&error))
         }
     }
 }
 
 /// 2 for bad usage or a bad configuration, else 1.
-fn exit_code(error: &anyhow::Error) -> ExitCode {
+fn exit_status(error: &anyhow::Error) -> u8 {
     let input = error.chain().any(|cause| {
         cause.is::<ConfigError>()
             || cause.is::<Problem>()
@@ -42,7 +42,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
                 Some(ClientError::Refused(refused)) if refused.fault == Fault::Input
             )
     });
-    ExitCode::from(if input { 2 } else { 1 })
+    if input { 2 } else { 1 }
 }
 
 fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
@@ -164,5 +164,34 @@ mod daemon {
             loaded.config.name,
             place.run_dir().display()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn bad_input_exits_2_and_a_failure_1() {
+        let problem = Problem::new("x");
+        let config = ConfigError::unreadable("x".as_ref(), problem.clone());
+        for error in [
+            anyhow::Error::new(config),
+            anyhow::Error::new(problem),
+            anyhow::Error::new(ApiError::input("x")),
+            anyhow::Error::new(ClientError::Refused(ApiError::input("x"))),
+            Err::<(), _>(ApiError::input("x")).context("y").unwrap_err(),
+        ] {
+            assert_eq!(exit_status(&error), 2, "{error:?}");
+        }
+        for error in [
+            anyhow::anyhow!("x"),
+            anyhow::Error::new(ApiError::runtime("x")),
+            anyhow::Error::new(ClientError::Refused(ApiError::runtime("x"))),
+            anyhow::Error::new(io::Error::other("x")),
+        ] {
+            assert_eq!(exit_status(&error), 1, "{error:?}");
+        }
     }
 }
