@@ -140,7 +140,6 @@ pub enum Command {
         interface: InterfaceName,
     },
     /// Show or change the MAC table
-    #[command(args_conflicts_with_subcommands = true)]
     Fdb {
         /// How to show it.
         #[command(flatten)]
@@ -150,7 +149,6 @@ pub enum Command {
         command: Option<FdbCommand>,
     },
     /// Show the DHCP leases, as `virsh net-dhcp-leases` does
-    #[command(args_conflicts_with_subcommands = true)]
     Leases {
         /// How to show it.
         #[command(flatten)]
@@ -278,6 +276,7 @@ mod tests {
             "vmlan detach vnet0",
             "vmlan fdb",
             "vmlan fdb --json",
+            "vmlan fdb --network lab flush",
             "vmlan fdb add 52:54:00:00:00:01 lan0 --vlan 10",
             "vmlan fdb del 52:54:00:00:00:01",
             "vmlan fdb flush --port lan0",

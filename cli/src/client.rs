@@ -196,10 +196,10 @@ impl Client {
         }
     }
 
-    fn answer(&self, what: impl ToString) -> ClientError {
+    fn answer(&self, what: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
         ClientError::Answer {
             socket: self.socket.clone(),
-            what: what.to_string(),
+            what: what.into().to_string(),
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The `vmlan` program: does one command and says how it went.
 
-#![expect(clippy::print_stdout, reason = "a program's result goes there")]
-
 use clap::Parser as _;
 use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, PortCommand, key_map};
@@ -25,15 +23,15 @@ fn main() -> ExitCode {
             // A configuration's error starts with its place, as a compiler's.
             match error.downcast_ref::<ConfigError>() {
                 Some(error) => eprintln!("{error}"),
-                None => eprintln!("vmlan: {error:#}"),
+                None => eprintln!("vmlan: {}", report::message(&format!("{error:#}"))),
             }
-            exit_code(&error)
+            ExitCode::from(exit_status(&error))
         }
     }
 }
 
 /// 2 for bad usage or a bad configuration, else 1.
-fn exit_code(error: &anyhow::Error) -> ExitCode {
+fn exit_status(error: &anyhow::Error) -> u8 {
     let input = error.chain().any(|cause| {
         cause.is::<ConfigError>()
             || cause.is::<Problem>()
@@ -45,7 +43,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
                 Some(ClientError::Refused(refused)) if refused.fault == Fault::Input
             )
     });
-    ExitCode::from(if input { 2 } else { 1 })
+    if input { 2 } else { 1 }
 }
 
 fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
@@ -87,7 +85,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
         }
-        Command::Reload => done(client().send(&Method::POST, "/v1/reload", &())),
+        Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }
 }
 
@@ -145,7 +143,7 @@ fn change_fdb(client: &Client, command: FdbCommand) -> Result<Done, ClientError>
 
 /// Says what was done.
 fn done(result: Result<Done, ClientError>) -> anyhow::Result<()> {
-    print(&format!("{}\n", result?.message))
+    print(&format!("{}\n", report::message(&result?.message)))
 }
 
 /// Prints `text`. A reader that has seen enough (`| head`) is no error.
@@ -154,5 +152,34 @@ fn print(text: &str) -> anyhow::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn bad_input_exits_2_and_a_failure_1() {
+        let problem = Problem::new("x");
+        let config = ConfigError::unreadable("x".as_ref(), problem.clone());
+        for error in [
+            anyhow::Error::new(config),
+            anyhow::Error::new(problem),
+            anyhow::Error::new(ApiError::input("x")),
+            anyhow::Error::new(ClientError::Refused(ApiError::input("x"))),
+            Err::<(), _>(ApiError::input("x")).context("y").unwrap_err(),
+        ] {
+            assert_eq!(exit_status(&error), 2, "{error:?}");
+        }
+        for error in [
+            anyhow::anyhow!("x"),
+            anyhow::Error::new(ApiError::runtime("x")),
+            anyhow::Error::new(ClientError::Refused(ApiError::runtime("x"))),
+            anyhow::Error::new(io::Error::other("x")),
+        ] {
+            assert_eq!(exit_status(&error), 1, "{error:?}");
+        }
     }
 }

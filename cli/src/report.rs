@@ -44,7 +44,13 @@ fn uptime(seconds: u64) -> String {
 /// The ports, in the order given.
 #[must_use]
 pub fn ports(views: &[PortView]) -> String {
-    let drops = |counters: &Counters| counters.drops.values().sum::<u64>().to_string();
+    let drops = |counters: &Counters| {
+        counters
+            .drops
+            .values()
+            .fold(0, |sum: u64, n| sum.saturating_add(*n))
+            .to_string()
+    };
     let rows = views.iter().map(|port| {
         [
             port.name.clone(),
@@ -177,6 +183,21 @@ fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
     text
 }
 
+/// A message of the server, which may quote a guest: it keeps its lines, but
+/// cannot command the terminal.
+#[must_use]
+pub fn message(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// `text` with all but printable ASCII escaped: host names come from guests,
 /// and must neither command the terminal nor forge another line.
 fn printable(text: &str) -> String {
@@ -250,6 +271,12 @@ mod tests {
             text.contains("\\u{1b}[2J\\nevil\\u{202e}\\u{9b}x"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_message_keeps_its_lines_and_loses_its_commands() {
+        let text = message("deleted \u{1b}[2J…\nhelp: none\r\u{9b}");
+        assert_eq!(text, "deleted \\u{1b}[2J…\nhelp: none\\r\\u{9b}");
     }
 
     #[test]

@@ -36,8 +36,8 @@ fn check_name(written: &Written, network: Option<&NetworkName>, findings: &mut F
 
 fn check_forward(written: &Written, findings: &mut Findings<'_>) {
     match (written.forward(), &written.uplink, &written.forward) {
-        (Forward::Bridge, None, Some(forward)) => {
-            let problem = Problem::new("this bridge leads nowhere: it has no uplink")
+        (Forward::Bridge, None, Some(forward)) if written.ports.is_empty() => {
+            let problem = Problem::new("this bridge leads nowhere: it has neither uplink nor port")
                 .help("add uplink = \"…\", the NIC of the LAN, or attach one later");
             findings.warn(forward.span(), problem);
         }

@@ -268,11 +268,11 @@ impl Loaded {
         let (table, syntax) = DeTable::parse_recoverable(source.text());
         if !syntax.is_empty() {
             // What was parsed of the rest may be misread: no further errors.
-            let located = syntax.iter().map(|error| {
+            let problems = syntax.iter().map(|error| {
                 let span = error.span().unwrap_or(text.len()..text.len());
-                source.locate(span, Problem::new(error.message()).help(SYNTAX_HELP))
+                (span, Problem::new(error.message()).help(SYNTAX_HELP))
             });
-            return Err(ConfigError::all(located.collect()));
+            return Err(ConfigError::new(&source, problems.collect()));
         }
         let mut findings = Findings::new(&source);
         let config = network::read(&table, network, &mut findings);
@@ -280,8 +280,12 @@ impl Loaded {
             errors, warnings, ..
         } = findings;
         if !errors.is_empty() {
-            return Err(ConfigError::all(errors));
+            return Err(ConfigError::new(&source, errors));
         }
+        let warnings = warnings.into_iter();
+        let warnings = warnings
+            .map(|(span, problem)| source.locate(span, problem))
+            .collect();
         Ok(Self {
             config,
             source: Some(source),
@@ -343,7 +347,7 @@ impl Loaded {
     }
 }
 
-const SYNTAX_HELP: &str = "the file has to be TOML: key = value, text in \"quotes\"";
+const SYNTAX_HELP: &str = "the file has to be TOML: each key once, key = value, text in \"quotes\"";
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! Reads a table of a TOML file key by key and keeps what is wrong with it,
 //! each with its place.
 
-use super::source::Located;
 use super::{Problem, Source, Value};
 use std::ops::Range;
 use toml::Spanned;
@@ -11,8 +10,8 @@ use toml::de::{DeTable, DeValue};
 #[derive(Debug)]
 pub(super) struct Findings<'s> {
     source: &'s Source,
-    pub(super) errors: Vec<Located>,
-    pub(super) warnings: Vec<Located>,
+    pub(super) errors: Vec<(Range<usize>, Problem)>,
+    pub(super) warnings: Vec<(Range<usize>, Problem)>,
 }
 
 impl<'s> Findings<'s> {
@@ -25,17 +24,16 @@ impl<'s> Findings<'s> {
     }
 
     pub(super) fn error(&mut self, span: Range<usize>, problem: Problem) {
-        self.errors.push(self.source.locate(span, problem));
+        self.errors.push((span, problem));
     }
 
     pub(super) fn warn(&mut self, span: Range<usize>, problem: Problem) {
-        self.warnings.push(self.source.locate(span, problem));
+        self.warnings.push((span, problem));
     }
 
     /// The line of `span`, counted from 1.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.source.text().get(..span.start).unwrap_or_default();
-        before.matches('\n').count() + 1
+        self.source.line(span.start).0
     }
 
     /// The value of `result`; its problem is kept, with the place `span`.

@@ -17,6 +17,8 @@ const MAX_SHOWN: usize = 20;
 pub struct Source {
     path: Arc<Path>,
     text: Arc<str>,
+    /// Where each line but the first starts.
+    lines: Arc<[usize]>,
 }
 
 impl Source {
@@ -25,7 +27,15 @@ impl Source {
         Self {
             path: path.into().into(),
             text: text.into(),
+            lines: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
         }
+    }
+
+    /// The line that holds the byte `at`, counted from 1, and where it starts.
+    pub(super) fn line(&self, at: usize) -> (usize, usize) {
+        let before = self.lines.partition_point(|start| *start <= at);
+        let start = before.checked_sub(1).and_then(|i| self.lines.get(i));
+        (before + 1, start.copied().unwrap_or_default())
     }
 
     /// The text of the file.
@@ -44,11 +54,9 @@ impl Source {
     /// means the end.
     #[must_use]
     pub fn locate(&self, span: Range<usize>, problem: Problem) -> Located {
-        let place = Place::find(&self.text, &span);
         Located {
             path: Arc::clone(&self.path),
-            start: span.start,
-            place: Some(place),
+            place: Some(Place::find(self, &span)),
             problem,
         }
     }
@@ -57,9 +65,7 @@ impl Source {
     /// found wrong after parsing, as with a DHCP option.
     #[must_use]
     pub fn error(&self, span: Range<usize>, problem: Problem) -> ConfigError {
-        ConfigError {
-            problems: vec![self.locate(span, problem)],
-        }
+        ConfigError::new(self, vec![(span, problem)])
     }
 }
 
@@ -79,11 +85,12 @@ struct Place {
 }
 
 impl Place {
-    fn find(text: &str, span: &Range<usize>) -> Self {
+    fn find(source: &Source, span: &Range<usize>) -> Self {
+        let text = source.text();
         let start = char_boundary(text, span.start);
-        let (before, after) = text.split_at(start);
-        let line = before.matches('\n').count() + 1;
-        let head = before.rsplit('\n').next().unwrap_or_default();
+        let (line, line_start) = source.line(start);
+        let head = text.get(line_start..start).unwrap_or_default();
+        let after = text.get(start..).unwrap_or_default();
         let tail = after.split('\n').next().unwrap_or_default();
         let tail = tail.strip_suffix('\r').unwrap_or(tail);
         let column = head.chars().count() + 1;
@@ -126,7 +133,6 @@ fn char_boundary(text: &str, at: usize) -> usize {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
     path: Arc<Path>,
-    start: usize,
     place: Option<Place>,
     problem: Problem,
 }
@@ -170,11 +176,13 @@ impl fmt::Display for Located {
     }
 }
 
-/// A configuration that cannot be used: all that is wrong with it, in the
-/// order of the file. Shown, it ends without a newline.
+/// A configuration that cannot be used: what is wrong with it, in the order of
+/// the file. Shown, it ends without a newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Located>,
+    /// Problems behind those.
+    more: usize,
 }
 
 impl ConfigError {
@@ -183,20 +191,28 @@ impl ConfigError {
         Self {
             problems: vec![Located {
                 path: path.into(),
-                start: 0,
                 place: None,
                 problem,
             }],
+            more: 0,
         }
     }
 
-    /// All of `problems`, which are put in the order of the file.
-    pub(super) fn all(mut problems: Vec<Located>) -> Self {
-        problems.sort_by_key(|located| located.start);
-        Self { problems }
+    /// The first of `problems` in the order of the file, and how many more
+    /// there are.
+    pub(super) fn new(source: &Source, mut problems: Vec<(Range<usize>, Problem)>) -> Self {
+        problems.sort_by_key(|(span, _)| span.start);
+        let more = problems.len().saturating_sub(MAX_SHOWN);
+        let shown = problems.into_iter().take(MAX_SHOWN);
+        Self {
+            problems: shown
+                .map(|(span, problem)| source.locate(span, problem))
+                .collect(),
+            more,
+        }
     }
 
-    /// What is wrong, in the order of the file.
+    /// What is wrong, in the order of the file; not all of it, if it is much.
     #[must_use]
     pub fn problems(&self) -> &[Located] {
         &self.problems
@@ -205,13 +221,13 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, problem) in self.problems.iter().take(MAX_SHOWN).enumerate() {
+        for (i, problem) in self.problems.iter().enumerate() {
             if i > 0 {
                 f.write_str("\n\n")?;
             }
             problem.fmt(f)?;
         }
-        match self.problems.len().saturating_sub(MAX_SHOWN) {
+        match self.more {
             0 => Ok(()),
             more => write!(f, "\n\nand {more} more"),
         }
@@ -249,8 +265,8 @@ mod tests {
     #[test]
     fn a_file_full_of_problems_is_cut_short() {
         let source = Source::new("f", "x\n".repeat(100).as_str());
-        let problems = (0..100).map(|i| source.locate(2 * i..2 * i + 1, Problem::new("p")));
-        let shown = ConfigError::all(problems.collect()).to_string();
+        let problems = (0..100).map(|i| (2 * i..2 * i + 1, Problem::new("p")));
+        let shown = ConfigError::new(&source, problems.collect()).to_string();
         assert!(shown.ends_with("and 80 more"));
     }
 }

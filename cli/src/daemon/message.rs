@@ -1,7 +1,7 @@
 //! DHCP messages in and out of Ethernet frames.
 
 use bytes::Bytes;
-use etherparse::{LaxSlicedPacket, LinkSlice, NetSlice, PacketBuilder, TransportSlice};
+use etherparse::{LaxNetSlice, LaxSlicedPacket, LinkSlice, PacketBuilder, TransportSlice};
 use pnet_base::MacAddr;
 use std::net::Ipv4Addr;
 use vmlan_dhcp::{Destination, Reply};
@@ -31,7 +31,7 @@ pub(super) fn unwrap(frame: &[u8]) -> Option<Received<'_>> {
     };
     let [a, b, c, d, e, f] = ethernet.source();
     match (packet.net, packet.transport) {
-        (Some(etherparse::LaxNetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp)))
+        (Some(LaxNetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp)))
             if udp.destination_port() == SERVER_PORT && !ip.payload().incomplete =>
         {
             Some(Received {
@@ -60,6 +60,7 @@ pub(super) fn wrap(reply: &Reply, server: Ipv4Addr, mac: MacAddr) -> Option<Byte
 #[cfg(test)]
 mod tests {
     use super::*;
+    use etherparse::NetSlice;
 
     const MAC: MacAddr = MacAddr(0x52, 0x54, 0, 0, 0, 9);
 

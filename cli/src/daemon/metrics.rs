@@ -1,92 +1,94 @@
-//! `/metrics`: the counters in the Prometheus text format 0.0.4.
+//! `/metrics`: the counters in the OpenMetrics text format, as Prometheus
+//! reads it.
 
 use super::api::Shared;
-use crate::model::{ApiError, Counters, PortView};
+use crate::model::{ApiError, Counters, PortView, StatusView};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use std::fmt::Write as _;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::fmt;
 
 /// Shows all counters.
-pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn metrics(
+    State(network): State<Shared>,
+) -> Result<impl IntoResponse, ApiError> {
     let network = network.lock().await;
-    let (status, ports) = (network.status()?, network.port_views()?);
+    let snapshot = Snapshot {
+        status: network.status()?,
+        ports: network.port_views()?,
+    };
+    let mut registry = Registry::with_prefix("vmlan");
+    registry.register_collector(Box::new(snapshot));
     let mut text = String::new();
-    for (name, help, value) in [
-        ("vmlan_ports", "Ports of the switch.", status.ports as u64),
-        (
-            "vmlan_fdb_stations",
-            "Stations in the MAC table.",
-            status.fdb.used,
-        ),
-        (
-            "vmlan_fdb_size",
-            "Stations that fit in the MAC table.",
-            status.fdb.size,
-        ),
-        ("vmlan_leases", "Live DHCP leases.", status.leases.used),
-        (
-            "vmlan_leases_size",
-            "Addresses that can be leased.",
-            status.leases.size,
-        ),
-    ] {
-        // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
-        );
-    }
-    family(
-        &mut text,
-        "fdb_refused_total",
-        "Stations not learned for want of room.",
-    );
-    let _ = writeln!(text, "vmlan_fdb_refused_total {}", status.fdb.refused);
-    per_port(&mut text, &ports, "frames_total", "Frames.", |c| c.frames);
-    per_port(&mut text, &ports, "bytes_total", "Bytes of frame.", |c| {
-        c.bytes
-    });
-    family(&mut text, "drops_total", "Frames dropped, by reason.");
-    for (port, direction, counters) in directions(&ports) {
-        for (reason, n) in &counters.drops {
-            let _ = writeln!(
-                text,
-                "vmlan_drops_total{{port=\"{port}\",direction=\"{direction}\",reason=\"{reason}\"}} {n}"
-            );
+    encode(&mut text, &registry).map_err(ApiError::runtime)?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], text))
+}
+
+/// The network at one moment.
+#[derive(Debug)]
+struct Snapshot {
+    status: StatusView,
+    ports: Vec<PortView>,
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let StatusView {
+            ports, fdb, leases, ..
+        } = &self.status;
+        for (name, help, value) in [
+            ("ports", "Ports of the switch", *ports as u64),
+            ("fdb_stations", "Stations in the MAC table", fdb.used),
+            ("fdb_size", "Stations that fit in the MAC table", fdb.size),
+            ("leases", "Live DHCP leases", leases.used),
+            ("leases_size", "Addresses that can be leased", leases.size),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
+        let help = "Stations not learned for want of room";
+        let refused =
+            encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
+        ConstCounter::new(fdb.refused).encode(refused)?;
+
+        let value: [(_, _, fn(&Counters) -> u64); 2] = [
+            ("frames", "Frames, by port and direction as the switch sees it", |c| c.frames),
+            ("bytes", "Bytes of frame, by port and direction", |c| c.bytes),
+        ];
+        for (name, help, value) in value {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (port, direction, counters) in self.directions() {
+                let labels = [("port", port), ("direction", direction)];
+                let metric = family.encode_family(&labels)?;
+                ConstCounter::new(value(counters)).encode(metric)?;
+            }
+        }
+        let help = "Frames dropped, by port, direction and reason";
+        let mut family = encoder.encode_descriptor("drops", help, None, MetricType::Counter)?;
+        for (port, direction, counters) in self.directions() {
+            for (reason, n) in &counters.drops {
+                let labels = [("port", port), ("direction", direction), ("reason", reason)];
+                let metric = family.encode_family(&labels)?;
+                ConstCounter::new(*n).encode(metric)?;
+            }
+        }
+        Ok(())
     }
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 
-fn family(text: &mut String, name: &str, help: &str) {
-    let _ = writeln!(
-        text,
-        "# HELP vmlan_{name} {help}\n# TYPE vmlan_{name} counter"
-    );
-}
-
-fn per_port(
-    text: &mut String,
-    ports: &[PortView],
-    name: &str,
-    help: &str,
-    value: impl Fn(&Counters) -> u64,
-) {
-    family(text, name, help);
-    for (port, direction, counters) in directions(ports) {
-        let value = value(counters);
-        let _ = writeln!(
-            text,
-            "vmlan_{name}{{port=\"{port}\",direction=\"{direction}\"}} {value}"
-        );
+impl Snapshot {
+    fn directions(&self) -> impl Iterator<Item = (&str, &'static str, &Counters)> {
+        self.ports.iter().flat_map(|port| {
+            let name = port.name.as_str();
+            [(name, "rx", &port.rx), (name, "tx", &port.tx)]
+        })
     }
-}
-
-/// Port names need no escaping: they are of letters, digits, `_`, `.` and `-`.
-fn directions(ports: &[PortView]) -> impl Iterator<Item = (&str, &'static str, &Counters)> {
-    ports.iter().flat_map(|port| {
-        let name = port.name.as_str();
-        [(name, "rx", &port.rx), (name, "tx", &port.tx)]
-    })
 }

@@ -21,7 +21,6 @@ use crate::config::Loaded;
 use crate::host::monitor::{LinkEvent, Monitor};
 use anyhow::{Context as _, bail};
 use api::Shared;
-use network::Network;
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
@@ -81,14 +80,9 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
         Ok(())
     }
     .await;
-    // Unused from here on, unless the switch refuses to stop.
+    // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    // A request that is being answered holds the network for a moment yet.
-    let network = take(network).await;
-    let stopped = match network {
-        Some(network) => network.stop(),
-        None => Ok(()),
-    };
+    let stopped = network.lock().await.stop();
     result.and(stopped)
 }
 
@@ -96,7 +90,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
 /// and says so.
 async fn open(network: &Shared) -> anyhow::Result<(Monitor, UnixListener)> {
     let mut held = network.lock().await;
-    let mut monitor = Monitor::new(held.links.clone())?;
+    let monitor = Monitor::new(held.links.clone())?;
     for link in held.links.all().await? {
         held.link_changed(LinkEvent::Changed(link)).await;
     }

@@ -7,8 +7,9 @@ use crate::config::{Config, Port, PortKind, PortName, PortSettings};
 use crate::host::identity::Identity;
 use crate::host::link::{Link, LinkError, Links};
 use crate::host::monitor::LinkEvent;
-use crate::host::quiet::{self, Quiet};
+use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
+use crate::host::sysctl;
 use crate::model::ApiError;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
@@ -66,8 +67,8 @@ impl Network {
         let Some(interface) = self.config.interface.clone() else {
             return Ok(());
         };
-        let name = PortName::from(interface);
-        self.make_tap(&name.clone(), name.as_str(), true, Origin::Network)
+        let name: PortName = interface.as_str().parse()?;
+        self.make_tap(&name, name.as_str(), true, Origin::Network)
             .await?;
         let result = self.set_up_host_interface(name.as_str()).await;
         if result.is_err() {
@@ -78,7 +79,7 @@ impl Network {
 
     async fn set_up_host_interface(&self, name: &str) -> Result<(), ApiError> {
         let link = self.links.by_name(name).await?;
-        quiet::isolate_host_interface(name).map_err(|e| ApiError::runtime(chain(e)))?;
+        sysctl::isolate_host_interface(name).map_err(|e| ApiError::runtime(chain(e)))?;
         self.links.set_mac(&link, self.mac).await?;
         if let Some(gateway) = self.gateway {
             self.links.add_address(&link, gateway).await?;
@@ -119,7 +120,7 @@ impl Network {
             )
             .help("use `vmlan port add NAME --kind KIND interface=IFNAME` for other ports"));
         }
-        let name: PortName = interface.parse().map_err(ApiError::from)?;
+        let name: PortName = interface.parse()?;
         let port = PortSettings {
             kind: Some(PortKind::Packet),
             ..settings.clone()
@@ -430,9 +431,10 @@ impl Network {
         let mut ports = self.config.ports.clone();
         if let Some(uplink) = self.config.bridged_uplink()
             && !ports.iter().any(|port| port.interface == *uplink)
+            && let Ok(name) = uplink.as_str().parse()
         {
             ports.push(Port {
-                name: uplink.clone().into(),
+                name,
                 kind: PortKind::Packet,
                 interface: uplink.clone(),
                 offload: true,
@@ -442,7 +444,7 @@ impl Network {
     }
 
     /// Ends the network: all that it made goes away.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(super) fn stop(&mut self) -> anyhow::Result<()> {
         self.switch.stop();
         let released = self.quiet.release_all();
         self.run.release()?;

@@ -50,12 +50,7 @@ pub(super) async fn start(
     let state = rundir::state_folder(&place.state_dir(), config.name.as_str())?;
     let mut identity = Identity::open(&state)?;
     if let Some(aside) = identity.put_aside() {
-        tracing::warn!(
-            "{} made no sense ({}): it is kept as {}, and the network has a new MAC address",
-            aside.path.display(),
-            aside.reason,
-            aside.kept.display()
-        );
+        tracing::warn!("{aside}");
     }
     let links = Links::new()?;
     let gateway = choose_address(&config, &mut identity, &links).await?;

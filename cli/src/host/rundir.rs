@@ -190,15 +190,11 @@ impl RunDir {
     }
 
     /// Removes the sockets, the lock and, if nothing else is in it, the
-    /// folder.
+    /// folder. Once is enough.
     ///
     /// # Errors
     /// [`RunDirError::File`]. The network is given up all the same.
-    pub(crate) fn release(mut self) -> Result<(), RunDirError> {
-        self.give_up()
-    }
-
-    fn give_up(&mut self) -> Result<(), RunDirError> {
+    pub(crate) fn release(&mut self) -> Result<(), RunDirError> {
         let Some(lock) = self.lock.take() else {
             return Ok(());
         };
@@ -243,7 +239,7 @@ impl RunDir {
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        if let Err(error) = self.give_up() {
+        if let Err(error) = self.release() {
             tracing::warn!("{:#}", anyhow::Error::from(error));
         }
     }
