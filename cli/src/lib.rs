@@ -5,5 +5,6 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 mod host;
+mod log;
 pub mod model;
 pub mod report;

@@ -340,8 +340,13 @@ mod tests {
             fdb: Fill {
                 used: 2,
                 size: 8192,
+                refused: 0,
             },
-            leases: Fill { used: 2, size: 253 },
+            leases: Fill {
+                used: 2,
+                size: 253,
+                refused: 0,
+            },
             uptime: 3725,
             version: "0.1.0".into(),
         };

@@ -6,20 +6,19 @@
 //! is on disk. If the write fails, what the batch changed is undone and only
 //! replies that change nothing leave.
 
+use super::eventlog::EventLog;
 use super::message;
 use crate::host::leases::LeaseFile;
 use pnet_base::MacAddr;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
 use vmlan_dhcp::{
-    Answer, Change, Config, ConfigError, Event, LeaseView, Outcome, Server, leasefile,
+    Answer, Change, Config, ConfigError, Event, Lease, LeaseView, Outcome, Server, Silence,
+    leasefile,
 };
-
-/// One kind of complaint that guests can provoke is logged this often at most.
-const QUIET: Duration = Duration::from_secs(60);
 
 /// The server, shared by the responder's thread and the control API.
 #[derive(Debug, Clone)]
@@ -34,7 +33,7 @@ struct State {
     /// The switch's own address, which replies come from.
     mac: MacAddr,
     switch: Option<Switch>,
-    complained: Option<Instant>,
+    log: EventLog,
 }
 
 /// Why the leases cannot be served.
@@ -63,7 +62,7 @@ impl DhcpService {
             hash_key,
             mac,
             switch: None,
-            complained: None,
+            log: EventLog::new(Instant::now()),
         })))
     }
 
@@ -176,10 +175,9 @@ impl State {
             .flat_map(|(_, outcome)| outcome.changes.iter().cloned())
             .collect();
         if let Err(error) = self.commit(&changes) {
-            self.complain(&format!(
-                "no new lease is given out: {:#}",
-                anyhow::Error::from(error)
-            ));
+            let error = anyhow::Error::from(error);
+            let what = format!("DHCP: no lease is given out or renewed: {error:#}");
+            self.log.trouble(&what, Instant::now());
             outcomes.retain(|(_, outcome)| outcome.changes.is_empty());
         }
         let mut replies = Vec::new();
@@ -187,17 +185,11 @@ impl State {
             self.note(&outcome.events);
             match &outcome.answer {
                 Answer::Reply(reply) => {
-                    replies.extend(message::wrap(reply, address, self.mac).map(|frame| Reply {
-                        frame,
-                        egress: request.ingress,
-                    }))
+                    let egress = request.ingress;
+                    let frame = message::wrap(reply, address, self.mac);
+                    replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
-                Answer::Silence(silence) if silence.is_trouble() => {
-                    self.complain(&format!("a DHCP client gets no answer: {silence}"));
-                }
-                Answer::Silence(silence) => {
-                    tracing::debug!("a DHCP message gets no answer: {silence}");
-                }
+                Answer::Silence(silence) => self.silent(*silence),
             }
         }
         replies
@@ -233,25 +225,31 @@ impl State {
     }
 
     /// Reads the lease file. One that makes no sense is kept aside.
-    fn load(&self) -> Result<Vec<vmlan_dhcp::Lease>, DhcpError> {
+    fn load(&self) -> Result<Vec<Lease>, DhcpError> {
         let Some(text) = self.file.load()? else {
             return Ok(Vec::new());
         };
-        let read = leasefile::parse(&text);
-        if !read.errors.is_empty() {
+        let (mut leases, mut faults) = (Vec::new(), Vec::new());
+        for line in leasefile::parse(text.as_bytes()) {
+            match line {
+                Ok(lease) => leases.push(lease),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
             let kept = self.file.put_aside()?;
-            for error in read.errors.iter().take(10) {
-                tracing::warn!("{}: {error}", self.file.path().display());
+            for fault in faults.iter().take(10) {
+                tracing::warn!("{}: {fault}", self.file.path().display());
             }
             tracing::warn!(
                 "{} lines of the lease file make no sense and are left out; the file as it was \
                  is kept as {}",
-                read.errors.len(),
+                faults.len(),
                 kept.display()
             );
-            self.file.save(&leasefile::format(&read.leases))?;
+            self.file.save(&leasefile::format(&leases))?;
         }
-        Ok(read.leases)
+        Ok(leases)
     }
 
     fn bound(&self) -> Vec<(Ipv4Addr, MacAddr)> {
@@ -275,19 +273,19 @@ impl State {
             if let Event::Expired { address, .. } = event {
                 self.tell(vec![(*address, None)]);
             }
-            if event.is_routine() {
-                tracing::debug!("{event}");
-            } else {
-                tracing::info!("{event}");
-            }
+            self.log.event(event, Instant::now());
         }
     }
 
-    fn complain(&mut self, what: &str) {
-        if self.complained.is_none_or(|last| last.elapsed() >= QUIET) {
-            self.complained = Some(Instant::now());
-            tracing::warn!("{what} (said once a minute at most)");
-        }
+    /// Logs that a client got no answer: loud where an operator can mend it.
+    fn silent(&mut self, silence: Silence) {
+        let mend = match silence {
+            Silence::RangeExhausted => "widen the range under [dhcp]",
+            Silence::LeaseLimit => "there are as many leases as the server keeps",
+            _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
+        };
+        let what = format!("DHCP: a client gets no address, {silence}: {mend}");
+        self.log.trouble(&what, Instant::now());
     }
 }
 

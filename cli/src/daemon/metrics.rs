@@ -16,9 +16,7 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 
 /// Shows all counters.
-pub(super) async fn metrics(
-    State(network): State<Shared>,
-) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoResponse, ApiError> {
     let network = network.lock().await;
     let snapshot = Snapshot {
         status: network.status()?,
@@ -55,22 +53,13 @@ impl Collector for Snapshot {
             gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
         }
         let help = "Stations not learned for want of room";
-        let refused =
-            encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
+        let refused = encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
         ConstCounter::new(fdb.refused).encode(refused)?;
 
-        let value: [(_, _, fn(&Counters) -> u64); 2] = [
-            ("frames", "Frames, by port and direction as the switch sees it", |c| c.frames),
-            ("bytes", "Bytes of frame, by port and direction", |c| c.bytes),
-        ];
-        for (name, help, value) in value {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (port, direction, counters) in self.directions() {
-                let labels = [("port", port), ("direction", direction)];
-                let metric = family.encode_family(&labels)?;
-                ConstCounter::new(value(counters)).encode(metric)?;
-            }
-        }
+        let help = "Frames, by port and direction as the switch sees it";
+        self.per_port(&mut encoder, "frames", help, |counters| counters.frames)?;
+        let help = "Bytes of frame, by port and direction";
+        self.per_port(&mut encoder, "bytes", help, |counters| counters.bytes)?;
         let help = "Frames dropped, by port, direction and reason";
         let mut family = encoder.encode_descriptor("drops", help, None, MetricType::Counter)?;
         for (port, direction, counters) in self.directions() {
@@ -85,6 +74,21 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn per_port(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Counters) -> u64,
+    ) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (port, direction, counters) in self.directions() {
+            let labels = [("port", port), ("direction", direction)];
+            ConstCounter::new(value(counters)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     fn directions(&self) -> impl Iterator<Item = (&str, &'static str, &Counters)> {
         self.ports.iter().flat_map(|port| {
             let name = port.name.as_str();

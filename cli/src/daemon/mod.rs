@@ -7,6 +7,7 @@
 
 mod api;
 mod dhcp;
+mod eventlog;
 mod greeting;
 mod message;
 mod metrics;
@@ -19,6 +20,7 @@ mod view;
 use crate::args::Place;
 use crate::config::Loaded;
 use crate::host::monitor::{LinkEvent, Monitor};
+use crate::log;
 use anyhow::{Context as _, bail};
 use api::Shared;
 use std::io::{self, Write as _};
@@ -41,6 +43,7 @@ const CONNECT: &str = "vm.sock";
 /// # Errors
 /// What keeps it from being served; nothing is left behind then.
 pub fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+    log::start();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

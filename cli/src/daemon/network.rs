@@ -4,7 +4,6 @@
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use crate::config::{Config, Port, PortKind, PortName, PortSettings};
-use crate::host::identity::Identity;
 use crate::host::link::{Link, LinkError, Links};
 use crate::host::monitor::LinkEvent;
 use crate::host::quiet::Quiet;
@@ -25,6 +24,10 @@ use vmlan_dataplane::port::tap::Tap;
 use vmlan_dataplane::port::{self, CloseReason};
 use vmlan_dataplane::table::PortId;
 
+/// Frames that may wait in a TAP that a VMM holds. Linux has 1,000, which one
+/// burst of a fast sender fills.
+const TAP_QUEUE: u32 = 8192;
+
 /// A network that is being served.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -32,7 +35,6 @@ pub(super) struct Network {
     /// Where the configuration was read from; `None`: it is the built-in one.
     pub(super) file: Option<PathBuf>,
     pub(super) run: RunDir,
-    pub(super) identity: Identity,
     pub(super) links: Links,
     pub(super) quiet: Quiet,
     pub(super) switch: Switch,
@@ -229,6 +231,11 @@ impl Network {
     }
 
     async fn bring_in(&self, link: &Link, packet: Packet, port: &Port) -> Result<PortId, ApiError> {
+        if link.kind.as_deref() == Some("tun") {
+            // What the switch sends to a TAP waits there for the VMM; the
+            // driver drops without a word when the queue is full.
+            self.links.set_queue_length(link, TAP_QUEUE).await?;
+        }
         if !link.up {
             self.links.set_up(link, true).await?;
         }

@@ -64,7 +64,6 @@ pub(super) async fn start(
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),
         run,
-        identity,
         links,
         quiet,
         switch,
@@ -159,7 +158,7 @@ pub(super) fn dhcp_config(
         let encoded = options::encode(option.key.get_ref(), &option_value(option.value.get_ref()));
         match encoded {
             Ok(option) => served.options.push(option),
-            Err(error) => return Err(located(error, option.key.span(), source).into()),
+            Err(error) => return Err(located(&error, option.key.span(), source).into()),
         }
     }
     for host in &config.dhcp.hosts {
@@ -181,7 +180,7 @@ pub(super) fn dhcp_config(
 }
 
 fn located(
-    error: options::OptionError,
+    error: &options::OptionError,
     span: std::ops::Range<usize>,
     source: Option<&Source>,
 ) -> ConfigError {

@@ -35,7 +35,7 @@ impl Network {
                 size: size as u64,
                 refused: 0,
             },
-            uptime: self.started.elapsed().as_secs_f64(),
+            uptime: self.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         })
     }
@@ -47,7 +47,7 @@ impl Network {
             let counters = counted.get(&port.id).copied().unwrap_or_default();
             let up = port.netdev.as_ref().is_none_or(|netdev| netdev.up);
             PortView {
-                name: name.clone(),
+                name: name.to_string(),
                 kind: port.kind,
                 interface: port.netdev.as_ref().map(|netdev| netdev.name.clone()),
                 state: if up { LinkState::Up } else { LinkState::Down },

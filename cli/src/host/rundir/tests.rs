@@ -14,7 +14,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_network_is_served_once_and_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
-    let first = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
+    let mut first = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
     let _socket = first.listen("vm.sock").unwrap();
     let error = RunDir::claim(root.path(), "default", None).unwrap_err();
     assert!(
@@ -34,7 +34,7 @@ fn a_network_is_served_once_and_leaves_nothing() {
 #[test]
 fn an_interface_belongs_to_one_network() {
     let root = tempfile::tempdir().unwrap();
-    let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
+    let mut other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
     let error = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -81,7 +81,7 @@ fn what_a_killed_process_left_is_removed_and_no_more() {
 
     let mut process = holder(&path.join("lock"));
     let error = RunDir::claim(root.path(), "default", None).unwrap_err();
-    let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap_err();
+    let mut other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap_err();
     let meanwhile = names(&path);
     process.kill().unwrap();
     process.wait().unwrap();
@@ -92,9 +92,9 @@ fn what_a_killed_process_left_is_removed_and_no_more() {
     );
     assert_eq!(meanwhile.len(), 5, "a live network is left alone");
 
-    let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
+    let mut other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
     drop(other);
-    let next = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
+    let mut next = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
     let removed = ["control.sock", "fast0.sock", "vm.sock"].map(|file| path.join(file));
     assert_eq!(next.leftovers(), removed);
     assert_eq!(names(&path), ["lock", "taken.toml"]);
@@ -126,7 +126,7 @@ fn of_many_that_start_and_stop_at_once_one_at_a_time_has_the_interface() {
                 let network = format!("net{}", thread % 2);
                 for _ in 0..200 {
                     match RunDir::claim(root, &network, Some("vmlan0")) {
-                        Ok(claimed) => {
+                        Ok(mut claimed) => {
                             assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
                             claims.fetch_add(1, Ordering::SeqCst);
                             holders.fetch_sub(1, Ordering::SeqCst);
@@ -148,9 +148,9 @@ fn of_many_that_start_and_stop_at_once_one_at_a_time_has_the_interface() {
 #[test]
 fn a_folder_removed_by_somebody_else_and_claimed_anew_is_left_alone() {
     let root = tempfile::tempdir().unwrap();
-    let first = RunDir::claim(root.path(), "default", None).unwrap();
+    let mut first = RunDir::claim(root.path(), "default", None).unwrap();
     fs::remove_dir_all(first.path()).unwrap();
-    let second = RunDir::claim(root.path(), "default", None).unwrap();
+    let mut second = RunDir::claim(root.path(), "default", None).unwrap();
     first.release().unwrap();
     assert_eq!(names(second.path()), ["lock"]);
     fs::remove_dir_all(root.path()).unwrap();
