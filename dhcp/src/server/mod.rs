@@ -85,9 +85,11 @@ impl Server {
         &self.not_loaded
     }
 
-    /// Serves `config` from now on. Every lease stays; the client of one that
-    /// the new configuration would not give is told so when it renews, and
-    /// until it ran out nobody else gets the address.
+    /// Serves `config` from now on. Every live lease stays; the client of one
+    /// that the new configuration would not give is told so when it renews, and
+    /// until it ran out nobody else gets the address. Leases that ran out on
+    /// addresses that are not served any more are forgotten: the lease file is
+    /// to be written anew from [`records`](Self::records).
     ///
     /// # Errors
     ///
