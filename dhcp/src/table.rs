@@ -289,8 +289,6 @@ impl Table {
         self.take(mac);
         if let Some(before) = &change.before
             && !self.by_address.contains_key(&before.address)
-            && self.declined.get(before.address).is_none()
-            && self.offers.get(before.address).is_none_or(|o| o.mac == mac)
         {
             self.insert(before.clone(), now);
         }

@@ -2,29 +2,29 @@
 
 use std::net::Ipv4Addr;
 
-use super::Server;
+use super::{Effects, Server};
 use crate::hostname;
 use crate::lease::Lease;
-use crate::outcome::{Change, Event, Outcome, Reply, Silence};
+use crate::outcome::{Change, Event, Reply, Silence};
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
-    /// Answers `request`; `outcome` gets the changes and events.
+    /// Answers `request`; `effects` gets the changes and events.
     pub(super) fn answer(
         &mut self,
         request: &Request,
         now: u64,
-        outcome: &mut Outcome,
+        effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         if !request.giaddr.is_unspecified() {
             return Err(Silence::Relayed);
         }
         match request.kind {
-            Kind::Discover => self.discover(request, now, &mut outcome.events),
-            Kind::Request => self.request(request, now, outcome),
-            Kind::Decline => self.decline(request, now, outcome),
-            Kind::Release => self.release_by_client(request, now, outcome),
-            Kind::Inform => self.inform(request, &mut outcome.events),
+            Kind::Discover => self.discover(request, now, &mut effects.events),
+            Kind::Request => self.request(request, now, effects),
+            Kind::Decline => self.decline(request, now, effects),
+            Kind::Release => self.release_by_client(request, now, effects),
+            Kind::Inform => self.inform(request, &mut effects.events),
         }
     }
 
@@ -65,7 +65,7 @@ impl Server {
         &mut self,
         request: &Request,
         now: u64,
-        outcome: &mut Outcome,
+        effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         let mac = request.mac;
         if request.server_id.is_some_and(|id| id != self.config.server) {
@@ -78,15 +78,15 @@ impl Server {
             return Err(Silence::NoAddress);
         }
         if let Err(refusal) = self.may_have(request, address, now) {
-            outcome.events.push(Event::Refused {
+            effects.events.push(Event::Refused {
                 mac,
                 address,
                 refusal,
             });
             return self.nak(request, refusal);
         }
-        self.bind(request, address, now, outcome)?;
-        self.lease_reply(request, Response::Ack, address, &mut outcome.events)
+        self.bind(request, address, now, effects)?;
+        self.lease_reply(request, Response::Ack, address, &mut effects.events)
     }
 
     /// Records that the client has `address`.
@@ -95,12 +95,10 @@ impl Server {
         request: &Request,
         address: Ipv4Addr,
         now: u64,
-        outcome: &mut Outcome,
+        effects: &mut Effects,
     ) -> Result<(), Silence> {
         let mac = request.mac;
-        let Outcome {
-            changes, events, ..
-        } = outcome;
+        let Effects { changes, events } = effects;
         self.make_room(request, address, changes)?;
         self.table.evict(address, mac, changes);
         for change in changes.iter() {
@@ -188,7 +186,7 @@ impl Server {
         &mut self,
         request: &Request,
         now: u64,
-        outcome: &mut Outcome,
+        effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         let mac = request.mac;
         self.for_this_server(request)?;
@@ -198,12 +196,12 @@ impl Server {
             return Err(Silence::NotHeld);
         }
         if leased {
-            self.table.remove(mac, &mut outcome.changes);
+            self.table.remove(mac, &mut effects.changes);
         }
         self.table.withdraw(mac);
         self.table
             .decline(address, mac, now, self.config.max_leases);
-        outcome.events.push(Event::Declined { mac, address });
+        effects.events.push(Event::Declined { mac, address });
         Err(Silence::NoAnswerDue)
     }
 
@@ -212,7 +210,7 @@ impl Server {
         &mut self,
         request: &Request,
         now: u64,
-        outcome: &mut Outcome,
+        effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         self.for_this_server(request)?;
         let (mac, address) = (request.mac, request.ciaddr);
@@ -225,8 +223,8 @@ impl Server {
             expiry: now.max(1),
             ..lease.clone()
         };
-        self.table.put(released, now, &mut outcome.changes);
-        outcome.events.push(Event::Released { mac, address });
+        self.table.put(released, now, &mut effects.changes);
+        effects.events.push(Event::Released { mac, address });
         Err(Silence::NoAnswerDue)
     }
 

@@ -37,6 +37,12 @@ pub struct Server {
     not_loaded: Vec<Lease>,
 }
 
+/// What a message brings about beside its answer.
+struct Effects {
+    changes: Vec<Change>,
+    events: Vec<Event>,
+}
+
 impl Server {
     /// A server with the `leases` that it has given before.
     ///
@@ -79,9 +85,11 @@ impl Server {
         &self.not_loaded
     }
 
-    /// Serves `config` from now on. Every lease stays; the client of one that
-    /// the new configuration would not give is told so when it renews, and
-    /// until it ran out nobody else gets the address.
+    /// Serves `config` from now on. Every live lease stays; the client of one
+    /// that the new configuration would not give is told so when it renews, and
+    /// until it ran out nobody else gets the address. Leases that ran out on
+    /// addresses that are not served any more are forgotten: the lease file is
+    /// to be written anew from [`records`](Self::records).
     ///
     /// # Errors
     ///
@@ -111,18 +119,21 @@ impl Server {
     /// replies and gives all changes to [`undo`](Self::undo), the last first,
     /// before it handles another message.
     pub fn handle(&mut self, message: &[u8], now: u64) -> Outcome {
-        let mut outcome = Outcome {
-            answer: Answer::Silence(crate::Silence::Truncated),
+        let mut effects = Effects {
             changes: Vec::new(),
             events: self.expire(now),
         };
-        outcome.answer = match wire::parse(message)
-            .and_then(|request| self.answer(&request, now, &mut outcome))
+        let answer = match wire::parse(message)
+            .and_then(|request| self.answer(&request, now, &mut effects))
         {
             Ok(reply) => Answer::Reply(reply),
             Err(silence) => Answer::Silence(silence),
         };
-        outcome
+        Outcome {
+            answer,
+            changes: effects.changes,
+            events: effects.events,
+        }
     }
 
     /// Brings the table to `now` and tells which leases ran out since it was
