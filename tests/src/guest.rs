@@ -54,7 +54,7 @@ impl Guest {
 
         let mut command = namespace.command("qemu-system-x86_64");
         command
-            .args("-accel tcg -m 192 -smp 1 -nodefaults -no-user-config -no-reboot".split(' '))
+            .args("-accel tcg -m 320 -smp 1 -nodefaults -no-user-config -no-reboot".split(' '))
             .args("-display none -serial stdio".split(' '))
             .arg("-kernel")
             .arg(&kernel)
