@@ -6,7 +6,8 @@
 //! - [`process`] starts a program, keeps what it prints and ends it on drop.
 //! - [`station`] is what can run a shell script: a [`namespace`] or a [`guest`].
 //! - [`switch`] is `vmlan run` in a namespace of its own.
-//! - [`vmm`] holds a TAP's fd as qemu would, frame by frame.
+//! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
+//!   port, both frame by frame; [`frame`] makes the frames.
 //! - [`dhcp_client`], [`transfer`], [`capture`] and [`lan`] are what tests do
 //!   and see with these.
 //!
@@ -16,11 +17,13 @@
 
 pub mod capture;
 pub mod dhcp_client;
+pub mod frame;
 pub mod guest;
 pub mod lan;
 pub mod namespace;
 pub mod process;
 pub mod station;
+pub mod stream_peer;
 pub mod switch;
 pub mod transfer;
 pub mod vmm;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
@@ -31,7 +32,23 @@ pub struct Switch {
     /// Where it runs, with its side of each netdev.
     pub namespace: Namespace,
     folder: tempfile::TempDir,
+    user: User,
+    network: &'static str,
 }
+
+/// As whom vmlan runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// Root, with all capabilities.
+    Root,
+    /// Root without any capability.
+    PowerlessRoot,
+    /// The user `nobody`.
+    Nobody,
+}
+
+/// Id of `nobody` and `nogroup` on Debian.
+const NOBODY: u32 = 65_534;
 
 /// Config text for TAP ports, each with its name as its netdev's.
 #[must_use]
@@ -75,14 +92,32 @@ impl Switch {
     /// # Errors
     /// Not root.
     pub fn prepare(config: &str) -> Result<Self> {
+        Self::prepare_as(User::Root, Some(config))
+    }
+
+    /// As [`Switch::prepare`], run by `user`. Without a config it serves the
+    /// network `default`, which is built in.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn prepare_as(user: User, config: Option<&str>) -> Result<Self> {
         let switch = Self {
             process: None,
             namespace: Namespace::new("switch")?,
             folder: tempfile::Builder::new()
                 .prefix(&format!("vt-{}-", std::process::id()))
                 .tempdir()?,
+            user,
+            network: config.map_or("default", |_| NETWORK),
         };
-        switch.write_config(config)?;
+        if let Some(config) = config {
+            switch.write_config(config)?;
+        }
+        // Where the build is, nobody may not come.
+        fs::copy(program()?, switch.folder.path().join("vmlan"))?;
+        if user == User::Nobody {
+            chown(switch.folder.path(), Some(NOBODY), Some(NOBODY))?;
+        }
         Ok(switch)
     }
 
@@ -103,13 +138,17 @@ impl Switch {
     /// Path of a file in the network's run folder, such as `vm.sock`.
     #[must_use]
     pub fn run_file(&self, name: &str) -> PathBuf {
-        self.folder.path().join("run").join(NETWORK).join(name)
+        self.folder.path().join("run").join(self.network).join(name)
     }
 
     /// Path of a file in the network's state folder, such as `leases`.
     #[must_use]
     pub fn state_file(&self, name: &str) -> PathBuf {
-        self.folder.path().join("state").join(NETWORK).join(name)
+        self.folder
+            .path()
+            .join("state")
+            .join(self.network)
+            .join(name)
     }
 
     /// Starts vmlan and waits for its `ready: ` line.
@@ -117,7 +156,7 @@ impl Switch {
     /// # Errors
     /// It does not come; with what it printed.
     pub fn launch(&mut self) -> Result<()> {
-        let mut process = Process::spawn(self.command("run --config CONFIG")?)?;
+        let mut process = Process::spawn(self.command(self.run_arguments()))?;
         let ready = process.wait_for_line("ready: ", 0, SOON, |line| line.starts_with("ready: "));
         self.process = Some(process);
         ready.map(drop)
@@ -128,7 +167,7 @@ impl Switch {
     /// # Errors
     /// It runs on; it is killed then.
     pub fn refuse(&self) -> Result<Outcome> {
-        process::run(self.command("run --config CONFIG")?, SOON)
+        process::run(self.command(self.run_arguments()), SOON)
     }
 
     /// Runs a command of vmlan on this network.
@@ -136,7 +175,7 @@ impl Switch {
     /// # Errors
     /// It does not end soon. An exit status other than 0 is no error here.
     pub fn cli(&self, arguments: &str) -> Result<Outcome> {
-        process::run(self.command(arguments)?, SOON)
+        process::run(self.command(arguments), SOON)
     }
 
     /// The JSON of `vmlan WHAT --json`.
@@ -251,6 +290,15 @@ impl Switch {
         }
     }
 
+    /// What it printed on standard output since its last start.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        self.process
+            .as_ref()
+            .map(Process::stdout)
+            .unwrap_or_default()
+    }
+
     /// What it logged since its last start.
     #[must_use]
     pub fn log(&self) -> String {
@@ -272,10 +320,32 @@ impl Switch {
         Ok(field.context("no VmRSS")?.parse()?)
     }
 
+    fn run_arguments(&self) -> &'static str {
+        if self.network == NETWORK {
+            "run --config CONFIG"
+        } else {
+            "run"
+        }
+    }
+
     /// A command of vmlan, in the namespace, with this network's folders;
     /// `CONFIG` in `arguments` stands for the config's path.
-    fn command(&self, arguments: &str) -> Result<Command> {
-        let mut command = self.namespace.command(program()?);
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = self.namespace.command("setpriv");
+        match self.user {
+            User::Root => {}
+            User::PowerlessRoot => {
+                command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+            }
+            User::Nobody => {
+                command.args([
+                    format!("--reuid={NOBODY}"),
+                    format!("--regid={NOBODY}"),
+                    "--clear-groups".to_owned(),
+                ]);
+            }
+        }
+        command.arg("--").arg(self.folder.path().join("vmlan"));
         for argument in arguments.split_whitespace() {
             if argument == "CONFIG" {
                 command.arg(self.config_path());
@@ -284,11 +354,11 @@ impl Switch {
             }
         }
         command
-            .args(["--network", NETWORK, "--run-dir"])
+            .args(["--network", self.network, "--run-dir"])
             .arg(self.folder.path().join("run"))
             .arg("--state-dir")
             .arg(self.folder.path().join("state"));
-        Ok(command)
+        command
     }
 }
 
