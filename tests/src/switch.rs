@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 
 /// The name of the network that [`Switch`] serves.
 pub const NETWORK: &str = "lab";
@@ -30,7 +31,7 @@ forward   = "isolated"
 pub struct Switch {
     process: Option<Process>,
     /// Where it runs, with its side of each netdev.
-    pub namespace: Namespace,
+    pub namespace: Arc<Namespace>,
     folder: tempfile::TempDir,
     user: User,
     network: &'static str,
@@ -53,10 +54,20 @@ const NOBODY: u32 = 65_534;
 /// Config text for TAP ports, each with its name as its netdev's.
 #[must_use]
 pub fn taps(names: &[&str]) -> String {
+    ports("tap", names)
+}
+
+/// Config text for packet ports, each with its name as its netdev's.
+#[must_use]
+pub fn packets(names: &[&str]) -> String {
+    ports("packet", names)
+}
+
+fn ports(kind: &str, names: &[&str]) -> String {
     names
         .iter()
         .map(|name| {
-            format!("\n[[port]]\nname = \"{name}\"\nkind = \"tap\"\ninterface = \"{name}\"\n")
+            format!("\n[[port]]\nname = \"{name}\"\nkind = \"{kind}\"\ninterface = \"{name}\"\n")
         })
         .collect()
 }
@@ -101,9 +112,21 @@ impl Switch {
     /// # Errors
     /// Not root.
     pub fn prepare_as(user: User, config: Option<&str>) -> Result<Self> {
+        Self::prepare_in(Arc::new(Namespace::new("switch")?), user, config)
+    }
+
+    /// Another vmlan in this one's namespace, with folders of its own.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn beside(&self, config: &str) -> Result<Self> {
+        Self::prepare_in(Arc::clone(&self.namespace), User::Root, Some(config))
+    }
+
+    fn prepare_in(namespace: Arc<Namespace>, user: User, config: Option<&str>) -> Result<Self> {
         let switch = Self {
             process: None,
-            namespace: Namespace::new("switch")?,
+            namespace,
             folder: tempfile::Builder::new()
                 .prefix(&format!("vt-{}-", std::process::id()))
                 .tempdir()?,
