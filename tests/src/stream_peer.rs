@@ -23,6 +23,14 @@ impl StreamPeer {
     pub fn connect(path: &Path) -> Result<Self> {
         let socket = UnixStream::connect(path)
             .with_context(|| format!("cannot connect to {}", path.display()))?;
+        Self::new(socket)
+    }
+
+    /// Takes a connection that is there already.
+    ///
+    /// # Errors
+    /// It is no usable socket.
+    pub fn new(socket: UnixStream) -> Result<Self> {
         socket.set_write_timeout(Some(SOON))?;
         Ok(Self {
             socket,

@@ -2,16 +2,21 @@
 //! test bed's fault, not vmlan's.
 
 use anyhow::{Context, Result};
+use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::time::Duration;
 use vmlan_tests::capture::Capture;
 use vmlan_tests::dhcp_client::{Dhclient, Udhcpc, udhcpc};
+use vmlan_tests::frame;
 use vmlan_tests::guest::{Guest, Link};
 use vmlan_tests::lan::{HOST, Lan, RANGE, ROUTER};
 use vmlan_tests::namespace::Namespace;
 use vmlan_tests::process;
 use vmlan_tests::station::Station;
+use vmlan_tests::stream_peer::StreamPeer;
 use vmlan_tests::transfer;
 use vmlan_tests::vmm::Vmm;
+use vmlan_tests::wait::{self, SOON};
 
 /// A namespace with a Linux bridge `br0`, `uplink` to the LAN in it.
 fn bridge() -> Result<(Namespace, Lan)> {
@@ -89,6 +94,35 @@ fn a_vmm_sends_and_receives_raw_frames() -> Result<()> {
 }
 
 #[test]
+fn a_stream_peer_speaks_what_qemu_speaks() -> Result<()> {
+    let namespace = Namespace::new("stream")?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("vm.sock");
+    let listener = UnixListener::bind(&path)?;
+    let mac = frame::station(0x20);
+    let guest = Guest::boot(&namespace, &frame::text(mac), Link::Stream(&path))?;
+    let mut peer = StreamPeer::new(listener.accept()?.0)?;
+
+    // Its DISCOVER, from port 68 to port 67 by UDP.
+    guest.shell("udhcpc -i eth0 -f -n -q -t 1 -T 1 -s /bin/true", SOON)?;
+    let discover = peer.receive("a DISCOVER", |frame| {
+        frame.get(34..38) == Some(&[0, 68, 0, 67])
+    })?;
+    assert_eq!(discover[..6], frame::BROADCAST);
+    assert_eq!(discover[6..12], mac);
+
+    // A frame for it is counted by its NIC.
+    let count = "cat /sys/class/net/eth0/statistics/rx_packets";
+    let before: u64 = guest.run(count)?.trim().parse()?;
+    peer.send(&frame::plain(mac, frame::station(1), 1))?;
+    wait::until("the frame in the guest", SOON, || {
+        let now: u64 = guest.run(count)?.trim().parse()?;
+        anyhow::ensure!(now == before + 1, "{now} frames");
+        Ok(())
+    })
+}
+
+#[test]
 fn two_guests_lease_ping_and_move_data_both_ways() -> Result<()> {
     let (bridge, _lan) = bridge()?;
     let mut guests = Vec::new();
@@ -122,15 +156,9 @@ fn a_namespace_takes_its_processes_along() -> Result<()> {
     let mut sleeper = namespace.spawn("exec sleep 600")?;
     let name = namespace.name().to_owned();
     drop(namespace);
-    sleeper.wait(vmlan_tests::wait::SOON)?;
-    let list = process::run(
-        {
-            let mut command = std::process::Command::new("ip");
-            command.args(["netns", "list"]);
-            command
-        },
-        vmlan_tests::wait::SOON,
-    )?;
-    assert!(!list.success()?.contains(&name));
+    sleeper.wait(SOON)?;
+    let mut list = Command::new("ip");
+    list.args(["netns", "list"]);
+    assert!(!process::run(list, SOON)?.success()?.contains(&name));
     Ok(())
 }
