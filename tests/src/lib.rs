@@ -1,1 +1,44 @@
-//! Fixtures for the tests with the real thing.
+//! Fixtures for the tests with the real thing: network namespaces, DHCP
+//! clients, qemu guests, a LAN of its own, and the `vmlan` program between
+//! them.
+//!
+//! - [`wait`] polls a condition within a deadline; nothing here sleeps instead.
+//! - [`process`] starts a program, keeps what it prints and ends it on drop.
+//! - [`station`] is what can run a shell script: a [`namespace`] or a [`guest`].
+//! - [`switch`] is `vmlan run` in a namespace of its own.
+//! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
+//!   port, both frame by frame; [`frame`] makes the frames.
+//! - [`dhcp_client`], [`transfer`], [`capture`] and [`lan`] are what tests do
+//!   and see with these.
+//!
+//! All of it needs root and what `tests/install.sh` installs. Everything that
+//! is made lives in namespaces called `vt-PID-…`; `tests/clean.sh` removes
+//! those whose test is gone.
+
+pub mod capture;
+pub mod dhcp_client;
+pub mod frame;
+pub mod guest;
+pub mod lan;
+pub mod namespace;
+pub mod process;
+pub mod station;
+pub mod stream_peer;
+pub mod switch;
+pub mod transfer;
+pub mod vmm;
+pub mod wait;
+
+use std::path::PathBuf;
+
+/// Path of a file under `tests/`.
+#[must_use]
+pub fn asset(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Cargo's target folder: `CARGO_TARGET_DIR`, or `target` in the workspace.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| asset("../target"), PathBuf::from)
+}

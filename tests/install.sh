@@ -1,0 +1,115 @@
+#!/bin/bash
+# Installs what the tests need on a Debian 12 machine that has only Rust, gcc
+# and root: the packages below, and a guest (kernel and initramfs) for qemu
+# under target/guest. Does nothing, quickly, where all of it is there.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+target=${CARGO_TARGET_DIR:-$here/../target}
+guest=$target/guest
+
+packages=(
+	busybox-static     # the guest's user space, udhcpc, nc
+	ca-certificates
+	cpio               # packs the initramfs
+	curl               # asks the control socket
+	dnsmasq-base       # the LAN's own DHCP server
+	ethtool            # offloads on and off
+	iperf3
+	iproute2           # namespaces
+	iputils-arping
+	iputils-ping
+	isc-dhcp-client    # dhclient
+	procps
+	qemu-system-x86
+	tcpdump
+	udhcpc
+	util-linux         # setpriv
+)
+
+# What virtio-net needs in the guest. Their order varies between kernels: the
+# guest's init goes over the list until all are in.
+modules=(
+	virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci
+	failover net_failover virtio_net
+)
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "install.sh: must run as root, since it installs packages" >&2
+	exit 1
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+
+# At most one apt-get update a run, and none where nothing is missing.
+updated=
+update() {
+	if [ -z "$updated" ]; then
+		apt-get -qq update
+		updated=1
+	fi
+}
+
+missing() {
+	local package
+	for package in "${packages[@]}"; do
+		if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
+			echo "$package"
+		fi
+	done
+}
+
+mapfile -t wanted < <(missing)
+if [ "${#wanted[@]}" -ne 0 ]; then
+	echo "install.sh: installing ${wanted[*]}"
+	update
+	apt-get -qq install --yes --no-install-recommends "${wanted[@]}" >/dev/null
+fi
+
+# The kernel is unpacked, not installed: an installed one would ask for a boot
+# loader. A cached one is kept, whatever newer one Debian has by now.
+mkdir -p "$guest"
+if [ ! -s "$guest/vmlinuz" ] || [ ! -d "$guest/modules" ]; then
+	update
+	kernel=$(apt-cache depends linux-image-cloud-amd64 |
+		sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1)
+	if [ -z "$kernel" ]; then
+		echo "install.sh: no kernel package behind linux-image-cloud-amd64; is Debian's main in the apt sources?" >&2
+		exit 1
+	fi
+	echo "install.sh: fetching $kernel for the guest"
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$kernel")
+	dpkg-deb -x "$work"/*.deb "$work/root"
+	rm -rf "$guest/modules"
+	mkdir "$guest/modules"
+	for module in "${modules[@]}"; do
+		# A driver that this kernel has built in is no file, and not missed.
+		find "$work/root" -name "$module.ko" -exec cp {} "$guest/modules/" \;
+	done
+	if [ ! -s "$guest/modules/virtio_net.ko" ]; then
+		echo "install.sh: $kernel has no virtio_net.ko; is its layout another one now?" >&2
+		exit 1
+	fi
+	cp "$work"/root/boot/vmlinuz-* "$guest/vmlinuz.new"
+	mv "$guest/vmlinuz.new" "$guest/vmlinuz"
+	rm -f "$guest/inputs"
+fi
+
+# The initramfs: busybox, the modules, guest/init.
+inputs=$(cat "$here/guest/init" "$here/guest/udhcpc.sh" /bin/busybox "$guest"/modules/*.ko | sha256sum)
+if [ ! -s "$guest/initramfs.gz" ] || [ "$inputs" != "$(cat "$guest/inputs" 2>/dev/null)" ]; then
+	echo "install.sh: packing the guest's initramfs"
+	root=$(mktemp -d)
+	trap 'rm -rf "$root" ${work:+"$work"}' EXIT
+	mkdir -p "$root"/{bin,dev,etc,lib/modules,proc,sys,tmp}
+	cp /bin/busybox "$root/bin/busybox"
+	ln -s busybox "$root/bin/sh"
+	cp "$guest"/modules/*.ko "$root/lib/modules/"
+	install -m 755 "$here/guest/init" "$root/init"
+	install -m 755 "$here/guest/udhcpc.sh" "$root/etc/udhcpc.sh"
+	(cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$guest/initramfs.new"
+	mv "$guest/initramfs.new" "$guest/initramfs.gz"
+	echo "$inputs" >"$guest/inputs"
+fi

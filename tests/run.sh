@@ -1,0 +1,41 @@
+#!/bin/bash
+# Installs what the tests need and runs all of them: format, lints, docs, unit
+# tests, the tests with the real thing, and that the benches build. Goes on
+# after a failure; the last line is the sum. Extra arguments go to the tests
+# with the real thing, such as `--test guests`.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failures=()
+
+# step NAME COMMAND…: runs it, and remembers where it failed.
+step() {
+	local name=$1
+	shift
+	echo "== $name"
+	if ! "$@" 2>&1 | tee -a "$log"; then
+		failures+=("$name")
+	fi
+}
+set -o pipefail
+
+tests/install.sh || exit 1
+
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+step "the program" cargo build --release --package vmlan
+step "tests" cargo test --workspace --exclude vmlan-tests --no-fail-fast
+# One at a time: on two cores they would only take time from each other.
+step "tests with the real thing" \
+	env RUST_TEST_THREADS=1 cargo test --package vmlan-tests --no-fail-fast "$@"
+step "benches" cargo bench --workspace --no-run --quiet
+
+for failure in "${failures[@]}"; do
+	echo "failed: $failure"
+done
+awk '/^test result: / { passed += $4; failed += $6 }
+	END { printf "%d passed, %d failed\n", passed, failed }' "$log"
+[ "${#failures[@]}" -eq 0 ]

@@ -1,0 +1,405 @@
+//! `vmlan run` in a namespace of its own.
+
+use crate::namespace::Namespace;
+use crate::process::{self, Outcome, Process};
+use crate::target_dir;
+use crate::wait::SOON;
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+
+/// The name of the network that [`Switch`] serves.
+pub const NETWORK: &str = "lab";
+
+/// A config's head: an isolated network with the host at 192.168.122.1, no
+/// port yet.
+pub const ISOLATED: &str = r#"
+name      = "lab"
+interface = "vmlan0"
+address   = "192.168.122.1/24"
+domain    = "vm"
+forward   = "isolated"
+"#;
+
+/// The vmlan program with a config and folders of its own, running or not.
+#[derive(Debug)]
+pub struct Switch {
+    process: Option<Process>,
+    /// Where it runs, with its side of each netdev.
+    pub namespace: Arc<Namespace>,
+    folder: tempfile::TempDir,
+    user: User,
+    network: &'static str,
+}
+
+/// As whom vmlan runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// Root, with all capabilities.
+    Root,
+    /// Root without any capability.
+    PowerlessRoot,
+    /// The user `nobody`.
+    Nobody,
+}
+
+/// Id of `nobody` and `nogroup` on Debian.
+const NOBODY: u32 = 65_534;
+
+/// Config text for TAP ports, each with its name as its netdev's.
+#[must_use]
+pub fn taps(names: &[&str]) -> String {
+    ports("tap", names)
+}
+
+/// Config text for packet ports, each with its name as its netdev's.
+#[must_use]
+pub fn packets(names: &[&str]) -> String {
+    ports("packet", names)
+}
+
+fn ports(kind: &str, names: &[&str]) -> String {
+    names
+        .iter()
+        .map(|name| {
+            format!("\n[[port]]\nname = \"{name}\"\nkind = \"{kind}\"\ninterface = \"{name}\"\n")
+        })
+        .collect()
+}
+
+/// Path of the program under test: `VMLAN_BIN`, or the release build.
+///
+/// # Errors
+/// It has not been built.
+pub fn program() -> Result<PathBuf> {
+    let path = std::env::var_os("VMLAN_BIN")
+        .map_or_else(|| target_dir().join("release/vmlan"), PathBuf::from);
+    path.canonicalize().with_context(|| {
+        format!(
+            "no vmlan at {}: run tests/run.sh, or cargo build --release -p vmlan",
+            path.display()
+        )
+    })
+}
+
+impl Switch {
+    /// Starts vmlan with `config` and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not come up; with what it printed.
+    pub fn start(config: &str) -> Result<Self> {
+        let mut switch = Self::prepare(config)?;
+        switch.launch()?;
+        Ok(switch)
+    }
+
+    /// Makes namespace, folders and config, and does not start vmlan yet.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn prepare(config: &str) -> Result<Self> {
+        Self::prepare_as(User::Root, Some(config))
+    }
+
+    /// As [`Switch::prepare`], run by `user`. Without a config it serves the
+    /// network `default`, which is built in.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn prepare_as(user: User, config: Option<&str>) -> Result<Self> {
+        Self::prepare_in(Arc::new(Namespace::new("switch")?), user, config)
+    }
+
+    /// Another vmlan in this one's namespace, with folders of its own.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn beside(&self, config: &str) -> Result<Self> {
+        Self::prepare_in(Arc::clone(&self.namespace), User::Root, Some(config))
+    }
+
+    fn prepare_in(namespace: Arc<Namespace>, user: User, config: Option<&str>) -> Result<Self> {
+        let switch = Self {
+            process: None,
+            namespace,
+            folder: tempfile::Builder::new()
+                .prefix(&format!("vt-{}-", std::process::id()))
+                .tempdir()?,
+            user,
+            network: config.map_or("default", |_| NETWORK),
+        };
+        if let Some(config) = config {
+            switch.write_config(config)?;
+        }
+        // Where the build is, nobody may not come.
+        fs::copy(program()?, switch.folder.path().join("vmlan"))?;
+        if user == User::Nobody {
+            chown(switch.folder.path(), Some(NOBODY), Some(NOBODY))?;
+        }
+        Ok(switch)
+    }
+
+    /// Replaces the config file. [`Switch::cli`] with `reload` has it read.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_config(&self, config: &str) -> Result<()> {
+        fs::write(self.config_path(), config).context("cannot write the config")
+    }
+
+    /// Path of the config file.
+    #[must_use]
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("lab.toml")
+    }
+
+    /// Path of a file in the network's run folder, such as `vm.sock`.
+    #[must_use]
+    pub fn run_file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("run").join(self.network).join(name)
+    }
+
+    /// Path of a file in the network's state folder, such as `leases`.
+    #[must_use]
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        self.folder
+            .path()
+            .join("state")
+            .join(self.network)
+            .join(name)
+    }
+
+    /// Starts vmlan and waits for its `ready: ` line.
+    ///
+    /// # Errors
+    /// It does not come; with what it printed.
+    pub fn launch(&mut self) -> Result<()> {
+        let mut process = Process::spawn(self.command(self.run_arguments()))?;
+        let ready = process.wait_for_line("ready: ", 0, SOON, |line| line.starts_with("ready: "));
+        self.process = Some(process);
+        ready.map(drop)
+    }
+
+    /// Runs vmlan to its end, where it has to refuse to start.
+    ///
+    /// # Errors
+    /// It runs on; it is killed then.
+    pub fn refuse(&self) -> Result<Outcome> {
+        process::run(self.command(self.run_arguments()), SOON)
+    }
+
+    /// Runs a command of vmlan on this network.
+    ///
+    /// # Errors
+    /// It does not end soon. An exit status other than 0 is no error here.
+    pub fn cli(&self, arguments: &str) -> Result<Outcome> {
+        process::run(self.command(arguments), SOON)
+    }
+
+    /// The JSON of `vmlan WHAT --json`.
+    ///
+    /// # Errors
+    /// The command fails, or prints no JSON.
+    pub fn json(&self, what: &str) -> Result<Value> {
+        let text = self.cli(&format!("{what} --json"))?.success()?;
+        serde_json::from_str(&text).with_context(|| format!("vmlan {what} --json: {text}"))
+    }
+
+    /// The entry of the port `name` in `vmlan ports --json`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn port(&self, name: &str) -> Result<Value> {
+        let ports = self.json("ports")?;
+        entry(&ports, "name", name).with_context(|| format!("no port {name} in {ports}"))
+    }
+
+    /// The entry of `mac` in `vmlan leases --json`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn lease(&self, mac: &str) -> Result<Value> {
+        let leases = self.json("leases")?;
+        entry(&leases, "mac", mac).with_context(|| format!("no lease of {mac} in {leases}"))
+    }
+
+    /// The entry of `mac` in `vmlan fdb --json`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn station(&self, mac: &str) -> Result<Value> {
+        let fdb = self.json("fdb")?;
+        entry(&fdb, "mac", mac).with_context(|| format!("no station {mac} in {fdb}"))
+    }
+
+    /// Takes the netdev of the TAP port `name` into a namespace of its own, as
+    /// `eth0` with the MAC `mac`: how a container gets it.
+    ///
+    /// # Errors
+    /// There is no such port.
+    pub fn container(&self, name: &str, mac: &str) -> Result<Namespace> {
+        let container = Namespace::new(name)?;
+        container.adopt(&self.namespace, name, mac)?;
+        Ok(container)
+    }
+
+    /// The sum over all ports and both directions of the drops for `reason`.
+    ///
+    /// # Errors
+    /// The ports cannot be listed.
+    pub fn drops(&self, reason: &str) -> Result<u64> {
+        let ports = self.json("ports")?;
+        let ports = ports.as_array().context("ports is no array")?;
+        Ok(ports
+            .iter()
+            .flat_map(|port| [port.pointer("/rx/drops"), port.pointer("/tx/drops")])
+            .flatten()
+            .filter_map(|drops| drops.get(reason)?.as_u64())
+            .sum())
+    }
+
+    /// Sends SIGTERM and wants exit status 0.
+    ///
+    /// # Errors
+    /// It does not end soon, or not with 0.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("vmlan does not run")?;
+        process.signal(Signal::TERM)?;
+        let status = process.wait(SOON)?;
+        ensure!(status.success(), "{status}\n{}", process.stderr());
+        Ok(())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let process = self.process.as_ref().context("vmlan does not run")?;
+        process.signal(signal)
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It runs on.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.process
+            .as_mut()
+            .context("vmlan does not run")?
+            .wait(SOON)
+    }
+
+    /// Fails where vmlan runs no more.
+    ///
+    /// # Errors
+    /// It has ended; with its log.
+    pub fn alive(&mut self) -> Result<()> {
+        match self.process.as_mut() {
+            Some(process) => process.running().with_context(|| process.stderr()),
+            None => bail!("vmlan does not run"),
+        }
+    }
+
+    /// What it printed on standard output since its last start.
+    #[must_use]
+    pub fn printed(&self) -> String {
+        self.process
+            .as_ref()
+            .map(Process::stdout)
+            .unwrap_or_default()
+    }
+
+    /// What it logged since its last start.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process
+            .as_ref()
+            .map(Process::stderr)
+            .unwrap_or_default()
+    }
+
+    /// Its resident memory in KiB.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn memory(&self) -> Result<u64> {
+        let process = self.process.as_ref().context("vmlan does not run")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let field = line.and_then(|line| line.split_whitespace().next());
+        Ok(field.context("no VmRSS")?.parse()?)
+    }
+
+    fn run_arguments(&self) -> &'static str {
+        if self.network == NETWORK {
+            "run --config CONFIG"
+        } else {
+            "run"
+        }
+    }
+
+    /// A command of vmlan, in the namespace, with this network's folders;
+    /// `CONFIG` in `arguments` stands for the config's path.
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = self.namespace.command("setpriv");
+        match self.user {
+            User::Root => {}
+            User::PowerlessRoot => {
+                command.args(["--bounding-set=-all", "--inh-caps=-all"]);
+            }
+            User::Nobody => {
+                command.args([
+                    format!("--reuid={NOBODY}"),
+                    format!("--regid={NOBODY}"),
+                    "--clear-groups".to_owned(),
+                ]);
+            }
+        }
+        command.arg("--").arg(self.folder.path().join("vmlan"));
+        for argument in arguments.split_whitespace() {
+            if argument == "CONFIG" {
+                command.arg(self.config_path());
+            } else {
+                command.arg(argument);
+            }
+        }
+        command
+            .args(["--network", self.network, "--run-dir"])
+            .arg(self.folder.path().join("run"))
+            .arg("--state-dir")
+            .arg(self.folder.path().join("state"));
+        command
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        // Shown by the test harness where the test fails.
+        if let Some(process) = &self.process {
+            eprintln!("vmlan's log:\n{}", process.stderr());
+        }
+    }
+}
+
+/// The element of `array` whose `key` is `value`.
+#[must_use]
+pub fn entry(array: &Value, key: &str, value: &str) -> Option<Value> {
+    array
+        .as_array()?
+        .iter()
+        .find(|entry| entry.get(key).and_then(Value::as_str) == Some(value))
+        .cloned()
+}
