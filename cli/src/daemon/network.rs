@@ -366,9 +366,13 @@ impl Network {
                 };
                 let name = name.clone();
                 match (&mut port.netdev, port.kind) {
-                    // Its file counts: the netdev was moved to a namespace, or
-                    // the worker finds that it was deleted.
-                    (Some(own), PortKind::Tap) => own.index = None,
+                    // Its file counts. The netdev was moved to a namespace, where
+                    // its state cannot be seen; or it was deleted, which the
+                    // worker finds.
+                    (Some(own), PortKind::Tap) => {
+                        own.index = None;
+                        own.up = true;
+                    }
                     _ => {
                         tracing::info!("{netdev} is gone");
                         self.remove(&name);
