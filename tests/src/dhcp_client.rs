@@ -160,7 +160,10 @@ impl Dhclient {
     /// # Errors
     /// There is no room for its files.
     pub fn new() -> Result<Self> {
-        Ok(Self { folder: folder()? })
+        let client = Self { folder: folder()? };
+        // By itself it does not ask for an MTU; Debian has it do so.
+        fs::write(client.file("conf"), "also request interface-mtu;\n")?;
+        Ok(client)
     }
 
     /// Gets a lease for `eth0` of `namespace` and leaves the address set.
@@ -189,8 +192,9 @@ impl Dhclient {
     fn command(&self, arguments: &str) -> String {
         let file = |name: &str| self.file(name).display().to_string();
         format!(
-            "dhclient -4 -sf {} -cf /dev/null -lf {} -pf {} {arguments} eth0",
+            "dhclient -4 -sf {} -cf {} -lf {} -pf {} {arguments} eth0",
             asset("dhclient-script.sh").display(),
+            file("conf"),
             file("leases"),
             file("pid"),
         )

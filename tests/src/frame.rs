@@ -29,7 +29,15 @@ pub fn plain(destination: Mac, source: Mac, number: u16) -> Vec<u8> {
     frame
 }
 
-/// Whether `frame` is one of [`plain`].
+/// As [`plain`], as long as an MTU of 1500 allows.
+#[must_use]
+pub fn long(destination: Mac, source: Mac, number: u16) -> Vec<u8> {
+    let mut frame = plain(destination, source, number);
+    frame.resize(1514, 0);
+    frame
+}
+
+/// Whether `frame` is one of [`plain`] or [`long`].
 #[must_use]
 pub fn is_plain(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&[0x88, 0xb5])

@@ -1,7 +1,6 @@
 //! Learning, flooding and what is not forwarded, frame by frame.
 
 use anyhow::{Result, ensure};
-use serde_json::json;
 use vmlan_tests::capture::Capture;
 use vmlan_tests::dhcp_client::udhcpc;
 use vmlan_tests::frame::{BROADCAST, is_plain, plain, station, text};
@@ -162,8 +161,10 @@ fn a_full_table_still_forwards_and_counts() -> Result<()> {
         a.send(&plain(BROADCAST, station(number), 1))?;
     }
     c.receive("the last", |frame| is_plain(frame) && frame[11] == 63)?;
-    let status = switch.json("status")?;
-    assert_eq!(status["fdb"], json!({"used": 16, "size": 16}));
+    let fdb = switch.json("status")?["fdb"].clone();
+    assert_eq!(fdb["used"], 16, "{fdb}");
+    assert_eq!(fdb["size"], 16, "{fdb}");
+    assert_eq!(fdb["refused"], 48, "{fdb}");
 
     // Station 63 found no room: it is flooded to.
     b.receive("the last", |frame| is_plain(frame) && frame[11] == 63)?;

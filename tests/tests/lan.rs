@@ -30,7 +30,7 @@ fn start(config: &str) -> Result<(Switch, Lan)> {
 #[test]
 fn guests_lease_from_the_lans_own_server_and_are_seen_with_their_own_macs() -> Result<()> {
     let (switch, lan) = start(&(BRIDGE.to_owned() + &taps(&["c1"])))?;
-    let mut dhcp = Capture::start(&lan.host, "eth0", "udp port 67 or udp port 68")?;
+    let mut dhcp = Capture::start(&lan.router, "plug1", "udp port 67 or udp port 68")?;
     assert_eq!(switch.port("uplink0")?["kind"], "packet");
 
     let container = switch.container("c1", MAC1)?;

@@ -281,10 +281,11 @@ fn a_tap_that_moves_between_namespaces_stays_connected() -> Result<()> {
     drop(first);
     assert_eq!(udhcpc(&second, "")?.address, address);
     second.ping("192.168.122.1")?;
-    let port = switch.port("c1")?;
-    assert_eq!(port["kind"], "tap");
-    assert_eq!(port["state"], "up");
-    Ok(())
+    wait::until("the port to be up", wait::SOON, || {
+        let port = switch.port("c1")?;
+        ensure!(port["kind"] == "tap" && port["state"] == "up", "{port}");
+        Ok(())
+    })
 }
 
 #[test]
