@@ -28,6 +28,9 @@ pub struct StatusView {
     pub ports: usize,
     /// The MAC table.
     pub fdb: Fill,
+    /// Times since the start that a station was not learned for want of room.
+    #[serde(default, rename = "fdb-refused")]
+    pub fdb_refused: u64,
     /// The DHCP leases, of all addresses that can be leased.
     pub leases: Fill,
     /// Seconds since the start.
@@ -43,9 +46,6 @@ pub struct Fill {
     pub used: u64,
     /// Entries that it can hold.
     pub size: u64,
-    /// Entries that were not made for want of room, since the start.
-    #[serde(default)]
-    pub refused: u64,
 }
 
 /// `GET /v1/ports` answers a list of these.

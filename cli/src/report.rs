@@ -22,7 +22,7 @@ pub fn status(view: &StatusView) -> String {
         ("forward", view.forward.clone()),
         ("uplink", view.uplink.clone().unwrap_or_else(none)),
         ("ports", view.ports.to_string()),
-        ("fdb", format!("{} of {}", view.fdb.used, view.fdb.size)),
+        ("fdb", fdb_fill(view)),
         (
             "leases",
             format!("{} of {}", view.leases.used, view.leases.size),
@@ -35,6 +35,14 @@ pub fn status(view: &StatusView) -> String {
         let _ = writeln!(text, "{:<12} {}", format!("{key}:"), printable(&value));
     }
     text
+}
+
+fn fdb_fill(view: &StatusView) -> String {
+    let fill = format!("{} of {}", view.fdb.used, view.fdb.size);
+    match view.fdb_refused {
+        0 => fill,
+        n => format!("{fill}, {n} times full"),
+    }
 }
 
 fn uptime(seconds: u64) -> String {
@@ -340,13 +348,9 @@ mod tests {
             fdb: Fill {
                 used: 2,
                 size: 8192,
-                refused: 0,
             },
-            leases: Fill {
-                used: 2,
-                size: 253,
-                refused: 0,
-            },
+            fdb_refused: 0,
+            leases: Fill { used: 2, size: 253 },
             uptime: 3725,
             version: "0.1.0".into(),
         };

@@ -96,10 +96,8 @@ fn dhcp(config: &Config) -> Vec<String> {
     }
     for host in hosts {
         let who = match (&host.mac, &host.client_id) {
-            (Some(mac), Some(id)) => format!("{mac} or client-id {id}"),
-            (Some(mac), None) => mac.to_string(),
-            (None, Some(id)) => format!("client-id {id}"),
-            (None, None) => "nobody".into(),
+            (Some(mac), _) => mac.to_string(),
+            (None, id) => format!("client-id {}", id.as_deref().unwrap_or_default()),
         };
         let name = host.name.iter().map(|name| format!(" ({name})"));
         let name: String = name.collect();

@@ -13,6 +13,7 @@ mod network;
 mod port;
 mod problem;
 mod section;
+pub mod served;
 mod source;
 pub mod value;
 
@@ -165,16 +166,18 @@ impl Default for Dhcp {
 }
 
 impl Dhcp {
-    /// First and last address handed out in `subnet`: the range, else every
-    /// address of a host. The gateway may be among them.
+    /// First and last address handed out beside `gateway` (the address with
+    /// its prefix): the range, else every other host address of the subnet. The
+    /// gateway may lie between them.
     #[must_use]
-    pub fn pool(&self, subnet: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+    pub fn pool(&self, gateway: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
         self.range.unwrap_or_else(|| {
-            let (first, last) = (subnet.network(), subnet.broadcast());
-            (
-                Ipv4Addr::from_bits(first.to_bits().saturating_add(1)),
-                Ipv4Addr::from_bits(last.to_bits().saturating_sub(1)),
-            )
+            let own = gateway.addr().to_bits();
+            let mut first = gateway.network().to_bits().saturating_add(1);
+            let mut last = gateway.broadcast().to_bits().saturating_sub(1);
+            first += u32::from(first == own);
+            last -= u32::from(last == own);
+            (first.into(), last.into())
         })
     }
 }
@@ -282,6 +285,7 @@ impl Loaded {
         if !errors.is_empty() {
             return Err(ConfigError::new(&source, errors));
         }
+        served::check(&config, &source)?;
         let warnings = warnings.into_iter();
         let warnings = warnings
             .map(|(span, problem)| source.locate(span, problem))

@@ -173,6 +173,11 @@ fn read_host(mut section: Section<'_, '_, '_>) -> Option<WrittenHost> {
             .help("say which station it is, as with mac = \"52:54:00:aa:bb:cc\"");
         section.findings.error(span.clone(), problem);
     }
+    if section.has("mac") && section.has("client-id") {
+        let problem = Problem::new("this host has both `mac` and `client-id`")
+            .help("say which station it is by one of them");
+        section.findings.error(span.clone(), problem);
+    }
     if !section.has("address") {
         let problem = Problem::new("this host has no `address`")
             .help("add address = \"…\", one of the network's subnet");

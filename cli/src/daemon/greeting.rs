@@ -19,7 +19,7 @@ impl fmt::Display for Greeting<'_> {
         if let Some(gateway) = network.gateway {
             write!(f, " {gateway}")?;
             if config.dhcp.enabled {
-                let (first, last) = config.dhcp.pool(gateway.trunc());
+                let (first, last) = config.dhcp.pool(gateway);
                 write!(f, ", DHCP {first} to {last}")?;
             }
         }

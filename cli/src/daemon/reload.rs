@@ -3,7 +3,7 @@
 use super::network::Network;
 use super::ports::Origin;
 use super::start;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, served};
 use crate::host::link::Link;
 use crate::model::ApiError;
 
@@ -21,8 +21,8 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
         .map_err(|error| ApiError::input(error.to_string()))?;
     let (new, old) = (loaded.config, network.config.clone());
     refuse_unchangeable(&old, &new)?;
-    let served = start::dhcp_config(&new, network.gateway, loaded.source.as_ref())
-        .map_err(|error| ApiError::input(format!("{error:#}")))?;
+    let served = served::dhcp(&new, network.gateway, loaded.source.as_ref())
+        .map_err(|error| ApiError::input(error.to_string()))?;
 
     let mut done = Vec::new();
     if (&new.dhcp, &new.domain, new.mtu) != (&old.dhcp, &old.domain, old.mtu) {

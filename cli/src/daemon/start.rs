@@ -5,7 +5,7 @@ use super::dhcp::DhcpService;
 use super::network::Network;
 use super::ports::{Origin, Ports};
 use crate::args::Place;
-use crate::config::{Address, Config, ConfigError, LeaseTime, Loaded, Problem, Source};
+use crate::config::{Address, Config, Loaded, served};
 use crate::host::identity::Identity;
 use crate::host::leases::LeaseFile;
 use crate::host::link::Links;
@@ -20,7 +20,6 @@ use std::time::{Duration, Instant};
 use vmlan_dataplane::MacAddr;
 use vmlan_dataplane::control::{Event, Switch};
 use vmlan_dataplane::forward::Settings;
-use vmlan_dhcp::{Host, HostKey, leasefile, options};
 
 /// Starts the network that `loaded` describes.
 pub(super) async fn start(
@@ -57,7 +56,7 @@ pub(super) async fn start(
     let mac = config.mac.unwrap_or(identity.mac());
 
     let dhcp = DhcpService::new(LeaseFile::new(&state), identity.dhcp_hash_key(), mac);
-    let served = dhcp_config(&config, gateway, source.as_ref())?;
+    let served = served::dhcp(&config, gateway, source.as_ref())?;
     let settings = settings(&config, gateway, mac);
     let (switch, events) = Switch::start(settings, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
@@ -129,74 +128,5 @@ pub(super) fn settings(config: &Config, gateway: Option<Ipv4Net>, mac: MacAddr) 
         dhcp: config.dhcp.enabled && gateway.is_some(),
         ageing: config.switch.ageing.map(tenths),
         fdb_size: config.switch.fdb_size,
-    }
-}
-
-/// What the DHCP server serves; `None` where it is off.
-///
-/// # Errors
-/// What the server says against it, at its place in `source`.
-pub(super) fn dhcp_config(
-    config: &Config,
-    gateway: Option<Ipv4Net>,
-    source: Option<&Source>,
-) -> Result<Option<vmlan_dhcp::Config>, anyhow::Error> {
-    let (true, Some(gateway)) = (config.dhcp.enabled, gateway) else {
-        return Ok(None);
-    };
-    let (first, last) = config.dhcp.pool(gateway.trunc());
-    let mut served = vmlan_dhcp::Config::new(gateway.addr(), gateway.trunc(), first..=last);
-    served.lease_time = match config.dhcp.lease_time {
-        LeaseTime::Infinite => vmlan_dhcp::LeaseTime::Infinite,
-        LeaseTime::For(time) => {
-            vmlan_dhcp::LeaseTime::Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1))
-        }
-    };
-    served.domain.clone_from(&config.domain);
-    served.mtu = Some(config.mtu);
-    for option in &config.dhcp.options {
-        let encoded = options::encode(option.key.get_ref(), &option_value(option.value.get_ref()));
-        match encoded {
-            Ok(option) => served.options.push(option),
-            Err(error) => return Err(located(&error, option.key.span(), source).into()),
-        }
-    }
-    for host in &config.dhcp.hosts {
-        let key = match (&host.mac, &host.client_id) {
-            (Some(mac), _) => HostKey::Mac(*mac),
-            (None, Some(id)) => HostKey::ClientId(leasefile::parse_hex(id).unwrap_or_default()),
-            (None, None) => continue,
-        };
-        served.hosts.push(Host {
-            key,
-            address: Some(host.address),
-            name: host.name.clone(),
-        });
-    }
-    served.validate().map_err(|error| {
-        anyhow::Error::new(Problem::new(error.to_string())).context("the [dhcp] section")
-    })?;
-    Ok(Some(served))
-}
-
-fn located(
-    error: &options::OptionError,
-    span: std::ops::Range<usize>,
-    source: Option<&Source>,
-) -> ConfigError {
-    let problem = Problem::new(error.to_string());
-    match source {
-        Some(source) => source.error(span, problem),
-        None => ConfigError::unreadable(std::path::Path::new("built-in"), problem),
-    }
-}
-
-fn option_value(value: &crate::config::Value) -> options::Value {
-    use crate::config::Value;
-    match value {
-        Value::Text(text) => options::Value::Text(text.clone()),
-        Value::Number(number) => options::Value::Number(*number),
-        Value::Bool(on) => options::Value::Bool(*on),
-        Value::List(list) => options::Value::List(list.iter().map(option_value).collect()),
     }
 }

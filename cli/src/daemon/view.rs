@@ -28,12 +28,11 @@ impl Network {
             fdb: Fill {
                 used: fdb.used as u64,
                 size: fdb.size as u64,
-                refused: fdb.refused,
             },
+            fdb_refused: fdb.refused,
             leases: Fill {
                 used: used as u64,
                 size: size as u64,
-                refused: 0,
             },
             uptime: self.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

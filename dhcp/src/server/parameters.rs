@@ -2,7 +2,9 @@
 //!
 //! As in dnsmasq, mask and broadcast address always go out; anything else goes
 //! out when the client asks for it (option 55), in the order in which it asks,
-//! or when it does not say what it wants.
+//! or when it does not say what it wants. The MTU always goes out too, as
+//! libvirt has dnsmasq do it: few clients ask, and a guest with a longer MTU
+//! than its network loses frames.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +19,7 @@ const MTU: u8 = 26;
 pub(super) const BROADCAST: u8 = 28;
 
 /// Options that are sent whether asked for or not.
-const ALWAYS: [u8; 2] = [MASK, BROADCAST];
+const ALWAYS: [u8; 3] = [MASK, BROADCAST, MTU];
 
 /// The configured options in wire form.
 #[derive(Debug)]

@@ -55,7 +55,7 @@ fastpath = "auto"
 enabled    = true
 range      = ["192.168.122.2", "192.168.122.254"]
 lease-time = "infinite"
-options    = { ntp-server = ["192.168.122.1"], 121 = "10.0.0.0/8,192.168.122.1", ttl = 64 }
+options    = { ntp-server = ["192.168.122.1"], 121 = "10.0.0.0/8,192.168.122.1", default-ttl = 64 }
 
 [[dhcp.host]]
 mac     = "52:54:00:aa:bb:cc"
@@ -121,7 +121,7 @@ fn every_key_is_read() {
         .iter()
         .map(|o| o.key.get_ref().as_str())
         .collect();
-    assert_eq!(options, ["ntp-server", "121", "ttl"]);
+    assert_eq!(options, ["ntp-server", "121", "default-ttl"]);
     assert_eq!(config.dhcp.options[2].value.get_ref(), &Value::Number(64));
     assert_eq!(config.dhcp.hosts.len(), 2);
     assert_eq!(config.dhcp.hosts[0].name.as_deref(), Some("db"));
@@ -140,7 +140,7 @@ fn every_key_is_read() {
 fn a_config_is_equal_wherever_its_keys_stand() {
     let moved = format!("# a comment\n\n{WHOLE}");
     assert_eq!(parse(WHOLE).unwrap(), parse(&moved).unwrap());
-    let changed = WHOLE.replace("ttl = 64", "ttl = 65");
+    let changed = WHOLE.replace("default-ttl = 64", "default-ttl = 65");
     assert_ne!(parse(WHOLE).unwrap().dhcp, parse(&changed).unwrap().dhcp);
 }
 

@@ -218,22 +218,6 @@ fn what_is_not_built_is_refused_by_name() {
 }
 
 #[test]
-fn an_option_can_be_located_after_parsing() {
-    let loaded = load("[dhcp]\noptions = { nonsense = \"x\" }").unwrap();
-    let option = &loaded.config.dhcp.options[0];
-    let error = loaded
-        .source
-        .unwrap()
-        .error(option.key.span(), Problem::new("no such option"));
-    assert!(
-        error
-            .to_string()
-            .starts_with("lab.toml:2:13: no such option\n"),
-        "{error}"
-    );
-}
-
-#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.toml");

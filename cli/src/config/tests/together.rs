@@ -225,3 +225,17 @@ fn a_file_for_another_network_is_refused() {
     );
     assert!(error.contains("--network other"), "{error}");
 }
+
+#[test]
+fn what_only_the_dhcp_server_knows_is_checked_too() {
+    let text = "[dhcp]\noptions = { ntp-sever = [\"192.168.122.1\"] }\n";
+    let error = Loaded::parse("net.toml".as_ref(), text, None).unwrap_err();
+    let error = error.to_string();
+    assert!(error.starts_with("net.toml:2:13: "), "{error}");
+    assert!(error.contains("ntp-server"), "{error}");
+
+    let text = "address = \"192.168.7.1/24\"\n[[dhcp.host]]\nmac = \"52:54:00:00:00:01\"\n\
+                address = \"192.168.7.9\"\nname = \"two.labels\"\n";
+    let error = Loaded::parse("net.toml".as_ref(), text, None).unwrap_err();
+    assert!(error.to_string().contains("two.labels"), "{error}");
+}

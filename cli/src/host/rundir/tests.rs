@@ -81,7 +81,7 @@ fn what_a_killed_process_left_is_removed_and_no_more() {
 
     let mut process = holder(&path.join("lock"));
     let error = RunDir::claim(root.path(), "default", None).unwrap_err();
-    let mut other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap_err();
+    let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap_err();
     let meanwhile = names(&path);
     process.kill().unwrap();
     process.wait().unwrap();
@@ -92,7 +92,7 @@ fn what_a_killed_process_left_is_removed_and_no_more() {
     );
     assert_eq!(meanwhile.len(), 5, "a live network is left alone");
 
-    let mut other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
+    let other = RunDir::claim(root.path(), "other", Some("vmlan0")).unwrap();
     drop(other);
     let mut next = RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
     let removed = ["control.sock", "fast0.sock", "vm.sock"].map(|file| path.join(file));
