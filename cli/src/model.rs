@@ -27,10 +27,7 @@ pub struct StatusView {
     /// How many ports there are.
     pub ports: usize,
     /// The MAC table.
-    pub fdb: Fill,
-    /// Times since the start that a station was not learned for want of room.
-    #[serde(default, rename = "fdb-refused")]
-    pub fdb_refused: u64,
+    pub fdb: FdbFill,
     /// The DHCP leases, of all addresses that can be leased.
     pub leases: Fill,
     /// Seconds since the start.
@@ -46,6 +43,17 @@ pub struct Fill {
     pub used: u64,
     /// Entries that it can hold.
     pub size: u64,
+}
+
+/// How full the MAC table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdbFill {
+    /// Stations in it.
+    pub used: u64,
+    /// Stations that fit in.
+    pub size: u64,
+    /// Times since the start that a station was not learned for want of room.
+    pub refused: u64,
 }
 
 /// `GET /v1/ports` answers a list of these.

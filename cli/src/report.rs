@@ -39,7 +39,7 @@ pub fn status(view: &StatusView) -> String {
 
 fn fdb_fill(view: &StatusView) -> String {
     let fill = format!("{} of {}", view.fdb.used, view.fdb.size);
-    match view.fdb_refused {
+    match view.fdb.refused {
         0 => fill,
         n => format!("{fill}, {n} times full"),
     }
@@ -224,7 +224,7 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::PortKind;
-    use crate::model::Fill;
+    use crate::model::{FdbFill, Fill};
     use pnet_base::MacAddr;
     use proptest::prelude::*;
 
@@ -345,11 +345,11 @@ mod tests {
             forward: "isolated".into(),
             uplink: None,
             ports: 3,
-            fdb: Fill {
+            fdb: FdbFill {
                 used: 2,
                 size: 8192,
+                refused: 0,
             },
-            fdb_refused: 0,
             leases: Fill { used: 2, size: 253 },
             uptime: 3725,
             version: "0.1.0".into(),

@@ -40,11 +40,7 @@ struct Snapshot {
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let StatusView {
-            ports,
-            fdb,
-            fdb_refused,
-            leases,
-            ..
+            ports, fdb, leases, ..
         } = &self.status;
         for (name, help, value) in [
             ("ports", "Ports of the switch", *ports as u64),
@@ -58,7 +54,7 @@ impl Collector for Snapshot {
         }
         let help = "Stations not learned for want of room";
         let refused = encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
-        ConstCounter::new(*fdb_refused).encode(refused)?;
+        ConstCounter::new(fdb.refused).encode(refused)?;
 
         let help = "Frames, by port and direction as the switch sees it";
         self.per_port(&mut encoder, "frames", help, |counters| counters.frames)?;

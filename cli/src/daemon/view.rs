@@ -4,7 +4,8 @@ use super::network::Network;
 use super::ports::NamedPort;
 use crate::config::PortName;
 use crate::model::{
-    ApiError, Counters, FdbEntryView, Fill, LeaseState, LeaseView, LinkState, PortView, StatusView,
+    ApiError, Counters, FdbEntryView, FdbFill, Fill, LeaseState, LeaseView, LinkState, PortView,
+    StatusView,
 };
 use std::collections::HashMap;
 use vmlan_dataplane::counters;
@@ -25,11 +26,11 @@ impl Network {
             forward: self.config.forward.name().to_owned(),
             uplink: self.config.uplink.as_ref().map(ToString::to_string),
             ports: self.ports.len(),
-            fdb: Fill {
+            fdb: FdbFill {
                 used: fdb.used as u64,
                 size: fdb.size as u64,
+                refused: fdb.refused,
             },
-            fdb_refused: fdb.refused,
             leases: Fill {
                 used: used as u64,
                 size: size as u64,
