@@ -285,11 +285,17 @@ fn a_probe_is_never_answered_for_the_probers_own_lease() -> Result<()> {
     udhcpc(&c2, "")?;
 
     // Duplicate address detection as a client does it before it takes its
-    // lease: sender 0.0.0.0, address not set yet. 0: nobody else has it.
+    // lease: sender 0.0.0.0, address not set yet. arping overlooks an answer
+    // with its own MAC, so that the wire has to show that there was none.
+    let mut wire = Capture::start(&c1, "eth0", "arp")?;
     c1.run("ip addr flush dev eth0")?;
     c1.run(&format!("arping -D -c 2 -w 3 -I eth0 {own}"))?;
-    // From another station the address is a duplicate.
     c1.run(&format!("ip addr add {own}/24 dev eth0"))?;
+    c1.run("arping -c 1 -w 5 -I eth0 192.168.122.1")?;
+    let seen = wire.until("Reply 192.168.122.1 ")?;
+    assert!(seen.contains(&format!("who-has {own}")), "{seen}");
+    assert!(!seen.contains(&format!("Reply {own} ")), "{seen}");
+    // From another station the address is a duplicate.
     let other = c2.shell(&format!("arping -D -c 2 -w 3 -I eth0 {own}"), wait::SOON)?;
     assert_eq!(other.status, 1, "{other:?}");
     Ok(())
