@@ -151,7 +151,9 @@ impl Forwarder {
         let group = ethernet::is_group(&header.destination);
         let mut closed_to = PortSet::default();
         closed_to.insert(ingress);
+        // The embedded server serves the untagged segment only.
         if self.settings.dhcp
+            && header.vid() == 0
             && let Some(direction) = dhcp::direction(bytes, &header)
         {
             match (direction, self.uplinks.contains(ingress)) {
@@ -412,6 +414,16 @@ mod tests {
             switch(false).step(&discover, A.1, NOW),
             Verdict::Flood(_)
         ));
+    }
+
+    #[test]
+    fn dhcp_in_a_vlan_is_none_of_the_embedded_servers_business() {
+        let mut tagged = udp(A.0, MacAddr::broadcast(), 68, 67);
+        tagged.insert_vlan_tag(ethernet::VLAN, 7);
+        assert_eq!(
+            switch(true).step(&tagged, A.1, NOW),
+            Verdict::Flood(ports(&[B.1, LAN.1]))
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The switch's worker and the DHCP responder have threads of their own. All
 //! else happens here, on one thread: the control socket ([`api`]), connections
 //! to `vm.sock`, netdevs that come and go, signals. [`network`] is what they
-//! work on, [`start`] puts it in place and [`reload`] changes it.
+//! work on ([`netdevs`]: those of others), [`start`] puts it in place and [`reload`] changes it.
 
 mod api;
 mod dhcp;
@@ -11,6 +11,7 @@ mod eventlog;
 mod greeting;
 mod message;
 mod metrics;
+mod netdevs;
 mod network;
 mod ports;
 mod reload;

@@ -4,8 +4,7 @@
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use crate::config::{Config, Port, PortKind, PortName, PortSettings};
-use crate::host::link::{Link, LinkError, Links};
-use crate::host::monitor::LinkEvent;
+use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
 use crate::host::sysctl;
@@ -18,15 +17,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 use vmlan_dataplane::control::{Switch, SwitchError};
 use vmlan_dataplane::forward::Role;
-use vmlan_dataplane::port::packet::Packet;
+use vmlan_dataplane::port::CloseReason;
 use vmlan_dataplane::port::stream::Stream;
 use vmlan_dataplane::port::tap::Tap;
-use vmlan_dataplane::port::{self, CloseReason};
 use vmlan_dataplane::table::PortId;
-
-/// Frames that may wait in a TAP that a VMM holds. Linux has 1,000, which one
-/// burst of a fast sender fills.
-const TAP_QUEUE: u32 = 8192;
 
 /// A network that is being served.
 #[derive(Debug)]
@@ -108,29 +102,6 @@ impl Network {
         }
     }
 
-    /// Takes a netdev that has appeared, or that somebody asked for.
-    pub(super) async fn attach(
-        &mut self,
-        interface: &str,
-        settings: &PortSettings,
-    ) -> Result<(), ApiError> {
-        if settings.kind.is_some_and(|kind| kind != PortKind::Packet)
-            || settings.interface.is_some()
-        {
-            return Err(ApiError::input(
-                "`attach` makes a packet port of the netdev that it names",
-            )
-            .help("use `vmlan port add NAME --kind KIND interface=IFNAME` for other ports"));
-        }
-        let name: PortName = interface.parse()?;
-        let port = PortSettings {
-            kind: Some(PortKind::Packet),
-            ..settings.clone()
-        }
-        .into_port(name)?;
-        self.add(&port, Origin::Command).await
-    }
-
     /// Makes a TAP netdev, up, and holds its file.
     async fn make_tap(
         &mut self,
@@ -171,85 +142,6 @@ impl Network {
         };
         self.named(name, id, PortKind::Tap, Some(netdev), origin);
         Ok(())
-    }
-
-    /// Takes an existing netdev.
-    async fn take(&mut self, link: &Link, port: &Port, origin: Origin) -> Result<(), ApiError> {
-        let interface = &link.name;
-        if let Some(master) = &link.master {
-            return Err(
-                ApiError::runtime(format!("{interface} belongs to {master}")).help(format!(
-                    "both would forward its frames; take it out first: \
-                     `ip link set {interface} nomaster`"
-                )),
-            );
-        }
-        if !link.ethernet {
-            return Err(
-                ApiError::runtime(format!("{interface} does not carry Ethernet frames"))
-                    .help("only an Ethernet netdev (a tap, a veth, a NIC) can be a port"),
-            );
-        }
-        if let Some((other, _)) = self.ports.by_index(link.index) {
-            return Err(ApiError::runtime(format!(
-                "{interface} is the port {other} already"
-            )));
-        }
-        if link.mtu < self.config.mtu.into() {
-            tracing::warn!(
-                "{interface} takes packets of {} bytes only, the network's MTU is {}: longer \
-                 frames to it are dropped. `ip link set {interface} mtu {}` mends it",
-                link.mtu,
-                self.config.mtu,
-                self.config.mtu
-            );
-        }
-        let addresses = self.links.addresses_of(link).await?;
-        let packet = Packet::open(link.index).map_err(|error| packet_error(interface, &error))?;
-        // Before it comes up, so that no IPv6 address appears on it.
-        match self.quiet.take(link, &addresses) {
-            Ok(None) => {}
-            Ok(Some(warning)) => tracing::warn!("{warning}"),
-            Err(error) => return Err(ApiError::runtime(chain(error))),
-        }
-        let added = self.bring_in(link, packet, port).await;
-        match added {
-            Ok(id) => {
-                let netdev = Netdev {
-                    name: interface.clone(),
-                    index: Some(link.index),
-                    up: link.carrier,
-                };
-                self.named(&port.name, id, PortKind::Packet, Some(netdev), origin);
-                Ok(())
-            }
-            Err(error) => {
-                self.let_go(link.index);
-                Err(error)
-            }
-        }
-    }
-
-    async fn bring_in(&self, link: &Link, packet: Packet, port: &Port) -> Result<PortId, ApiError> {
-        if link.kind.as_deref() == Some("tun") {
-            // What the switch sends to a TAP waits there for the VMM; the
-            // driver drops without a word when the queue is full.
-            self.links.set_queue_length(link, TAP_QUEUE).await?;
-        }
-        if !link.up {
-            self.links.set_up(link, true).await?;
-        }
-        let role = if self.is_uplink(&link.name) {
-            Role::Uplink
-        } else {
-            Role::Station
-        };
-        let mut end: Box<dyn port::Port> = Box::new(packet);
-        if !port.offload {
-            end.set_offload(false)
-                .map_err(|e| ApiError::runtime(chain(e)))?;
-        }
-        Ok(self.switch.add_port(end, role)?)
     }
 
     /// Makes a port of a connection to `vm.sock`.
@@ -312,24 +204,6 @@ impl Network {
         Ok(format!("port {name} deleted"))
     }
 
-    /// Gives back a netdev on request.
-    pub(super) fn detach(&mut self, interface: &str) -> Result<String, ApiError> {
-        let attached = self.ports.iter().find(|(_, port)| {
-            port.kind == PortKind::Packet
-                && port
-                    .netdev
-                    .as_ref()
-                    .is_some_and(|netdev| netdev.name == interface)
-        });
-        let Some((name, _)) = attached else {
-            return Err(ApiError::runtime(format!("{interface} is not attached"))
-                .help("`vmlan ports` lists those that are"));
-        };
-        let name = name.clone();
-        self.remove(&name);
-        Ok(format!("{interface} detached"))
-    }
-
     /// Takes a port out of the switch and lets the host back on its netdev.
     pub(super) fn remove(&mut self, name: &PortName) {
         let Some(port) = self.ports.remove(name) else {
@@ -351,89 +225,6 @@ impl Network {
         };
         tracing::info!("port {name} ends: {}", chain(reason));
         self.remove(&name);
-    }
-
-    /// Follows a netdev.
-    pub(super) async fn link_changed(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Changed(link) => self.link_seen(&link).await,
-            LinkEvent::Gone {
-                index,
-                name: netdev,
-            } => {
-                let Some((name, port)) = self.ports.by_index(index) else {
-                    return;
-                };
-                let name = name.clone();
-                match (&mut port.netdev, port.kind) {
-                    // Its file counts. The netdev was moved to a namespace, where
-                    // its state cannot be seen; or it was deleted, which the
-                    // worker finds.
-                    (Some(own), PortKind::Tap) => {
-                        own.index = None;
-                        own.up = true;
-                    }
-                    _ => {
-                        tracing::info!("{netdev} is gone");
-                        self.remove(&name);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes note of a netdev: its state, or that it is to be taken.
-    pub(super) async fn link_seen(&mut self, link: &Link) {
-        if let Some((name, port)) = self.ports.by_index(link.index) {
-            let name = name.clone();
-            let kind = port.kind;
-            if let Some(netdev) = &mut port.netdev {
-                netdev.name.clone_from(&link.name);
-                if netdev.up != link.carrier {
-                    netdev.up = link.carrier;
-                    let state = if link.carrier { "up" } else { "down" };
-                    tracing::info!("port {name} is {state}");
-                }
-            }
-            if let (PortKind::Packet, Some(master)) = (kind, &link.master) {
-                tracing::warn!(
-                    "{} now belongs to {master}, which forwards its frames: it is left to that",
-                    link.name
-                );
-                self.remove(&name);
-            }
-            return;
-        }
-        let Some((port, origin)) = self.wanted(link) else {
-            return;
-        };
-        match self.add(&port, origin).await {
-            Ok(()) => tracing::info!("{} is attached", link.name),
-            Err(error) => tracing::warn!("{} cannot be attached: {error}", link.name),
-        }
-    }
-
-    /// The packet port that a netdev is to become, by the configuration.
-    fn wanted(&self, link: &Link) -> Option<(Port, Origin)> {
-        if link.master.is_some() {
-            return None;
-        }
-        let configured = self
-            .configured_ports()
-            .into_iter()
-            .find(|port| port.kind == PortKind::Packet && port.interface.as_str() == link.name);
-        if let Some(port) = configured {
-            return Some((port, Origin::Config));
-        }
-        if !self.config.attach.iter().any(|p| p.matches(&link.name)) {
-            return None;
-        }
-        let settings = PortSettings {
-            kind: Some(PortKind::Packet),
-            ..PortSettings::default()
-        };
-        let port = settings.into_port(link.name.parse().ok()?).ok()?;
-        Some((port, Origin::Pattern))
     }
 
     /// The ports that the configuration names: `[[port]]`, and `uplink` where
@@ -463,7 +254,7 @@ impl Network {
         Ok(())
     }
 
-    fn named(
+    pub(super) fn named(
         &mut self,
         name: &PortName,
         id: PortId,
@@ -481,15 +272,10 @@ impl Network {
         self.ports.insert(name.clone(), port);
     }
 
-    fn let_go(&mut self, index: u32) {
+    pub(super) fn let_go(&mut self, index: u32) {
         if let Err(error) = self.quiet.release(index) {
             tracing::warn!("{}", chain(error));
         }
-    }
-
-    fn is_uplink(&self, interface: &str) -> bool {
-        let uplink = self.config.bridged_uplink();
-        uplink.is_some_and(|uplink| uplink.as_str() == interface)
     }
 
     fn refuse_taken_name(&self, name: &PortName) -> Result<(), ApiError> {
@@ -520,16 +306,6 @@ fn tap_error(interface: &str, error: &io::Error) -> ApiError {
         }
         io::ErrorKind::ResourceBusy => {
             failed.help("another program has it: name another `interface`")
-        }
-        _ => failed,
-    }
-}
-
-fn packet_error(interface: &str, error: &io::Error) -> ApiError {
-    let failed = ApiError::runtime(format!("cannot take the netdev {interface}: {error}"));
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            failed.help("an AF_PACKET socket wants CAP_NET_RAW: run as root")
         }
         _ => failed,
     }
