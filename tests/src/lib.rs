@@ -1,1 +1,3 @@
 //! Fixtures for the tests with the real thing.
+
+pub mod hostile;
