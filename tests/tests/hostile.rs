@@ -22,6 +22,7 @@ fn hostile_frames_and_messages_break_no_rule_and_take_no_memory() {
         ("verdict", "answer"),
         ("verdict", "punt"),
         ("refused", "checksum outside"),
+        ("refused", "headers too long"),
         ("refused", "segment too small"),
         ("segments", "verified"),
         ("checksums", "verified"),
@@ -32,9 +33,9 @@ fn hostile_frames_and_messages_break_no_rule_and_take_no_memory() {
         ("dhcp", "nak"),
         ("dhcp", "undone"),
         ("silence", "bad-option"),
-        ("silence", "lease-limit"),
+        ("silence", "range-exhausted"),
     ] {
         let count = tally.get(kind, name);
-        assert!(count >= 100, "{count} of {kind}: {name}\n{tally}");
+        assert!(count >= 20, "{count} of {kind}: {name}\n{tally}");
     }
 }

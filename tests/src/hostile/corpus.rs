@@ -20,7 +20,7 @@ pub const OWN: MacAddr = MacAddr(0x52, 0x54, 0, 0, 0, 1);
 pub const LONGEST: usize = vmlan_dataplane::frame::MAX_FRAME;
 
 /// Payloads: of frames of each length class, and of super-frames.
-const PAYLOADS: [usize; 9] = [0, 1, 18, 90, 536, 1452, 3000, 9000, 62_000];
+const PAYLOADS: [usize; 9] = [0, 1, 18, 90, 536, 1452, 3000, 9000, 65_470];
 
 const SOURCE4: [u8; 4] = [192, 168, 122, 7];
 const DESTINATION4: [u8; 4] = [192, 168, 122, 9];
@@ -30,6 +30,7 @@ const DESTINATION6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 /// Frames as honest guests send them.
 #[derive(Debug)]
 pub struct Corpus {
+    arp: Vec<Honest>,
     short: Vec<Honest>,
     long: Vec<Honest>,
 }
@@ -62,24 +63,24 @@ impl Corpus {
     /// # Errors
     /// etherparse's, which would be a mistake in here.
     pub fn new() -> Result<Self> {
-        let mut frames = vec![arp(ArpOperation::REQUEST)?, arp(ArpOperation::REPLY)?];
-        frames.extend([dhcp(68, 67)?, dhcp(67, 68)?]);
-        frames.extend([icmp()?, fragment4()?, fragment6()?]);
+        let arp = vec![arp(ArpOperation::REQUEST)?, arp(ArpOperation::REPLY)?];
+        let mut frames = vec![dhcp(68, 67)?, dhcp(67, 68)?, icmp()?];
+        frames.extend([fragment4()?, fragment6()?]);
+        frames.extend([segment(long6()?, 1000)?, datagram(long6()?, 1000)?]);
         for payload in PAYLOADS {
             for headers in [plain4(), options4()?, plain6(), extensions6()?] {
                 frames.push(segment(headers.clone(), payload)?);
                 frames.push(datagram(headers, payload)?);
             }
         }
-        let mut tagged = Vec::new();
-        for frame in &frames {
-            let one = frame.tagged(ethernet::VLAN, 0x2005);
-            tagged.push(one.tagged(ethernet::SERVICE_VLAN, 9));
-            tagged.push(one);
-        }
-        frames.extend(tagged);
-        let (short, long) = frames.into_iter().partition(|f| f.bytes.len() < 2000);
-        Ok(Self { short, long })
+        let (short, long) = with_tags(frames)
+            .into_iter()
+            .partition(|f| f.bytes.len() < 2000);
+        Ok(Self {
+            arp: with_tags(arp),
+            short,
+            long,
+        })
     }
 
     /// Writes a frame to `bytes` and gives the header that came with it: honest
@@ -94,14 +95,19 @@ impl Corpus {
         // Super-frames are rare, as each costs as much as hundreds of others.
         let from = match rng.u8(..24) {
             0 => &self.long,
+            1 => &self.arp,
             _ => &self.short,
         };
         let Some(honest) = rng.choice(from) else {
             return VnetHeader::NONE;
         };
         bytes.extend_from_slice(&honest.bytes);
+        bytes.truncate(LONGEST);
         let mut header = honest.leave_undone(rng, bytes);
         address(rng, bytes);
+        if from.as_ptr() == self.arp.as_ptr() && rng.u8(..8) > 0 {
+            ask(rng, bytes);
+        }
         match rng.u8(..8) {
             0..=2 => {}
             3 => mutate::mutate(rng, bytes, LONGEST),
@@ -115,6 +121,15 @@ impl Corpus {
         }
         header
     }
+}
+
+/// Each frame with no tag, one and two.
+fn with_tags(frames: Vec<Honest>) -> Vec<Honest> {
+    let with = |frame: Honest| {
+        let one = frame.tagged(ethernet::VLAN, 0x2005);
+        [one.tagged(ethernet::SERVICE_VLAN, 9), one, frame]
+    };
+    frames.into_iter().flat_map(with).collect()
 }
 
 impl Honest {
@@ -184,7 +199,9 @@ fn noise(rng: &mut Rng) -> VnetHeader {
 fn lie(rng: &mut Rng, header: &mut VnetHeader, len: usize) {
     for _ in 0..rng.u8(1..=2) {
         let value = match rng.u8(..4) {
-            0 => u16::try_from(len).unwrap_or(u16::MAX).wrapping_sub(rng.u16(..4)),
+            0 => u16::try_from(len)
+                .unwrap_or(u16::MAX)
+                .wrapping_sub(rng.u16(..4)),
             1 => rng.u16(..300),
             _ => mutate::edge(rng),
         };
@@ -222,10 +239,20 @@ fn address(rng: &mut Rng, bytes: &mut [u8]) {
         3 => MacAddr(1, 0x80, 0xc2, 0, 0, rng.u8(..)),
         4 => MacAddr(0x33, 0x33, 0, 0, 0, rng.u8(..)),
         5 => MacAddr::zero(),
-        6 | 7 => MacAddr(2, rng.u8(..), rng.u8(..), rng.u8(..), rng.u8(..), rng.u8(..)),
+        6 | 7 => MacAddr(
+            2,
+            rng.u8(..),
+            rng.u8(..),
+            rng.u8(..),
+            rng.u8(..),
+            rng.u8(..),
+        ),
         _ => station(rng.u8(..16)),
     };
-    let (destination, source) = (some(rng), some(rng));
+    let (mut destination, source) = (some(rng), some(rng));
+    if bytes.starts_with(&[0xff; 6]) && rng.u8(..4) > 0 {
+        destination = MacAddr::broadcast();
+    }
     // A broadcast source is dropped at once: let most go further.
     let source = if source.0 & 1 == 1 && rng.u8(..4) > 0 {
         station(3)
@@ -235,6 +262,23 @@ fn address(rng: &mut Rng, bytes: &mut [u8]) {
     let both = destination.octets().into_iter().chain(source.octets());
     for (to, from) in bytes.iter_mut().zip(both) {
         *to = from;
+    }
+}
+
+/// Makes an ARP packet, which ends the frame, ask in the name of the frame's
+/// source for the gateway or a station.
+fn ask(rng: &mut Rng, bytes: &mut [u8]) {
+    let Some((header, rest)) = bytes.split_at_mut_checked(2 * ethernet::ADDRESS) else {
+        return;
+    };
+    let source = header.iter().skip(ethernet::ADDRESS);
+    // Sender's MAC and IP address, target's MAC and IP address.
+    let behind = rest.len().saturating_sub(20);
+    for (to, from) in rest.iter_mut().skip(behind).zip(source) {
+        *to = *from;
+    }
+    if let Some(target) = rest.last_mut() {
+        *target = rng.u8(1..8);
     }
 }
 
@@ -294,13 +338,23 @@ fn extensions6() -> Result<IpHeaders> {
     Ok(IpHeaders::Ipv6(header, extensions))
 }
 
+/// More headers than the switch rewrites.
+fn long6() -> Result<IpHeaders> {
+    let mut headers = plain6();
+    if let IpHeaders::Ipv6(_, extensions) = &mut headers {
+        let padding = Ipv6RawExtHeader::new_raw(IpNumber::TCP, &[0; 238])?;
+        extensions.hop_by_hop_options = Some(padding);
+    }
+    Ok(headers)
+}
+
 fn ethernet2() -> etherparse::PacketBuilderStep<etherparse::Ethernet2Header> {
     PacketBuilder::ethernet2(station(7).octets(), station(9).octets())
 }
 
 /// Payload in which no two places look alike for long.
 fn payload(len: usize) -> Vec<u8> {
-    (0u16..).map(|n| n.to_be_bytes()).flatten().take(len).collect()
+    (0u16..).flat_map(u16::to_be_bytes).take(len).collect()
 }
 
 fn segment(headers: IpHeaders, len: usize) -> Result<Honest> {
@@ -308,7 +362,7 @@ fn segment(headers: IpHeaders, len: usize) -> Result<Honest> {
     (tcp.ack, tcp.psh, tcp.fin) = (true, true, len > 5000);
     tcp.cwr = len == 9000;
     // A timestamp (RFC 7323) in some, as Linux sends it.
-    if len % 2 == 0 {
+    if len.is_multiple_of(2) {
         tcp.set_options_raw(&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2])?;
     }
     let (header_len, ecn) = (tcp.header_len(), tcp.cwr);
@@ -380,7 +434,9 @@ fn arp(operation: ArpOperation) -> Result<Honest> {
         &[192, 168, 122, 1],
     )?;
     let mut bytes = Vec::new();
-    ethernet2().arp(packet).write(&mut bytes)?;
+    PacketBuilder::ethernet2(station(3).octets(), [0xff; 6])
+        .arp(packet)
+        .write(&mut bytes)?;
     Ok(other(bytes))
 }
 

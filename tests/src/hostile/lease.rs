@@ -283,7 +283,9 @@ impl Leases {
             "{mac} gets the static address of another"
         );
         let live = self.books.values().filter(|l| l.is_live(self.now));
-        let other = live.into_iter().find(|l| l.address == address && l.mac != mac);
+        let other = live
+            .into_iter()
+            .find(|l| l.address == address && l.mac != mac);
         ensure!(other.is_none(), "{address} for {mac}, but {other:?} has it");
         Ok(())
     }

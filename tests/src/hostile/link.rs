@@ -256,7 +256,8 @@ impl Link {
             self.finisher
                 .transmit([&self.frame], &mut self.egress, &mut sent);
             let judged = self.judge(&sent, abilities, tally);
-            judged.with_context(|| format!("{:?} to a port of {abilities:?}", self.frame.offload))?;
+            judged
+                .with_context(|| format!("{:?} to a port of {abilities:?}", self.frame.offload))?;
         }
         Ok(())
     }
@@ -366,7 +367,10 @@ impl Link {
                 i + 1 == count || !(tcp.fin() || tcp.psh()),
                 "segment {i} has the flags of the last"
             );
-            ensure!(i == 0 || !tcp.cwr(), "segment {i} has the flag of the first");
+            ensure!(
+                i == 0 || !tcp.cwr(),
+                "segment {i} has the flag of the first"
+            );
         }
         Ok(())
     }
