@@ -28,6 +28,7 @@ fn hostile_frames_and_messages_break_no_rule_and_take_no_memory() {
         ("checksums", "verified"),
         ("drop", "too-big"),
         ("drop", "dhcp-uplink"),
+        ("fdb", "full"),
         ("dhcp", "offer"),
         ("dhcp", "ack"),
         ("dhcp", "nak"),

@@ -24,7 +24,7 @@ use vmlan_dataplane::MacAddr;
 use vmlan_dataplane::forward::{Forwarder, Role, Settings, Verdict};
 use vmlan_dataplane::frame::ethernet::{self, Header};
 use vmlan_dataplane::frame::finish::Finisher;
-use vmlan_dataplane::frame::offload::{BadOffload, Checksum, Gso, MIN_GSO_SIZE};
+use vmlan_dataplane::frame::offload::{BadOffload, Checksum, Gso, GsoKind, MIN_GSO_SIZE};
 use vmlan_dataplane::frame::segment::MAX_HEAD;
 use vmlan_dataplane::frame::{Frame, Offload, checksum};
 use vmlan_dataplane::policy::DropReason;
@@ -149,6 +149,10 @@ impl Link {
             }
             Verdict::Drop(reason) => {
                 tally.add("drop", reason.name(), 1);
+                ensure!(
+                    reason != DropReason::DhcpUplink || self.settings.dhcp,
+                    "dropped for DHCP that nobody serves"
+                );
                 return Ok(None);
             }
         }
@@ -186,6 +190,11 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// Counts what the whole run did.
+    pub fn sum_up(&self, tally: &mut Tally) {
+        tally.add("fdb", "full", self.forwarder.fdb().refused());
     }
 
     /// Other ports, and other settings.
@@ -437,6 +446,18 @@ fn ensure_sound(frame: &Frame) -> Result<()> {
                 && len <= 65_535 + ethernet::HEADER + 2 * ethernet::TAG,
             "accepted {offload:?} of {len} bytes"
         );
+        // Behind the checksum's start is the transport header and nothing else.
+        let agrees = match (gso.kind, offload.checksum) {
+            (GsoKind::Udp, Checksum::Needed { start, offset }) => {
+                offset == 6 && start + 8 == gso.header_len
+            }
+            (GsoKind::Udp, _) => false,
+            (_, Checksum::Needed { start, offset }) => {
+                offset == 16 && (20..=60).contains(&gso.header_len.saturating_sub(start))
+            }
+            _ => true,
+        };
+        ensure!(agrees, "accepted {offload:?}, its checksum elsewhere");
     }
     let again = Offload::from_vnet(&offload.to_vnet(), frame.bytes());
     ensure!(

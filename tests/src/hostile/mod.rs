@@ -125,6 +125,7 @@ pub fn run(seed: u64, count: u64, mut progress: impl FnMut(u64)) -> Result<Repor
             memory.sample(number > count / WARM_UP);
         }
     }
+    link.sum_up(&mut tally);
     memory
         .check()
         .map_err(|error| failure(count, Vec::new(), error))?;
