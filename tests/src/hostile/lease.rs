@@ -4,6 +4,7 @@
 //!
 //! - no address is with two clients at a time, and none outside the subnet or
 //!   of the server itself is given;
+//! - a live lease changes by its own client's messages alone;
 //! - there are no more records than configured, and no more offers or declined
 //!   addresses than that either;
 //! - what the server says to write down follows from what it said before, adds
@@ -24,8 +25,8 @@ use vmlan_dhcp::{
     Answer, Change, Config, Host, HostKey, Lease, LeaseTime, Outcome, Reply, Server, leasefile,
 };
 
-/// Records that the server may keep: fewer than there are clients.
-const MAX_LEASES: usize = 40;
+/// Records that the server may keep: fewer than there are addresses and clients.
+const MAX_LEASES: usize = 24;
 
 /// Honest clients; spoiled messages come from others as well.
 const CLIENTS: u8 = 60;
@@ -90,7 +91,7 @@ impl Leases {
     pub fn input(&mut self, rng: &mut Rng, input: &mut Vec<u8>, tally: &mut Tally) -> Result<()> {
         self.now += match rng.u16(..4096) {
             0 => 2000,
-            1..1024 => rng.u64(1..4),
+            1..256 => rng.u64(1..4),
             _ => 0,
         };
         let mac = client(rng.u8(..CLIENTS));
@@ -115,6 +116,9 @@ impl Leases {
     /// What did not hold.
     pub fn handle(&mut self, rng: &mut Rng, message: &[u8], tally: &mut Tally) -> Result<()> {
         let outcome = self.server.handle(message, self.now);
+        for change in &outcome.changes {
+            self.ensure_own(message, change)?;
+        }
         let written = outcome.changes.is_empty() || rng.u8(..8) > 0;
         if written {
             outcome.changes.iter().try_for_each(|c| self.write(c))?;
@@ -165,6 +169,18 @@ impl Leases {
             _ => {}
         }
         self.balance().context("after an operator's change")
+    }
+
+    /// Whether a live lease changes by its own client's message alone: its
+    /// client goes on to use it.
+    fn ensure_own(&self, message: &[u8], change: &Change) -> Result<()> {
+        let live = change.before.as_ref().filter(|l| l.is_live(self.now));
+        let own = |lease: &Lease| message.get(28..34) == Some(&lease.mac.octets());
+        ensure!(
+            live.is_none_or(own),
+            "another's live lease went: {change:?}"
+        );
+        Ok(())
     }
 
     fn write(&mut self, change: &Change) -> Result<()> {
