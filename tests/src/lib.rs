@@ -8,6 +8,7 @@
 //! - [`switch`] is `vmlan run` in a namespace of its own.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
+//! - [`hostile`] makes frames and messages that no honest guest sends.
 //! - [`dhcp_client`], [`transfer`], [`capture`] and [`lan`] are what tests do
 //!   and see with these.
 //!
@@ -19,6 +20,7 @@ pub mod capture;
 pub mod dhcp_client;
 pub mod frame;
 pub mod guest;
+pub mod hostile;
 pub mod lan;
 pub mod namespace;
 pub mod process;

@@ -2,34 +2,46 @@
 //!
 //! Theory of operation: one flat array of slots, at most half full, searched by
 //! linear probing from a keyed hash of the station (guests choose their MACs,
-//! so an unkeyed hash could be filled with collisions). A look-up is one hash
-//! and, nearly always, one cache line; learning a known station costs the same.
+//! so an unkeyed hash could be filled with collisions). A slot is two words,
+//! four slots a cache line: a look-up is one hash and, nearly always, one line.
 //!
-//! An entry is *live* while it is static, or was seen within the ageing time
-//! and since its port was last flushed. Entries that are not live are ignored
-//! at once, and their slots are taken back by [`Fdb::sweep`] or when an insert
-//! comes upon them. So flushing a port is O(1): the port's generation changes,
-//! and every entry that carries the old one is dead.
+//! **Readers never wait.** Workers look up and refresh ages without a lock. A
+//! slot changes hands as busy, value, key, so a reader that finds its key
+//! before and after it read the value has the value of that key. A reader that
+//! comes in the middle of a move may miss the station: that frame is flooded,
+//! as if the station were not known yet. New and moved stations, and removals,
+//! take the writers' lock.
+//!
+//! **Nothing runs for an entry to die.** An entry is *live* while it is static,
+//! or was seen within the ageing time and since its port was last flushed:
+//! flushing changes the port's generation, and every entry that carries the
+//! old one is dead. Dead entries are ignored at once; their slots are taken
+//! back by [`Fdb::sweep`], and when an insert finds no room.
+//!
+//! **One guest cannot fill it.** A port may use whatever room there is. Once
+//! there is none, a port with less than its share (the capacity divided by the
+//! ports that have stations) takes a place from one that has more.
 
 use super::{MAX_PORTS, PortId, Tick};
 use crate::MacAddr;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use zerocopy::FromZeros;
 
 /// Learned and static stations.
 #[derive(Debug)]
 pub struct Fdb {
     slots: Box<[Slot]>,
     capacity: usize,
-    ageing: Option<u32>,
+    /// In ticks; [`NEVER`]: entries do not age.
+    ageing: AtomicU32,
     hasher: RandomState,
-    /// Entries, live or not, that occupy a slot.
-    occupied: usize,
-    generations: Box<[u16]>,
-    /// Keys of the static entries: few, as people set them.
-    statics: Vec<u64>,
-    refused: u64,
-    swept_to: usize,
+    ports: Box<[PortState]>,
+    refused: AtomicU64,
+    writer: Mutex<Writer>,
 }
 
 /// What [`Fdb::learn`] did.
@@ -73,35 +85,75 @@ pub struct Entry {
 #[error("the FDB is full ({0} stations): raise `fdb-size`")]
 pub struct FdbFull(pub usize);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, FromZeros)]
+#[repr(C)]
 struct Slot {
-    /// 0: empty. Else the MAC in the high 48 bits, the VLAN above [`OCCUPIED`].
-    key: u64,
-    seen: Tick,
-    port: u16,
-    generation: u16,
+    /// [`EMPTY`], [`BUSY`] or a station's [`key`].
+    key: AtomicU64,
+    /// A [`Place`], packed.
+    value: AtomicU64,
 }
 
+/// What a slot says of its station.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    seen: Tick,
+    /// The port's generation when the station was seen, or [`STATIC`].
+    generation: u16,
+    port: u16,
+}
+
+/// What the table keeps for each port.
+#[derive(Debug, FromZeros)]
+#[repr(C)]
+struct PortState {
+    /// Learned entries of the current generation that occupy a slot.
+    entries: AtomicU32,
+    generation: AtomicU16,
+    padding: [u8; 2],
+}
+
+/// What only writers touch.
+#[derive(Debug, Default)]
+struct Writer {
+    /// Slots in use, by live entries or dead ones.
+    occupied: usize,
+    /// Ports that have learned entries.
+    active: usize,
+    /// Keys of the static entries: few, as people set them.
+    statics: Vec<u64>,
+    swept_to: usize,
+}
+
+const EMPTY: u64 = 0;
+const BUSY: u64 = 2;
+/// Set in every station's key, so that it is neither of the above.
 const OCCUPIED: u64 = 1;
 const STATIC: u16 = u16::MAX;
+const NEVER: u32 = u32::MAX;
+
+/// Slots that an insert into a full table looks at for a dead entry, and then
+/// for one of a port with more than its share: a bound on what a flood of new
+/// stations can cost.
+const ROOM_SEARCH: usize = 64;
 
 impl Fdb {
     /// An empty table for `capacity` stations; entries not seen for `ageing`
     /// tenths of a second are forgotten, never with `None`.
+    ///
+    /// Memory is 32 to 64 bytes a station, mapped as it is used.
     #[must_use]
     pub fn new(capacity: usize, ageing: Option<u32>) -> Self {
         let capacity = capacity.max(1);
         let slots = capacity.saturating_mul(2).next_power_of_two();
         Self {
-            slots: vec![Slot::default(); slots].into_boxed_slice(),
+            slots: zeroed(slots),
             capacity,
-            ageing,
+            ageing: AtomicU32::new(ageing.unwrap_or(NEVER)),
             hasher: RandomState::default(),
-            occupied: 0,
-            generations: vec![0; MAX_PORTS.into()].into_boxed_slice(),
-            statics: Vec::new(),
-            refused: 0,
-            swept_to: 0,
+            ports: zeroed(MAX_PORTS.into()),
+            refused: AtomicU64::new(0),
+            writer: Mutex::default(),
         }
     }
 
@@ -112,61 +164,39 @@ impl Fdb {
     }
 
     /// Changes the ageing time, in tenths of a second; `None`: never.
-    pub fn set_ageing(&mut self, ageing: Option<u32>) {
-        self.ageing = ageing;
+    pub fn set_ageing(&self, ageing: Option<u32>) {
+        self.ageing.store(ageing.unwrap_or(NEVER), Relaxed);
     }
 
     /// How often a station could not be learned for want of room.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refused
+        self.refused.load(Relaxed)
     }
 
     /// The port that a station is behind, if that is known.
     #[must_use]
+    #[inline]
     pub fn lookup(&self, mac: MacAddr, vlan: u16, now: Tick) -> Option<PortId> {
-        let slot = self.slot(self.find(key(mac, vlan))?);
-        self.is_live(&slot, now).then_some(PortId(slot.port))
+        let (_, place) = self.find(key(mac, vlan))?;
+        self.is_live(&place, now).then_some(PortId(place.port))
     }
 
     /// Notes that a station sent a frame into `port`.
-    pub fn learn(&mut self, mac: MacAddr, vlan: u16, port: PortId, now: Tick) -> Learned {
+    #[inline]
+    pub fn learn(&self, mac: MacAddr, vlan: u16, port: PortId, now: Tick) -> Learned {
         let key = key(mac, vlan);
-        let generation = self.generation(port);
-        let Some(at) = self.find(key) else {
-            return self.insert(key, port, generation, now);
-        };
-        let old = self.slot(at);
-        let live = self.is_live(&old, now);
-        if live && old.generation == STATIC {
-            return if old.port == port.0 {
-                Learned::Known
-            } else {
-                Learned::Pinned {
-                    to: PortId(old.port),
-                }
-            };
-        }
-        if live && old.port == port.0 && now.since(old.seen) < Tick::PER_SECOND {
-            // Writing the age at most once a second keeps the cache line clean.
+        if let Some((at, old)) = self.find(key)
+            && self.is_live(&old, now)
+            && old.port == port.0
+        {
+            // Writing the age at most once a second keeps the line clean.
+            if old.generation != STATIC && now.since(old.seen) >= Tick::PER_SECOND {
+                self.refresh(at, old, now);
+            }
             return Learned::Known;
         }
-        self.put(
-            at,
-            Slot {
-                key,
-                seen: now,
-                port: port.0,
-                generation,
-            },
-        );
-        match (live, old.port == port.0) {
-            (false, _) => Learned::New,
-            (true, true) => Learned::Known,
-            (true, false) => Learned::Moved {
-                from: PortId(old.port),
-            },
-        }
+        self.learn_slowly(key, port, now)
     }
 
     /// Pins a station to `port`, replacing what was known of it.
@@ -174,216 +204,382 @@ impl Fdb {
     /// # Errors
     /// [`FdbFull`] if it is new and there is no room.
     pub fn add_static(
-        &mut self,
+        &self,
         mac: MacAddr,
         vlan: u16,
         port: PortId,
         now: Tick,
     ) -> Result<(), FdbFull> {
         let key = key(mac, vlan);
+        let place = Place {
+            seen: now,
+            generation: STATIC,
+            port: port.0,
+        };
+        let writer = &mut *self.writer();
         match self.find(key) {
-            Some(at) => self.put(
-                at,
-                Slot {
-                    key,
-                    seen: now,
-                    port: port.0,
-                    generation: STATIC,
-                },
-            ),
-            None => {
-                if self.insert(key, port, STATIC, now) == Learned::Full {
-                    return Err(FdbFull(self.capacity));
-                }
-            }
+            Some((at, old)) => self.replace(writer, at, old, place),
+            None if self.insert(writer, key, place, now) => {}
+            None => return Err(FdbFull(self.capacity)),
         }
-        if !self.statics.contains(&key) {
-            self.statics.push(key);
+        if !writer.statics.contains(&key) {
+            writer.statics.push(key);
         }
         Ok(())
     }
 
     /// Forgets a station, static or not; false if it was not known.
-    pub fn remove(&mut self, mac: MacAddr, vlan: u16, now: Tick) -> bool {
-        match self.find(key(mac, vlan)) {
-            Some(at) => {
-                let slot = self.slot(at);
-                self.statics.retain(|key| *key != slot.key);
-                self.vacate(at);
-                self.is_live(&slot, now)
-            }
-            None => false,
-        }
+    pub fn remove(&self, mac: MacAddr, vlan: u16, now: Tick) -> bool {
+        let key = key(mac, vlan);
+        let writer = &mut *self.writer();
+        let Some((at, place)) = self.find(key) else {
+            return false;
+        };
+        writer.statics.retain(|other| *other != key);
+        self.vacate(writer, at);
+        self.is_live(&place, now)
     }
 
     /// Forgets what was learned behind `port`, in O(1). Static entries stay.
-    pub fn flush_port(&mut self, port: PortId) {
-        let Some(generation) = self.generations.get_mut(usize::from(port.0)) else {
-            return;
-        };
-        *generation += 1;
-        if *generation == STATIC {
-            // The numbers start again: no entry may still carry an old one.
-            *generation = 0;
-            self.retain(|slot| slot.generation == STATIC || slot.port != port.0);
-        }
+    pub fn flush_port(&self, port: PortId) {
+        self.flush_port_locked(&mut self.writer(), port);
     }
 
     /// Forgets everything that was learned. Static entries stay.
-    pub fn flush(&mut self) {
-        self.retain(|slot| slot.generation == STATIC);
+    pub fn flush(&self) {
+        let writer = &mut *self.writer();
+        for port in 0..MAX_PORTS {
+            self.flush_port_locked(writer, PortId(port));
+        }
     }
 
     /// Forgets everything behind `port`, static entries too, as it is gone.
-    pub fn forget_port(&mut self, port: PortId) {
-        self.flush_port(port);
-        for key in std::mem::take(&mut self.statics) {
+    pub fn forget_port(&self, port: PortId) {
+        let writer = &mut *self.writer();
+        self.flush_port_locked(writer, port);
+        for key in std::mem::take(&mut writer.statics) {
             match self.find(key) {
-                Some(at) if self.slot(at).port == port.0 => self.vacate(at),
-                _ => self.statics.push(key),
+                Some((at, place)) if place.port == port.0 => self.vacate(writer, at),
+                _ => writer.statics.push(key),
             }
         }
     }
 
     /// Takes back the slots of entries that are no longer live, looking at no
     /// more than `budget` slots from where the last sweep ended.
-    pub fn sweep(&mut self, now: Tick, budget: usize) {
-        for _ in 0..budget.min(self.slots.len()) {
-            let slot = self.slot(self.swept_to);
-            if slot.key != 0 && !self.is_live(&slot, now) {
-                // Another entry may have moved into the slot: look at it again.
-                self.vacate(self.swept_to);
-            } else {
-                self.swept_to = self.next(self.swept_to);
-            }
-        }
+    pub fn sweep(&self, now: Tick, budget: usize) {
+        self.sweep_locked(&mut self.writer(), now, budget);
     }
 
     /// The live stations, in no order.
     pub fn entries(&self, now: Tick) -> impl Iterator<Item = Entry> + '_ {
-        self.slots
-            .iter()
-            .filter(move |slot| slot.key != 0 && self.is_live(slot, now))
-            .map(move |slot| {
-                let is_static = slot.generation == STATIC;
-                let [a, b, c, d, e, f, vlan_high, vlan_low] = slot.key.to_be_bytes();
+        self.slots.iter().filter_map(move |slot| {
+            let key = slot.key.load(Acquire);
+            let place = slot.read(key)?;
+            (key & OCCUPIED != 0 && self.is_live(&place, now)).then(|| {
+                let is_static = place.generation == STATIC;
+                let [a, b, c, d, e, f, high, low] = key.to_be_bytes();
                 Entry {
                     mac: MacAddr(a, b, c, d, e, f),
-                    vlan: u16::from_be_bytes([vlan_high, vlan_low]) >> 1,
-                    port: PortId(slot.port),
+                    vlan: u16::from_be_bytes([high, low]) >> 1,
+                    port: PortId(place.port),
                     is_static,
-                    age: if is_static { 0 } else { now.since(slot.seen) },
+                    age: if is_static { 0 } else { now.since(place.seen) },
                 }
             })
+        })
     }
 
-    fn generation(&self, port: PortId) -> u16 {
-        let generation = self.generations.get(usize::from(port.0));
-        generation.copied().unwrap_or_default()
-    }
-
-    fn is_live(&self, slot: &Slot, now: Tick) -> bool {
-        slot.generation == STATIC
-            || (slot.generation == self.generation(PortId(slot.port))
-                && self.ageing.is_none_or(|limit| now.since(slot.seen) < limit))
-    }
-
-    fn insert(&mut self, key: u64, port: PortId, generation: u16, now: Tick) -> Learned {
-        if self.occupied >= self.capacity {
-            // Dead entries may be all that is in the way. Looking at a bounded
-            // number keeps a flood of new stations from costing more than that.
-            self.sweep(now, 64);
-            if self.occupied >= self.capacity {
-                self.refused += 1;
-                return Learned::Full;
-            }
-        }
-        let mut at = self.home(key);
-        while self.slot(at).key != 0 {
-            at = self.next(at);
-        }
-        self.put(
-            at,
-            Slot {
-                key,
-                seen: now,
-                port: port.0,
-                generation,
-            },
-        );
-        self.occupied += 1;
-        Learned::New
-    }
-
-    /// Where the entry for `key` is. Ends, as half of the slots are empty.
-    fn find(&self, key: u64) -> Option<usize> {
+    /// Where the entry for `key` is, and what it says. Ends, as half of the
+    /// slots are empty.
+    #[inline]
+    fn find(&self, key: u64) -> Option<(usize, Place)> {
         let mut at = self.home(key);
         loop {
-            match self.slot(at).key {
-                0 => return None,
-                found if found == key => return Some(at),
+            let slot = self.slots.get(at)?;
+            match slot.key.load(Acquire) {
+                EMPTY => return None,
+                found if found == key => return Some((at, slot.read(key)?)),
                 _ => at = self.next(at),
             }
         }
     }
 
-    /// Empties a slot and moves up the entries behind it that would no longer
-    /// be found (backward-shift deletion: no tombstones to search through).
-    fn vacate(&mut self, at: usize) {
-        let mask = self.slots.len() - 1;
-        let mut hole = at;
-        let mut next = self.next(at);
-        loop {
-            let slot = self.slot(next);
-            if slot.key == 0 {
-                break;
-            }
-            let from_home = next.wrapping_sub(self.home(slot.key)) & mask;
-            let from_hole = next.wrapping_sub(hole) & mask;
-            if from_home >= from_hole {
-                self.put(hole, slot);
-                hole = next;
-            }
-            next = self.next(next);
-        }
-        self.put(hole, Slot::default());
-        self.occupied -= 1;
+    #[inline]
+    fn is_live(&self, place: &Place, now: Tick) -> bool {
+        place.generation == STATIC
+            || (place.generation == self.generation(place.port)
+                && now.since(place.seen) < self.ageing.load(Relaxed))
     }
 
-    fn retain(&mut self, keep: impl Fn(&Slot) -> bool) {
+    #[inline]
+    fn generation(&self, port: u16) -> u16 {
+        let state = self.ports.get(usize::from(port));
+        state.map_or(0, |state| state.generation.load(Relaxed))
+    }
+
+    /// Notes that a station was seen again. Should the slot have changed hands
+    /// since `old` was read, to a station with the very same `old`, that one is
+    /// taken as seen instead: it is behind the same port, and was as well.
+    fn refresh(&self, at: usize, old: Place, now: Tick) {
+        if let Some(slot) = self.slots.get(at) {
+            let new = Place { seen: now, ..old };
+            let _ = slot
+                .value
+                .compare_exchange(old.pack(), new.pack(), Relaxed, Relaxed);
+        }
+    }
+
+    /// Learns a station that is new here, under the lock.
+    #[cold]
+    fn learn_slowly(&self, key: u64, port: PortId, now: Tick) -> Learned {
+        let writer = &mut *self.writer();
+        let place = Place {
+            seen: now,
+            generation: self.generation(port.0),
+            port: port.0,
+        };
+        match self.find(key) {
+            Some((at, old)) => {
+                let live = self.is_live(&old, now);
+                if live && old.generation == STATIC {
+                    return Learned::Pinned {
+                        to: PortId(old.port),
+                    };
+                }
+                self.replace(writer, at, old, place);
+                match (live, old.port == port.0) {
+                    (false, _) => Learned::New,
+                    (true, true) => Learned::Known,
+                    (true, false) => Learned::Moved {
+                        from: PortId(old.port),
+                    },
+                }
+            }
+            None if self.insert(writer, key, place, now) => Learned::New,
+            None => Learned::Full,
+        }
+    }
+
+    fn flush_port_locked(&self, writer: &mut Writer, port: PortId) {
+        let Some(state) = self.ports.get(usize::from(port.0)) else {
+            return;
+        };
+        if state.entries.swap(0, Relaxed) > 0 {
+            writer.active -= 1;
+        }
+        let next = state.generation.load(Relaxed) + 1;
+        if next < STATIC {
+            state.generation.store(next, Relaxed);
+            return;
+        }
+        // The numbers start again: no entry may still carry an old one.
         let mut at = 0;
-        while at < self.slots.len() {
-            let slot = self.slot(at);
-            if slot.key != 0 && !keep(&slot) {
-                self.vacate(at);
+        while let Some((key, place)) = self.entry(at) {
+            if key != EMPTY && place.port == port.0 && place.generation != STATIC {
+                self.vacate(writer, at);
             } else {
                 at += 1;
             }
         }
+        state.generation.store(0, Relaxed);
     }
 
+    fn sweep_locked(&self, writer: &mut Writer, now: Tick, budget: usize) {
+        for _ in 0..budget.min(self.slots.len()) {
+            let at = writer.swept_to;
+            match self.entry(at) {
+                // Another entry may move into the slot: look at it again.
+                Some((key, place)) if key != EMPTY && !self.is_live(&place, now) => {
+                    self.vacate(writer, at);
+                }
+                _ => writer.swept_to = self.next(at),
+            }
+        }
+    }
+
+    /// Puts a station that is not there into the table; false if there is no
+    /// room.
+    fn insert(&self, writer: &mut Writer, key: u64, place: Place, now: Tick) -> bool {
+        if writer.occupied >= self.capacity {
+            self.sweep_locked(writer, now, ROOM_SEARCH);
+        }
+        if writer.occupied >= self.capacity && !self.evict(writer, place.port) {
+            self.refused.fetch_add(1, Relaxed);
+            return false;
+        }
+        let mut at = self.home(key);
+        while self.entry(at).is_some_and(|(key, _)| key != EMPTY) {
+            at = self.next(at);
+        }
+        writer.occupied += 1;
+        self.count_in(writer, &place);
+        self.put(at, key, place);
+        true
+    }
+
+    /// Makes room for a station of `port`, if the port has less than its share
+    /// and another one has more.
+    fn evict(&self, writer: &mut Writer, port: u16) -> bool {
+        let entries = |port: u16| {
+            let state = self.ports.get(usize::from(port));
+            state.map_or(0, |state| state.entries.load(Relaxed) as usize)
+        };
+        let newcomer = usize::from(entries(port) == 0);
+        let share = self.capacity / (writer.active + newcomer).max(1);
+        if entries(port) >= share {
+            return false;
+        }
+        for _ in 0..ROOM_SEARCH {
+            let at = writer.swept_to;
+            match self.entry(at) {
+                Some((key, place))
+                    if key != EMPTY
+                        && place.generation != STATIC
+                        && entries(place.port) > share =>
+                {
+                    self.vacate(writer, at);
+                    return true;
+                }
+                _ => writer.swept_to = self.next(at),
+            }
+        }
+        false
+    }
+
+    /// Gives an entry another place.
+    fn replace(&self, writer: &mut Writer, at: usize, old: Place, new: Place) {
+        self.count_out(writer, &old);
+        self.count_in(writer, &new);
+        if let Some(slot) = self.slots.get(at) {
+            slot.value.store(new.pack(), Release);
+        }
+    }
+
+    fn count_in(&self, writer: &mut Writer, place: &Place) {
+        if let Some(state) = self.counted(place)
+            && state.entries.fetch_add(1, Relaxed) == 0
+        {
+            writer.active += 1;
+        }
+    }
+
+    fn count_out(&self, writer: &mut Writer, place: &Place) {
+        if let Some(state) = self.counted(place)
+            && state.entries.load(Relaxed) > 0
+            && state.entries.fetch_sub(1, Relaxed) == 1
+        {
+            writer.active -= 1;
+        }
+    }
+
+    /// The port that an entry counts for: none for a static one, and for one
+    /// that a flush has killed, as the flush has taken it off already.
+    fn counted(&self, place: &Place) -> Option<&PortState> {
+        let current = place.generation == self.generation(place.port);
+        let state = self.ports.get(usize::from(place.port));
+        state.filter(|_| current && place.generation != STATIC)
+    }
+
+    /// Empties a slot and moves up the entries behind it that would no longer
+    /// be found (backward-shift deletion: no tombstones to search through).
+    fn vacate(&self, writer: &mut Writer, at: usize) {
+        let Some((_, gone)) = self.entry(at) else {
+            return;
+        };
+        self.count_out(writer, &gone);
+        writer.occupied -= 1;
+        let mut hole = at;
+        let mut next = self.next(at);
+        while let Some((key, place)) = self.entry(next) {
+            if key == EMPTY {
+                break;
+            }
+            let from_home = next.wrapping_sub(self.home(key)) & self.mask();
+            let from_hole = next.wrapping_sub(hole) & self.mask();
+            if from_home >= from_hole {
+                self.put(hole, key, place);
+                hole = next;
+            }
+            next = self.next(next);
+        }
+        if let Some(slot) = self.slots.get(hole) {
+            slot.key.store(EMPTY, Release);
+        }
+    }
+
+    /// Hands a slot over to another station, under the lock.
+    fn put(&self, at: usize, key: u64, place: Place) {
+        if let Some(slot) = self.slots.get(at) {
+            slot.key.store(BUSY, Release);
+            slot.value.store(place.pack(), Release);
+            slot.key.store(key, Release);
+        }
+    }
+
+    /// A slot as it is, under the lock.
+    fn entry(&self, at: usize) -> Option<(u64, Place)> {
+        let slot = self.slots.get(at)?;
+        let place = Place::unpack(slot.value.load(Relaxed));
+        Some((slot.key.load(Relaxed), place))
+    }
+
+    #[inline]
     fn home(&self, key: u64) -> usize {
-        // Truncation is meant: the mask keeps fewer bits than usize has.
         #[expect(clippy::cast_possible_truncation, reason = "masked right after")]
         let hash = self.hasher.hash_one(key) as usize;
-        hash & (self.slots.len() - 1)
+        hash & self.mask()
     }
 
+    #[inline]
     fn next(&self, at: usize) -> usize {
-        (at + 1) & (self.slots.len() - 1)
+        (at + 1) & self.mask()
     }
 
-    fn slot(&self, at: usize) -> Slot {
-        self.slots.get(at).copied().unwrap_or_default()
+    /// The number of slots is a power of two.
+    #[inline]
+    fn mask(&self) -> usize {
+        self.slots.len().wrapping_sub(1)
     }
 
-    fn put(&mut self, at: usize, slot: Slot) {
-        if let Some(to) = self.slots.get_mut(at) {
-            *to = slot;
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// The value of `key`, if the slot is still its own after reading it.
+    #[inline]
+    fn read(&self, key: u64) -> Option<Place> {
+        let value = self.value.load(Acquire);
+        (self.key.load(Relaxed) == key).then(|| Place::unpack(value))
+    }
+}
+
+impl Place {
+    #[inline]
+    fn pack(self) -> u64 {
+        u64::from(self.seen.0) << 32 | u64::from(self.generation) << 16 | u64::from(self.port)
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "takes the packed fields")]
+    fn unpack(value: u64) -> Self {
+        Self {
+            seen: Tick((value >> 32) as u32),
+            generation: (value >> 16) as u16,
+            port: value as u16,
         }
     }
 }
 
+/// Memory that the kernel maps as zeroes when it is first touched. A size that
+/// cannot be had gives none; the configuration bounds it far below that.
+fn zeroed<T: FromZeros>(len: usize) -> Box<[T]> {
+    <[T]>::new_box_zeroed_with_elems(len).unwrap_or_default()
+}
+
+#[inline]
 fn key(mac: MacAddr, vlan: u16) -> u64 {
     let [a, b, c, d, e, f] = mac.octets();
     let [high, low] = (vlan << 1).to_be_bytes();
@@ -391,164 +587,4 @@ fn key(mac: MacAddr, vlan: u16) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
-
-    const NOW: Tick = Tick(1000);
-    const P1: PortId = PortId(1);
-    const P2: PortId = PortId(2);
-
-    fn mac(n: u32) -> MacAddr {
-        let [a, b, c, d] = n.to_be_bytes();
-        MacAddr(2, 0, a, b, c, d)
-    }
-
-    #[test]
-    fn a_station_is_found_where_it_was_learned() {
-        let mut fdb = Fdb::new(8, Some(3000));
-        assert_eq!(fdb.lookup(mac(1), 0, NOW), None);
-        assert_eq!(fdb.learn(mac(1), 0, P1, NOW), Learned::New);
-        assert_eq!(fdb.learn(mac(1), 0, P1, NOW), Learned::Known);
-        assert_eq!(fdb.lookup(mac(1), 0, NOW), Some(P1));
-        assert_eq!(fdb.lookup(mac(1), 7, NOW), None, "another VLAN");
-    }
-
-    #[test]
-    fn a_station_that_moves_is_found_at_its_new_port() {
-        let mut fdb = Fdb::new(8, Some(3000));
-        fdb.learn(mac(1), 0, P1, NOW);
-        assert_eq!(fdb.learn(mac(1), 0, P2, NOW), Learned::Moved { from: P1 });
-        assert_eq!(fdb.lookup(mac(1), 0, NOW), Some(P2));
-    }
-
-    #[test]
-    fn a_silent_station_is_forgotten_after_the_ageing_time() {
-        let mut fdb = Fdb::new(8, Some(3000));
-        fdb.learn(mac(1), 0, P1, Tick(0));
-        fdb.learn(mac(1), 0, P1, Tick(2000));
-        assert_eq!(fdb.lookup(mac(1), 0, Tick(4999)), Some(P1));
-        assert_eq!(fdb.lookup(mac(1), 0, Tick(5000)), None);
-        assert_eq!(fdb.entries(Tick(5000)).count(), 0);
-        assert_eq!(fdb.learn(mac(1), 0, P2, Tick(5000)), Learned::New);
-    }
-
-    #[test]
-    fn without_ageing_a_station_stays() {
-        let mut fdb = Fdb::new(8, None);
-        fdb.learn(mac(1), 0, P1, Tick(0));
-        assert_eq!(fdb.lookup(mac(1), 0, Tick(u32::MAX)), Some(P1));
-    }
-
-    #[test]
-    fn a_static_entry_neither_moves_nor_ages_nor_is_flushed() {
-        let mut fdb = Fdb::new(8, Some(3000));
-        fdb.add_static(mac(1), 0, P1, NOW).unwrap();
-        assert_eq!(fdb.learn(mac(1), 0, P2, NOW), Learned::Pinned { to: P1 });
-        fdb.flush();
-        fdb.flush_port(P1);
-        assert_eq!(fdb.lookup(mac(1), 0, Tick(u32::MAX)), Some(P1));
-        assert!(fdb.remove(mac(1), 0, NOW));
-        assert_eq!(fdb.lookup(mac(1), 0, NOW), None);
-    }
-
-    #[test]
-    fn a_full_table_refuses_and_counts_and_learns_again_once_there_is_room() {
-        let mut fdb = Fdb::new(4, Some(3000));
-        for n in 0..4 {
-            assert_eq!(fdb.learn(mac(n), 0, P1, Tick(n)), Learned::New);
-        }
-        assert_eq!(fdb.learn(mac(9), 0, P1, NOW), Learned::Full);
-        assert_eq!(fdb.add_static(mac(9), 0, P1, NOW), Err(FdbFull(4)));
-        assert_eq!(fdb.refused(), 2);
-        assert_eq!(fdb.learn(mac(9), 0, P1, Tick(3000)), Learned::New);
-        assert_eq!(fdb.entries(Tick(3000)).count(), 4);
-    }
-
-    #[test]
-    fn flushing_a_port_leaves_the_others() {
-        let mut fdb = Fdb::new(8, Some(3000));
-        fdb.learn(mac(1), 0, P1, NOW);
-        fdb.learn(mac(2), 0, P2, NOW);
-        fdb.flush_port(P1);
-        assert_eq!(fdb.lookup(mac(1), 0, NOW), None);
-        assert_eq!(fdb.lookup(mac(2), 0, NOW), Some(P2));
-    }
-
-    #[test]
-    fn a_flush_stays_a_flush_when_generations_come_round() {
-        let mut fdb = Fdb::new(8, None);
-        fdb.learn(mac(1), 0, P1, NOW);
-        for _ in 0..=u16::MAX {
-            fdb.flush_port(P1);
-            assert_eq!(fdb.lookup(mac(1), 0, NOW), None);
-        }
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Learn(u32, u16),
-        Remove(u32),
-        FlushPort(u16),
-        ForgetPort(u16),
-        Pass(u32),
-        Sweep,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            8 => (0u32..40, 0u16..4).prop_map(|(m, p)| Step::Learn(m, p)),
-            2 => (0u32..40).prop_map(Step::Remove),
-            1 => (0u16..4).prop_map(Step::FlushPort),
-            1 => (0u16..4).prop_map(Step::ForgetPort),
-            2 => (0u32..40).prop_map(Step::Pass),
-            1 => Just(Step::Sweep),
-        ]
-    }
-
-    proptest! {
-        /// Against the plainest model there is: a map and the rule of ageing.
-        #[test]
-        fn the_table_agrees_with_a_map(steps in prop::collection::vec(step(), 0..400)) {
-            const AGEING: u32 = 100;
-            let mut fdb = Fdb::new(64, Some(AGEING));
-            let mut model: HashMap<u32, (u16, u32)> = HashMap::new();
-            let mut now = 0;
-            for step in steps {
-                match step {
-                    Step::Learn(m, p) => {
-                        fdb.learn(mac(m), 0, PortId(p), Tick(now));
-                        let known = model.get(&m).copied();
-                        let fresh = known.is_some_and(|(port, seen)| {
-                            port == p && now - seen < Tick::PER_SECOND
-                        });
-                        if !fresh {
-                            model.insert(m, (p, now));
-                        }
-                    }
-                    Step::Remove(m) => {
-                        fdb.remove(mac(m), 0, Tick(now));
-                        model.remove(&m);
-                    }
-                    Step::FlushPort(p) => {
-                        fdb.flush_port(PortId(p));
-                        model.retain(|_, (port, _)| *port != p);
-                    }
-                    Step::ForgetPort(p) => {
-                        fdb.forget_port(PortId(p));
-                        model.retain(|_, (port, _)| *port != p);
-                    }
-                    Step::Pass(ticks) => now += ticks,
-                    Step::Sweep => fdb.sweep(Tick(now), 1000),
-                }
-                model.retain(|_, (_, seen)| now - *seen < AGEING);
-                for m in 0..40 {
-                    let want = model.get(&m).map(|(port, _)| PortId(*port));
-                    prop_assert_eq!(fdb.lookup(mac(m), 0, Tick(now)), want);
-                }
-                prop_assert_eq!(fdb.entries(Tick(now)).count(), model.len());
-            }
-        }
-    }
-}
+mod tests;

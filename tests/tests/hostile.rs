@@ -1,0 +1,43 @@
+//! The bounded share of the hostile inputs; the binary `hostile` puts any
+//! number.
+
+use vmlan_tests::hostile;
+
+/// Takes about 20 seconds of a debug build.
+const COUNT: u64 = 300_000;
+
+#[test]
+fn hostile_frames_and_messages_break_no_rule_and_take_no_memory() {
+    // Another part of all inputs each time; a failure says which.
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let tally = match hostile::run(seed, COUNT, |_| ()) {
+        Ok(report) => report.tally,
+        Err(failure) => panic!("{failure}"),
+    };
+    // The rules are worth nothing where no input gets to them.
+    for (kind, name) in [
+        ("verdict", "unicast"),
+        ("verdict", "flood"),
+        ("verdict", "answer"),
+        ("verdict", "punt"),
+        ("refused", "checksum outside"),
+        ("refused", "headers too long"),
+        ("refused", "segment too small"),
+        ("segments", "verified"),
+        ("checksums", "verified"),
+        ("drop", "too-big"),
+        ("drop", "dhcp-uplink"),
+        ("fdb", "full"),
+        ("dhcp", "offer"),
+        ("dhcp", "ack"),
+        ("dhcp", "nak"),
+        ("dhcp", "undone"),
+        ("silence", "bad-option"),
+        ("silence", "lease-limit"),
+        ("silence", "range-exhausted"),
+    ] {
+        let count = tally.get(kind, name);
+        assert!(count >= 20, "{count} of {kind}: {name}\n{tally}");
+    }
+}
