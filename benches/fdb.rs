@@ -15,7 +15,7 @@ fn fdb(criterion: &mut Criterion) -> Result<()> {
         let mut stations: Vec<MacAddr> = (0..count).map(station).collect();
         Rng::with_seed(1).shuffle(&mut stations);
         let size = stations.len();
-        let mut fdb = filled(size, &stations);
+        let fdb = filled(size, &stations);
 
         let mut group = criterion.benchmark_group("fdb");
         let mut next = stations.iter().cycle();
@@ -44,7 +44,7 @@ fn fdb(criterion: &mut Criterion) -> Result<()> {
 }
 
 fn filled(size: usize, stations: &[MacAddr]) -> Fdb {
-    let mut fdb = Fdb::new(size, Some(3000));
+    let fdb = Fdb::new(size, Some(3000));
     for mac in stations {
         fdb.learn(*mac, 0, PortId(1), Tick(0));
     }

@@ -307,9 +307,12 @@ impl Fdb {
 
     #[inline]
     fn is_live(&self, place: &Place, now: Tick) -> bool {
-        place.generation == STATIC
-            || (place.generation == self.generation(place.port)
-                && now.since(place.seen) < self.ageing.load(Relaxed))
+        if place.generation == STATIC {
+            return true;
+        }
+        let ageing = self.ageing.load(Relaxed);
+        place.generation == self.generation(place.port)
+            && (now.since(place.seen) < ageing || ageing == NEVER)
     }
 
     #[inline]

@@ -92,6 +92,74 @@ fn a_flush_stays_a_flush_when_generations_come_round() {
     }
 }
 
+#[test]
+fn a_port_that_fills_the_table_makes_room_for_the_share_of_another() {
+    let fdb = Fdb::new(1000, Some(3000));
+    for n in 0..5000 {
+        fdb.learn(mac(n), 0, P1, NOW);
+    }
+    let mut learned = 0;
+    for n in 10_000..10_600 {
+        learned += usize::from(fdb.learn(mac(n), 0, P2, NOW) == Learned::New);
+    }
+    let behind = |port| fdb.entries(NOW).filter(|entry| entry.port == port).count();
+    assert_eq!(behind(P2), 500, "half of it, as two ports have stations");
+    assert_eq!(behind(P1), 500);
+    assert_eq!(learned, 500);
+}
+
+#[test]
+fn a_flushed_port_starts_from_nothing_again() {
+    let fdb = Fdb::new(16, Some(3000));
+    for round in 0..4 {
+        for n in 0..16 {
+            let station = mac(round * 100 + n);
+            assert_eq!(
+                fdb.learn(station, 0, P1, NOW),
+                Learned::New,
+                "round {round}"
+            );
+        }
+        assert_eq!(fdb.learn(mac(9999), 0, P1, NOW), Learned::Full);
+        fdb.flush_port(P1);
+        assert_eq!(fdb.entries(NOW).count(), 0);
+    }
+}
+
+#[test]
+fn a_reader_never_sees_the_place_of_another_station() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let fdb = Fdb::new(64, None);
+    let done = AtomicBool::new(false);
+    // Station n is only ever behind port n, in a table that is churned hard.
+    let port = |n: u32| PortId(u16::try_from(n).unwrap());
+    std::thread::scope(|scope| {
+        let reader = || {
+            let mut seen = 0u64;
+            while !done.load(Ordering::Relaxed) {
+                for n in 0..200 {
+                    if let Some(found) = fdb.lookup(mac(n), 0, NOW) {
+                        assert_eq!(found, port(n));
+                        seen += 1;
+                    }
+                }
+            }
+            seen
+        };
+        let reading = [scope.spawn(reader), scope.spawn(reader)];
+        for round in 0..300u32 {
+            for n in 0..200 {
+                fdb.learn(mac(n * 7 % 200), 0, port(n * 7 % 200), Tick(1000 + round));
+                fdb.remove(mac((n + round) % 200), 0, NOW);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        for thread in reading {
+            assert!(thread.join().unwrap() > 0);
+        }
+    });
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Learn(u32, u16),
