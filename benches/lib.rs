@@ -99,7 +99,7 @@ pub fn switch() -> Forwarder {
     });
     for port in 0..PORTS {
         switch.add_port(PortId(port), Role::Station);
-        let fdb = switch.fdb_mut();
+        let fdb = switch.fdb();
         fdb.learn(station(port.into()), 0, PortId(port), Tick(0));
     }
     switch

@@ -193,10 +193,7 @@ impl Switch {
     pub fn fdb_add(&self, mac: MacAddr, vlan: u16, port: PortId) -> Result<(), SwitchError> {
         self.call(move |worker| {
             let now = worker.now();
-            worker
-                .forwarder()
-                .fdb_mut()
-                .add_static(mac, vlan, port, now)
+            worker.forwarder().fdb().add_static(mac, vlan, port, now)
         })??;
         Ok(())
     }
@@ -208,7 +205,7 @@ impl Switch {
     pub fn fdb_remove(&self, mac: MacAddr, vlan: u16) -> Result<bool, SwitchError> {
         self.call(move |worker| {
             let now = worker.now();
-            worker.forwarder().fdb_mut().remove(mac, vlan, now)
+            worker.forwarder().fdb().remove(mac, vlan, now)
         })
     }
 
@@ -218,7 +215,7 @@ impl Switch {
     /// [`SwitchError::Stopped`].
     pub fn fdb_flush(&self, port: Option<PortId>) -> Result<(), SwitchError> {
         self.call(move |worker| {
-            let fdb = worker.forwarder().fdb_mut();
+            let fdb = worker.forwarder().fdb();
             match port {
                 Some(port) => fdb.flush_port(port),
                 None => fdb.flush(),

@@ -13,6 +13,7 @@ use crate::hairpin::arp::{Answer, ArpTable};
 use crate::hairpin::dhcp::{self, Direction};
 use crate::policy::DropReason;
 use crate::policy::admit::admit;
+use crate::table::fdb::Learned;
 use crate::table::{Fdb, PortId, PortSet, Tick};
 use std::net::Ipv4Addr;
 
@@ -72,6 +73,17 @@ pub struct Forwarder {
     members: PortSet,
     uplinks: PortSet,
     host: Option<PortId>,
+    recent: Recent,
+}
+
+/// The last answers of the MAC table. Frames of a burst mostly come from one
+/// station and go to one, so nearly all of them need no look-up.
+#[derive(Debug, Default)]
+struct Recent {
+    /// Known behind this port.
+    source: Option<(MacAddr, u16, PortId)>,
+    /// Found behind this port.
+    destination: Option<(MacAddr, u16, PortId)>,
 }
 
 impl Forwarder {
@@ -84,6 +96,7 @@ impl Forwarder {
             members: PortSet::default(),
             uplinks: PortSet::default(),
             host: None,
+            recent: Recent::default(),
             settings,
         };
         forwarder.refresh_gateway();
@@ -114,6 +127,7 @@ impl Forwarder {
         self.uplinks.remove(port);
         self.host = self.host.filter(|host| *host != port);
         self.fdb.forget_port(port);
+        self.recent = Recent::default();
         self.refresh_gateway();
     }
 
@@ -123,17 +137,17 @@ impl Forwarder {
         &self.fdb
     }
 
-    /// The MAC table, to change.
-    pub fn fdb_mut(&mut self) -> &mut Fdb {
-        &mut self.fdb
-    }
-
     /// The addresses that the switch answers ARP for, to change.
     pub fn arp_mut(&mut self) -> &mut ArpTable {
         &mut self.arp
     }
 
-    /// Decides about one frame.
+    /// Starts a burst: what the table said before may be outdated.
+    pub fn begin_burst(&mut self) {
+        self.recent = Recent::default();
+    }
+
+    /// Decides about one frame of a burst that came in by `ingress`.
     pub fn step(&mut self, frame: &Frame, ingress: PortId, now: Tick) -> Verdict {
         self.decide(frame, ingress, now)
             .unwrap_or_else(Verdict::Drop)
@@ -145,7 +159,7 @@ impl Forwarder {
         if header.source == self.settings.mac && self.host != Some(ingress) {
             return Err(DropReason::OwnSource);
         }
-        self.fdb.learn(header.source, header.vid(), ingress, now);
+        self.learn(&header, ingress, now);
 
         let for_switch = header.destination == self.settings.mac;
         let group = ethernet::is_group(&header.destination);
@@ -176,7 +190,7 @@ impl Forwarder {
             _ if group => None,
             Some(host) if for_switch => Some(host),
             None if for_switch => return Err(DropReason::ForSwitch),
-            _ => self.fdb.lookup(header.destination, header.vid(), now),
+            _ => self.look_up(&header, now),
         };
         match known {
             Some(port) if port == ingress => Err(DropReason::SamePort),
@@ -190,6 +204,30 @@ impl Forwarder {
                 Ok(Verdict::Flood(egress))
             }
         }
+    }
+
+    fn learn(&mut self, header: &Header, ingress: PortId, now: Tick) {
+        let station = (header.source, header.vid(), ingress);
+        if self.recent.source == Some(station) {
+            return;
+        }
+        let learned = self.fdb.learn(station.0, station.1, ingress, now);
+        self.recent.source = (learned != Learned::Full).then_some(station);
+        if learned != Learned::Known {
+            self.recent.destination = None;
+        }
+    }
+
+    fn look_up(&mut self, header: &Header, now: Tick) -> Option<PortId> {
+        let (mac, vlan) = (header.destination, header.vid());
+        if let Some((last, in_vlan, port)) = self.recent.destination
+            && (last, in_vlan) == (mac, vlan)
+        {
+            return Some(port);
+        }
+        let port = self.fdb.lookup(mac, vlan, now)?;
+        self.recent.destination = Some((mac, vlan, port));
+        Some(port)
     }
 
     fn answer_arp(

@@ -241,6 +241,7 @@ impl Worker {
             now,
             ..
         } = self;
+        forwarder.begin_burst();
         for (place, frame) in burst.frames().iter().enumerate() {
             let verdict = forwarder.step(frame, ingress, *now);
             let mut drop = None;
@@ -295,7 +296,7 @@ impl Worker {
     fn sweep(&mut self) {
         if self.now.since(self.swept) >= Tick::PER_SECOND {
             self.swept = self.now;
-            self.forwarder.fdb_mut().sweep(self.now, SWEEP);
+            self.forwarder.fdb().sweep(self.now, SWEEP);
         }
     }
 }

@@ -171,13 +171,14 @@ impl Link {
             "the FDB holds {stations} stations, more than {FDB_SIZE}"
         );
         self.now.0 = self.now.0.saturating_add(rng.u32(..1500));
-        self.forwarder.fdb_mut().sweep(self.now, 1024);
+        self.forwarder.begin_burst();
+        self.forwarder.fdb().sweep(self.now, 1024);
         match rng.u8(..4) {
             0 => self.rearrange(rng),
-            1 => self.forwarder.fdb_mut().flush(),
+            1 => self.forwarder.fdb().flush(),
             2 => {
                 if let Some((port, _)) = rng.choice(&self.ports).copied() {
-                    let fdb = self.forwarder.fdb_mut();
+                    let fdb = self.forwarder.fdb();
                     fdb.flush_port(port);
                     // A full table may refuse it.
                     let _ = fdb.add_static(corpus::station(rng.u8(..4)), 0, port, self.now);

@@ -128,7 +128,7 @@ fn a_flushed_port_starts_from_nothing_again() {
 
 #[test]
 fn a_reader_never_sees_the_place_of_another_station() {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
     let fdb = Fdb::new(64, None);
     let done = AtomicBool::new(false);
     // Station n is only ever behind port n, in a table that is churned hard.
@@ -136,7 +136,7 @@ fn a_reader_never_sees_the_place_of_another_station() {
     std::thread::scope(|scope| {
         let reader = || {
             let mut seen = 0u64;
-            while !done.load(Ordering::Relaxed) {
+            while !done.load(Relaxed) {
                 for n in 0..200 {
                     if let Some(found) = fdb.lookup(mac(n), 0, NOW) {
                         assert_eq!(found, port(n));
@@ -153,7 +153,7 @@ fn a_reader_never_sees_the_place_of_another_station() {
                 fdb.remove(mac((n + round) % 200), 0, NOW);
             }
         }
-        done.store(true, Ordering::Relaxed);
+        done.store(true, Relaxed);
         for thread in reading {
             assert!(thread.join().unwrap() > 0);
         }
