@@ -71,8 +71,11 @@ impl fmt::Display for Failure {
             error,
         } = self;
         writeln!(f, "input {number} of seed {seed}: {error:#}")?;
-        writeln!(f, "again with: --seed {seed} --count {}", number + 1)?;
-        write!(f, "the input, {} bytes: ", input.len())?;
+        write!(f, "again with: --seed {seed} --count {}", number + 1)?;
+        if input.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\nthe input, {} bytes: ", input.len())?;
         input.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
