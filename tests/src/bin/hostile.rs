@@ -30,8 +30,9 @@ fn main() -> anyhow::Result<()> {
             shown = percent;
             let _ = write!(err, "\r{percent}%");
         }
-    })?;
+    });
     writeln!(err)?;
+    let report = report?;
     let mut out = std::io::stdout();
     write!(out, "{}", report.tally)?;
     writeln!(

@@ -5,16 +5,20 @@
 //! failure happens again with the same seed. What the inputs meet lives as long
 //! as the run: tables fill up, age, and are changed on the way.
 //!
-//! - [`corpus`] has honest frames, [`message`] honest DHCP messages, and what
-//!   attackers are known to make of them; [`mutate`] spoils either.
-//! - [`link`] puts a frame through the way that it takes inside the switch and
-//!   judges what left, with [`oracle`] as the second opinion on checksums.
+//! - [`honest`] has frames as guests send them, which [`corpus`] spoils;
+//!   [`message`] has DHCP messages and the known attacks with them. [`mutate`]
+//!   spoils bytes.
+//! - [`link`] puts a frame through the way that it takes inside the switch;
+//!   [`egress`] judges what left, [`oracle`] gives the second opinion on it.
 //! - [`lease`] puts a message to the DHCP server and keeps its own books.
 //! - [`tally`] counts what happened, [`memory`] what it cost.
 //!
-//! No panic is not enough: see [`link`] and [`lease`] for what has to hold.
+//! No panic is not enough: see [`link`], [`egress`] and [`lease`] for
+//! what has to hold.
 
 pub mod corpus;
+pub mod egress;
+pub mod honest;
 pub mod lease;
 pub mod link;
 pub mod memory;
@@ -71,8 +75,11 @@ impl fmt::Display for Failure {
             error,
         } = self;
         writeln!(f, "input {number} of seed {seed}: {error:#}")?;
-        writeln!(f, "again with: --seed {seed} --count {}", number + 1)?;
-        write!(f, "the input, {} bytes: ", input.len())?;
+        write!(f, "again with: --seed {seed} --count {}", number + 1)?;
+        if input.is_empty() {
+            return Ok(());
+        }
+        write!(f, "\nthe input, {} bytes: ", input.len())?;
         input.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
