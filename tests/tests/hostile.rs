@@ -6,12 +6,12 @@ use vmlan_tests::hostile;
 /// Takes about 20 seconds of a debug build.
 const COUNT: u64 = 300_000;
 
+const SEED: u64 = 1;
+
 #[test]
 fn hostile_frames_and_messages_break_no_rule_and_take_no_memory() {
-    // Another part of all inputs each time; a failure says which.
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let tally = match hostile::run(seed, COUNT, |_| ()) {
+    // The same inputs each time; the binary draws others.
+    let tally = match hostile::run(SEED, COUNT, |_| ()) {
         Ok(report) => report.tally,
         Err(failure) => panic!("{failure}"),
     };
