@@ -165,14 +165,15 @@ impl Forwarder {
         let group = ethernet::is_group(&header.destination);
         let mut closed_to = PortSet::default();
         closed_to.insert(ingress);
-        // The embedded server serves the untagged segment only.
+        // The embedded server serves the untagged segment only, but no tag gets
+        // a message past an uplink.
+        let served = header.vid() == 0 && (group || for_switch);
         if self.settings.dhcp
-            && header.vid() == 0
             && let Some(direction) = dhcp::direction(bytes, &header)
         {
             match (direction, self.uplinks.contains(ingress)) {
                 (_, true) => return Err(DropReason::DhcpUplink),
-                (Direction::ToServer, false) if group || for_switch => return Ok(Verdict::Punt),
+                (Direction::ToServer, false) if served => return Ok(Verdict::Punt),
                 (_, false) => {
                     for uplink in self.uplinks.iter() {
                         closed_to.insert(uplink);
@@ -455,12 +456,12 @@ mod tests {
     }
 
     #[test]
-    fn dhcp_in_a_vlan_is_none_of_the_embedded_servers_business() {
+    fn dhcp_in_a_vlan_goes_to_other_guests_but_not_to_the_embedded_server() {
         let mut tagged = udp(A.0, MacAddr::broadcast(), 68, 67);
         tagged.insert_vlan_tag(ethernet::VLAN, 7);
         assert_eq!(
             switch(true).step(&tagged, A.1, NOW),
-            Verdict::Flood(ports(&[B.1, LAN.1]))
+            Verdict::Flood(ports(&[B.1]))
         );
     }
 
