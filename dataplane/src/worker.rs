@@ -241,7 +241,7 @@ impl Worker {
             now,
             ..
         } = self;
-        forwarder.begin_burst();
+        forwarder.begin_burst(burst.frames());
         for (place, frame) in burst.frames().iter().enumerate() {
             let verdict = forwarder.step(frame, ingress, *now);
             let mut drop = None;
