@@ -17,10 +17,10 @@ use mio::{Poll, Waker};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 /// Frames that may wait for the responder. More are dropped and counted.
-const RESPONDER_QUEUE: usize = 1024;
+pub(crate) const RESPONDER_QUEUE: usize = 1024;
 
 /// Requests that the responder gets in one call at most.
 const RESPONDER_BATCH: usize = 256;
@@ -45,6 +45,8 @@ pub enum Event {
     },
     /// The worker ended, by [`Switch::stop`] or by an error.
     Stopped(io::Result<()>),
+    /// The responder's thread ended: DHCP is not answered any more.
+    ResponderStopped,
 }
 
 /// Why a call to the switch failed.
@@ -95,7 +97,7 @@ impl Switch {
             ids: Arc::default(),
         };
         let punts = responder(switch.clone())
-            .map(|responder| switch.clone().start_responder(responder))
+            .map(|responder| switch.clone().start_responder(responder, events.clone()))
             .transpose()?;
         let worker = Worker::new(poll, settings, inbox, events.clone(), punts);
         thread::Builder::new()
@@ -245,26 +247,29 @@ impl Switch {
         });
     }
 
-    fn start_responder(self, mut responder: Box<dyn Responder>) -> io::Result<Sender<Request>> {
+    fn start_responder(
+        self,
+        mut responder: Box<dyn Responder>,
+        events: Sender<Event>,
+    ) -> io::Result<Sender<Request>> {
         let (punts, inbox) = bounded::<Request>(RESPONDER_QUEUE);
-        let _detached: JoinHandle<()> =
-            thread::Builder::new()
-                .name("responder".into())
-                .spawn(move || {
-                    while let Ok(first) = inbox.recv() {
-                        let mut requests = vec![first];
-                        requests.extend(inbox.try_iter().take(RESPONDER_BATCH - 1));
-                        let replies = responder.respond(&requests);
-                        if replies.is_empty() {
-                            continue;
-                        }
-                        self.post(move |worker| {
-                            for reply in &replies {
-                                worker.transmit(reply.egress, &reply.frame);
-                            }
-                        });
+        let serve = move || {
+            let _stopped = TellsWhenDropped(events);
+            while let Ok(first) = inbox.recv() {
+                let mut requests = vec![first];
+                requests.extend(inbox.try_iter().take(RESPONDER_BATCH - 1));
+                let replies = responder.respond(&requests);
+                self.post(move |worker| {
+                    worker.responded(requests.iter().map(|request| request.ingress));
+                    for reply in &replies {
+                        worker.transmit(reply.egress, &reply.frame);
                     }
-                })?;
+                });
+            }
+        };
+        thread::Builder::new()
+            .name("responder".into())
+            .spawn(serve)?;
         Ok(punts)
     }
 
@@ -290,6 +295,16 @@ impl Switch {
 
     fn ids(&self) -> MutexGuard<'_, PortIds> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells that the responder has ended, also where it panicked.
+struct TellsWhenDropped(Sender<Event>);
+
+impl Drop for TellsWhenDropped {
+    fn drop(&mut self) {
+        // The receiver is gone only when the program ends.
+        let _ = self.0.send(Event::ResponderStopped);
     }
 }
 

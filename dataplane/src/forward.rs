@@ -172,22 +172,16 @@ impl Forwarder {
 
         let for_switch = header.destination == self.settings.mac;
         let group = ethernet::is_group(&header.destination);
-        let mut closed_to = PortSet::default();
-        closed_to.insert(ingress);
-        // The embedded server serves the untagged segment only, but no tag gets
-        // a message past an uplink.
-        let served = header.vid() == 0 && (group || for_switch);
-        if self.settings.dhcp
-            && let Some(direction) = dhcp::direction(bytes, &header)
-        {
-            match (direction, self.uplinks.contains(ingress)) {
-                (_, true) => return Err(DropReason::DhcpUplink),
-                (Direction::ToServer, false) if served => return Ok(Verdict::Punt),
-                (_, false) => {
-                    for uplink in self.uplinks.iter() {
-                        closed_to.insert(uplink);
-                    }
-                }
+        let dhcp = match self.settings.dhcp {
+            true => dhcp::direction(bytes, &header),
+            false => None,
+        };
+        if let Some(direction) = dhcp {
+            if self.uplinks.contains(ingress) {
+                return Err(DropReason::DhcpUplink);
+            }
+            if self.serves(&header, direction) {
+                return Ok(Verdict::Punt);
             }
         }
         if (group || for_switch)
@@ -204,16 +198,39 @@ impl Forwarder {
         };
         match known {
             Some(port) if port == ingress => Err(DropReason::SamePort),
-            Some(port) if closed_to.contains(port) => Err(DropReason::DhcpUplink),
-            Some(port) => Ok(Verdict::Unicast(port)),
-            None => {
-                let egress = self.members.without(&closed_to);
-                if egress.is_empty() {
-                    return Err(DropReason::NoEgress);
-                }
-                Ok(Verdict::Flood(egress))
+            Some(port) if dhcp.is_some() && self.uplinks.contains(port) => {
+                Err(DropReason::DhcpUplink)
             }
+            Some(port) => Ok(Verdict::Unicast(port)),
+            None => self.flood(ingress, dhcp.is_some()),
         }
+    }
+
+    /// All ports but the ingress, and but the uplinks where the frame has to
+    /// be kept in.
+    fn flood(&self, ingress: PortId, keep_in: bool) -> Result<Verdict, DropReason> {
+        let mut egress = self.members;
+        egress.remove(ingress);
+        if keep_in {
+            egress = egress.without(&self.uplinks);
+        }
+        if egress.is_empty() {
+            return Err(DropReason::NoEgress);
+        }
+        Ok(Verdict::Flood(egress))
+    }
+
+    /// Whether a DHCP message is for the embedded server: in the untagged
+    /// segment, to all stations or to the gateway's own address. What is only
+    /// routed through the gateway is not.
+    fn serves(&self, header: &Header, direction: Direction) -> bool {
+        let Direction::ToServer { address } = direction else {
+            return false;
+        };
+        let to_gateway = address.is_broadcast() || Some(address) == self.settings.gateway;
+        header.vid() == 0
+            && (ethernet::is_group(&header.destination)
+                || header.destination == self.settings.mac && to_gateway)
     }
 
     fn learn(&mut self, header: &Header, ingress: PortId, now: Tick) {
@@ -462,6 +479,22 @@ mod tests {
             switch(false).step(&discover, A.1, NOW),
             Verdict::Flood(_)
         ));
+    }
+
+    #[test]
+    fn a_message_that_is_routed_through_the_gateway_goes_on() {
+        let mut relayed = Vec::new();
+        PacketBuilder::ethernet2(A.0.octets(), OWN.octets())
+            .ipv4([192, 168, 122, 9], [10, 9, 9, 9], 64)
+            .udp(67, 67)
+            .write(&mut relayed, b"message")
+            .unwrap();
+        let mut switch = switch(true);
+        switch.add_port(PortId(9), Role::Host);
+        assert_eq!(
+            switch.step(&Frame::from_bytes(&relayed), A.1, NOW),
+            Verdict::Unicast(PortId(9))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! nothing ready the worker sleeps in the poll, with no timer: at rest it makes
 //! no wake-ups. Time is read once a round.
 
-use crate::control::Event;
+use crate::control::{Event, RESPONDER_QUEUE};
 use crate::counters::PortCounters;
 use crate::forward::{Forwarder, Role, Settings, Verdict};
 use crate::frame::finish::Finisher;
@@ -37,7 +37,13 @@ struct Slot {
     ready: bool,
     /// Places in the burst of the frames that go out of it.
     queue: Vec<usize>,
+    /// Its frames that wait for the responder.
+    punted: usize,
 }
+
+/// Frames of one port that may wait for the responder: a quarter of all, so
+/// that a guest that floods it leaves room for the others.
+const PUNTED: usize = RESPONDER_QUEUE / 4;
 
 /// The worker's state, on its thread.
 pub(crate) struct Worker {
@@ -128,6 +134,7 @@ impl Worker {
                 // What arrived before the port was registered raises no event.
                 ready: true,
                 queue: Vec::with_capacity(BURST),
+                punted: 0,
             });
             self.ready.push(id);
             self.forwarder.add_port(id, role);
@@ -175,6 +182,15 @@ impl Worker {
     pub(crate) fn transmit(&mut self, egress: PortId, frame: &[u8]) {
         if let Some(Some(slot)) = self.slots.get_mut(usize::from(egress.0)) {
             transmit_one(slot, frame);
+        }
+    }
+
+    /// Takes note that the responder has seen to frames of these ports.
+    pub(crate) fn responded(&mut self, ingress: impl IntoIterator<Item = PortId>) {
+        for id in ingress {
+            if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
+                slot.punted = slot.punted.saturating_sub(1);
+            }
         }
     }
 
@@ -252,7 +268,11 @@ impl Worker {
                         enqueue(slots, touched, egress, place);
                     }
                 }
-                Verdict::Punt => drop = punt(responder.as_ref(), frame, ingress),
+                Verdict::Punt => {
+                    let slot = slots.get_mut(usize::from(ingress.0));
+                    let slot = slot.and_then(Option::as_mut);
+                    drop = punt(responder.as_ref(), frame, ingress, slot).err();
+                }
                 Verdict::Drop(reason) => drop = Some(reason),
                 Verdict::Answer(answer) => {
                     if let Some(Some(slot)) = slots.get_mut(usize::from(ingress.0)) {
@@ -325,16 +345,28 @@ fn transmit_one(slot: &mut Slot, frame: &[u8]) {
     slot.counters.tx.merge(&sent);
 }
 
-/// Hands a copy of `frame` to the responder, complete.
-fn punt(responder: Option<&Sender<Request>>, frame: &Frame, ingress: PortId) -> Option<DropReason> {
-    let Some(responder) = responder else {
-        return Some(DropReason::ForSwitch);
+/// Hands a copy of `frame`, complete, to the responder.
+fn punt(
+    responder: Option<&Sender<Request>>,
+    frame: &Frame,
+    ingress: PortId,
+    slot: Option<&mut Slot>,
+) -> Result<(), DropReason> {
+    let (Some(responder), Some(slot)) = (responder, slot) else {
+        return Err(DropReason::ForSwitch);
     };
+    if slot.punted >= PUNTED {
+        return Err(DropReason::ResponderBusy);
+    }
+    // No message for the switch itself is a super-frame.
+    if frame.offload.gso.is_some() {
+        return Err(DropReason::BadOffload);
+    }
     let mut bytes = BytesMut::from(frame.bytes());
     if let Checksum::Needed { start, offset } = frame.offload.checksum
         && !checksum::complete(&mut bytes, start.into(), offset.into())
     {
-        return Some(DropReason::BadOffload);
+        return Err(DropReason::BadOffload);
     }
     let request = Request {
         frame: bytes.freeze(),
@@ -342,6 +374,7 @@ fn punt(responder: Option<&Sender<Request>>, frame: &Frame, ingress: PortId) -> 
     };
     responder
         .try_send(request)
-        .err()
-        .map(|_| DropReason::ResponderBusy)
+        .map_err(|_| DropReason::ResponderBusy)?;
+    slot.punted += 1;
+    Ok(())
 }

@@ -77,6 +77,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
                     Some(Event::Stopped(Err(e))) => {
                         return Err(e).context("the switch has failed");
                     }
+                    Some(Event::ResponderStopped) => bail!("the DHCP server has failed"),
                     Some(Event::Stopped(Ok(()))) | None => bail!("the switch has stopped"),
                 },
             }

@@ -7,6 +7,13 @@ use crate::policy::{DropCounts, DropReason};
 /// Frames in a burst at most.
 pub const BURST: usize = 64;
 
+/// Work after which a burst takes no further frame, in bytes to be copied: four
+/// super-frames. The other ports wait for as long as it takes.
+const WORK: usize = 256 << 10;
+
+/// What cutting off a segment costs, as bytes to be copied.
+const SEGMENT_WORK: usize = 256;
+
 /// Up to [`BURST`] frames from one port, and what the port refused on the way.
 ///
 /// A port fills [`Burst::vacant`] frames and [accepts](Burst::accept) or
@@ -15,6 +22,7 @@ pub const BURST: usize = 64;
 pub struct Burst {
     frames: Vec<Frame>,
     used: usize,
+    work: usize,
     refused: DropCounts,
 }
 
@@ -23,6 +31,7 @@ impl Default for Burst {
         Self {
             frames: (0..BURST).map(|_| Frame::default()).collect(),
             used: 0,
+            work: 0,
             refused: DropCounts::default(),
         }
     }
@@ -32,11 +41,24 @@ impl Burst {
     /// Empties the burst for the next receive; the buffers stay.
     pub fn clear(&mut self) {
         self.used = 0;
+        self.work = 0;
         self.refused = DropCounts::default();
     }
 
-    /// Frames that a port may still fill.
+    /// Frames that a port may still fill; none once the burst
+    /// [is full](Burst::is_full).
     pub fn vacant(&mut self) -> &mut [Frame] {
+        let from = if self.is_full() {
+            self.frames.len()
+        } else {
+            self.used
+        };
+        self.frames.get_mut(from..).unwrap_or_default()
+    }
+
+    /// The frames that a port has filled and neither accepted nor refused yet:
+    /// like [`Burst::vacant`], also when the burst has become full meanwhile.
+    pub fn received(&mut self) -> &mut [Frame] {
         self.frames.get_mut(self.used..).unwrap_or_default()
     }
 
@@ -45,7 +67,9 @@ impl Burst {
     /// received frames in order passes `index` minus the number accepted since.
     pub fn accept(&mut self, index: usize) {
         let at = self.used + index;
-        if at < self.frames.len() {
+        if let Some(frame) = self.frames.get(at) {
+            let segments = frame.offload.segments(frame.len());
+            self.work += frame.len() + segments * SEGMENT_WORK;
             self.frames.swap(self.used, at);
             self.used += 1;
         }
@@ -68,16 +92,27 @@ impl Burst {
         &self.refused
     }
 
-    /// Whether no frame can be accepted any more.
+    /// Whether the burst is to be forwarded before more is received: by the
+    /// number of its frames or the work that they make.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.used == self.frames.len()
+        self.used == self.frames.len() || self.work >= WORK
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_super_frames_fill_a_burst() {
+        let mut burst = Burst::default();
+        while let Some(frame) = burst.vacant().first_mut() {
+            frame.set(&[0; 65_536]);
+            burst.accept(0);
+        }
+        assert_eq!(burst.frames().len(), 4);
+    }
 
     #[test]
     fn accepted_frames_keep_their_order_around_a_refused_one() {

@@ -65,6 +65,11 @@ impl Finisher {
             if !chunk.is_full() {
                 return;
             }
+            if sent.full {
+                // Cutting for an egress that takes no more is time that the
+                // other ports wait.
+                return queue.give_up(sent);
+            }
         }
     }
 }
@@ -78,6 +83,22 @@ struct Queue<'f, I> {
 }
 
 impl<'f, I: Iterator<Item = &'f Frame>> Queue<'f, I> {
+    /// Counts what is left as dropped, each segment as a frame.
+    fn give_up(self, sent: &mut Sent) {
+        let cutting = self.cutting.map_or(0, |segments| segments.left());
+        let waiting: usize = self
+            .frames
+            .map(|frame| {
+                if self.abilities.take(&frame.offload) {
+                    1
+                } else {
+                    frame.offload.segments(frame.len())
+                }
+            })
+            .sum();
+        sent.drop(DropReason::EgressFull, cutting + waiting);
+    }
+
     /// The next frame in a form that the egress takes, its head in `slot` if
     /// need be.
     #[inline]

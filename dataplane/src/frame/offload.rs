@@ -65,12 +65,10 @@ pub enum GsoKind {
     Udp,
 }
 
-/// The least payload of a segment, in bytes. Each segment repeats the headers
-/// and costs a send of its own: a sender that asks for 1-byte segments would
-/// make 65,000 frames of one. No Linux sender goes below 8, which is what the
-/// least MSS of 48 (`net.ipv4.tcp_min_snd_mss`) leaves beside 40 bytes of TCP
-/// options.
-pub const MIN_GSO_SIZE: u16 = 8;
+/// The least segment size of a super-frame, in bytes of payload: the largest
+/// super-frame makes 1,024 segments of it. The least MSS that hosts use is 536
+/// (RFC 9293 §3.7.1); far less is work that one guest puts on all others.
+pub const MIN_GSO_SIZE: u16 = 64;
 
 /// Why a virtio-net header cannot belong to its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

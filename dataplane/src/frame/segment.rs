@@ -145,6 +145,12 @@ impl<'a> Segments<'a> {
         })
     }
 
+    /// Segments that are not written yet.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.payload.len().div_ceil(self.size)
+    }
+
     /// Writes the next segment's header to the front of `slot`. `None` when all
     /// have been, or `slot` is too short; [`MAX_HEAD`] bytes are always enough.
     #[must_use]

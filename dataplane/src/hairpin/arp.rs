@@ -68,13 +68,14 @@ impl ArpTable {
         let request = request(frame, header)?;
         let target = request.target_ipv4_addr();
         let announcement = request.sender_ipv4 == request.target_ipv4;
-        if announcement || request.sender_mac != header.source.octets() {
+        // Gateway and leases are of the untagged segment; another VLAN may have
+        // the same addresses.
+        let elsewhere = header.vid() != 0;
+        if announcement || elsewhere || request.sender_mac != header.source.octets() {
             return None;
         }
         let mac = match self.gateway {
             Some((address, mac)) if address == target => mac,
-            // Leases are given in the untagged segment only.
-            _ if header.vid() != 0 => return None,
             _ => *self
                 .leases
                 .get(&target)
@@ -232,12 +233,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_carries_the_tag_of_the_request() {
+    fn an_answer_carries_the_priority_of_the_request() {
+        let mut frame = request_from(ASKING, GATEWAY.0);
+        frame.splice(12..12, [0x81, 0, 0x60, 0]);
+        let answer = ask(&table(), &frame, true).unwrap();
+        assert_eq!(answer.bytes()[12..18], [0x81, 0, 0x60, 0, 8, 6]);
+        assert_eq!(answer.bytes().len(), 18 + 28);
+    }
+
+    #[test]
+    fn a_request_in_another_vlan_is_not_answered() {
         let mut frame = request_from(ASKING, GATEWAY.0);
         frame.splice(12..12, [0x81, 0, 0x60, 5]);
-        let answer = ask(&table(), &frame, true).unwrap();
-        assert_eq!(answer.bytes()[12..18], [0x81, 0, 0x60, 5, 8, 6]);
-        assert_eq!(answer.bytes().len(), 18 + 28);
+        assert_eq!(ask(&table(), &frame, true), None);
     }
 
     #[test]

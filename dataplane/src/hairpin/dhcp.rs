@@ -3,17 +3,21 @@
 
 use crate::frame::ethernet::{self, Header};
 use etherparse::{IpNumber, Ipv4HeaderSlice, UdpHeaderSlice};
+use std::net::Ipv4Addr;
 
 /// Port of a DHCP server.
-const SERVER_PORT: u16 = 67;
+pub const SERVER_PORT: u16 = 67;
 /// Port of a DHCP client.
-const CLIENT_PORT: u16 = 68;
+pub const CLIENT_PORT: u16 = 68;
 
 /// Whom a DHCP message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// A server (or a relay agent).
-    ToServer,
+    ToServer {
+        /// Where IP would take it.
+        address: Ipv4Addr,
+    },
     /// A client.
     ToClient,
 }
@@ -37,7 +41,9 @@ pub fn direction(frame: &[u8], header: &Header) -> Option<Direction> {
     }
     let udp = UdpHeaderSlice::from_slice(packet.get(ip.slice().len()..)?).ok()?;
     match udp.destination_port() {
-        SERVER_PORT => Some(Direction::ToServer),
+        SERVER_PORT => Some(Direction::ToServer {
+            address: ip.destination_addr(),
+        }),
         CLIENT_PORT => Some(Direction::ToClient),
         _ => None,
     }
@@ -47,6 +53,10 @@ pub fn direction(frame: &[u8], header: &Header) -> Option<Direction> {
 mod tests {
     use super::*;
     use etherparse::PacketBuilder;
+
+    const TO_SERVER: Direction = Direction::ToServer {
+        address: Ipv4Addr::BROADCAST,
+    };
 
     fn udp_to(port: u16) -> Vec<u8> {
         let mut frame = Vec::new();
@@ -64,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_message_is_told_by_its_destination_port() {
-        assert_eq!(told(&udp_to(67)), Some(Direction::ToServer));
+        assert_eq!(told(&udp_to(67)), Some(TO_SERVER));
         assert_eq!(told(&udp_to(68)), Some(Direction::ToClient));
         assert_eq!(told(&udp_to(53)), None);
     }
@@ -80,7 +90,7 @@ mod tests {
     fn a_message_behind_a_vlan_tag_is_found() {
         let mut frame = udp_to(67);
         frame.splice(12..12, [0x81, 0, 0, 9]);
-        assert_eq!(told(&frame), Some(Direction::ToServer));
+        assert_eq!(told(&frame), Some(TO_SERVER));
     }
 
     #[test]

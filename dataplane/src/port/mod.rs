@@ -116,6 +116,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Those that did not.
     pub drops: DropCounts,
+    /// The egress takes no more for now: what would follow is dropped as well.
+    pub full: bool,
 }
 
 impl Sent {
@@ -127,6 +129,7 @@ impl Sent {
 
     /// Counts `frames` frames as dropped.
     pub fn drop(&mut self, reason: DropReason, frames: usize) {
+        self.full |= reason == DropReason::EgressFull;
         self.drops.add(reason, frames as u64);
     }
 }

@@ -18,6 +18,10 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use zerocopy::IntoBytes;
 
+/// Frames received by one system call. A burst takes several of them, so that
+/// one of super-frames is full before many more have been received.
+const BATCH: usize = 16;
+
 /// A packet port.
 #[derive(Debug)]
 pub struct Packet {
@@ -57,6 +61,23 @@ impl Packet {
                 Received::Closed(CloseReason::NetdevGone)
             }
             _ => Received::Closed(CloseReason::Io(error)),
+        }
+    }
+}
+
+/// Takes what was received into the vacant part of `burst` into the burst.
+fn take_all_in(burst: &mut Burst, datagrams: &[Datagram]) {
+    let mut refused = 0;
+    for datagram in datagrams {
+        let Some(frame) = burst.received().get_mut(refused) else {
+            return;
+        };
+        match take_in(frame, datagram) {
+            Ok(()) => burst.accept(refused),
+            Err(reason) => {
+                burst.refuse(reason);
+                refused += 1;
+            }
         }
     }
 }
@@ -108,28 +129,19 @@ impl Port for Packet {
     }
 
     fn receive(&mut self, burst: &mut Burst) -> Received {
-        let mut datagrams = [Datagram::default(); BURST];
-        let count = match self.socket.receive(burst.vacant(), &mut datagrams) {
-            Ok(count) => count,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Received::Drained,
-            Err(e) => return self.failed(e, burst),
-        };
-        let mut refused = 0;
-        for datagram in datagrams.iter().take(count) {
-            let Some(frame) = burst.vacant().get_mut(refused) else {
-                break;
-            };
-            match take_in(frame, datagram) {
-                Ok(()) => burst.accept(refused),
-                Err(reason) => {
-                    burst.refuse(reason);
-                    refused += 1;
-                }
+        let mut datagrams = [Datagram::default(); BATCH];
+        loop {
+            let vacant = burst.vacant();
+            if vacant.is_empty() {
+                return Received::More;
             }
+            let count = match self.socket.receive(vacant, &mut datagrams) {
+                Ok(count) => count,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Received::Drained,
+                Err(e) => return self.failed(e, burst),
+            };
+            take_all_in(burst, datagrams.get(..count).unwrap_or_default());
         }
-        // Even after fewer frames than there was room for: the socket may have
-        // stopped at an error, which only the next call reports.
-        Received::More
     }
 
     fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
@@ -142,6 +154,7 @@ impl Port for Packet {
                 }
             }
             let mut done = 0;
+            let mut retried = false;
             while let (Some(frames @ [first, ..]), Some(headers)) =
                 (frames.get(done..), headers.get(done..))
             {
@@ -153,6 +166,9 @@ impl Port for Packet {
                         done += count.max(1);
                     }
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    // The first call may report what went wrong before it, in
+                    // receiving: the frame has nothing to do with that.
+                    Err(_) if !retried => retried = true,
                     Err(e) => match refusal(&e, first) {
                         reason @ (DropReason::EgressFull | DropReason::LinkDown) => {
                             // The rest would meet the same.

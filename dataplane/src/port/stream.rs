@@ -25,7 +25,7 @@ const LONGEST: usize = 4096 + 65_536;
 const BUFFER: usize = 4 * (LENGTH + LONGEST);
 
 /// Bytes that may wait in the socket towards the peer.
-const SEND_BUFFER: usize = 4 << 20;
+const SEND_BUFFER: usize = 1 << 20;
 
 /// A stream port.
 #[derive(Debug)]

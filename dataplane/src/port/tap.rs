@@ -72,8 +72,14 @@ impl Port for Tap {
     }
 
     fn set_offload(&mut self, on: bool) -> io::Result<()> {
-        tun::set_offload(&self.file, on)?;
-        self.abilities = if on { Abilities::ALL } else { Abilities::NONE };
+        let uso = tun::set_offload(&self.file, on)?;
+        self.abilities = match on {
+            true => Abilities {
+                uso,
+                ..Abilities::ALL
+            },
+            false => Abilities::NONE,
+        };
         Ok(())
     }
 

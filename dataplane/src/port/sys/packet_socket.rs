@@ -64,6 +64,12 @@ struct Control([u8; CONTROL]);
 const CONTROL: usize =
     unsafe { libc::CMSG_SPACE(size_of::<libc::tpacket_auxdata>() as libc::c_uint) } as usize;
 
+/// Length of a whole `PACKET_AUXDATA` control message, its header included.
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
+// SAFETY: computes a length from a length.
+const AUXDATA: usize =
+    unsafe { libc::CMSG_LEN(size_of::<libc::tpacket_auxdata>() as libc::c_uint) } as usize;
+
 impl PacketSocket {
     /// Takes every frame that the netdev with `ifindex` receives, in
     /// promiscuous mode, but none that is sent out of it.
@@ -114,20 +120,20 @@ impl PacketSocket {
 
     /// Receives a burst, one datagram a frame: the header stands in the last
     /// [`HEADER`] bytes of the headroom, the frame behind it. `received` says
-    /// what came, for as many frames as the call returns.
+    /// what came, for as many frames as the call returns, `N` at most.
     ///
     /// # Errors
     /// `WouldBlock` when nothing waits; `EINVAL` for a frame whose offload the
     /// header cannot express (it is consumed); `ENETDOWN` once when the netdev
     /// goes down or away.
-    pub fn receive(
+    pub fn receive<const N: usize>(
         &self,
         frames: &mut [Frame],
-        received: &mut [Datagram; BURST],
+        received: &mut [Datagram; N],
     ) -> io::Result<usize> {
-        let mut slices = [const { MaybeUninit::<libc::iovec>::uninit() }; BURST];
-        let mut controls = [Control([0; CONTROL]); BURST];
-        let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BURST];
+        let mut slices = [const { MaybeUninit::<libc::iovec>::uninit() }; N];
+        let mut controls = [const { MaybeUninit::<Control>::uninit() }; N];
+        let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; N];
         let mut count = 0;
         for (((frame, slice), control), message) in frames
             .iter_mut()
@@ -144,7 +150,7 @@ impl PacketSocket {
             let message = message.write(unsafe { zeroed() });
             message.msg_hdr.msg_iov = slice;
             message.msg_hdr.msg_iovlen = 1;
-            message.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_hdr.msg_control = control.as_mut_ptr().cast();
             message.msg_hdr.msg_controllen = CONTROL;
             count += 1;
         }
@@ -232,17 +238,20 @@ impl PacketSocket {
 
 /// The VLAN tag in a message's auxiliary data.
 fn vlan_tag(message: &libc::msghdr) -> Option<(u16, u16)> {
-    // SAFETY: the kernel filled in the message's control buffer and length, so
-    // the first header, if any, lies inside of it.
+    // SAFETY: the kernel filled in the message's control buffer and length.
     let control = unsafe { libc::CMSG_FIRSTHDR(message) };
-    // SAFETY: null, or a header inside the control buffer, which is aligned.
-    let control = unsafe { control.as_ref() }?;
-    if control.cmsg_level != libc::SOL_PACKET || control.cmsg_type != libc::PACKET_AUXDATA {
+    if control.is_null() {
         return None;
     }
-    // SAFETY: `control` is a header that has data behind it.
+    // SAFETY: not null, so a whole header stands in the control buffer.
+    let header = unsafe { control.read() };
+    let ours = header.cmsg_level == libc::SOL_PACKET && header.cmsg_type == libc::PACKET_AUXDATA;
+    if !ours || header.cmsg_len < AUXDATA {
+        return None;
+    }
+    // SAFETY: the header has data behind it.
     let data: *const libc::tpacket_auxdata = unsafe { libc::CMSG_DATA(control) }.cast();
-    // SAFETY: a PACKET_AUXDATA message carries one tpacket_auxdata.
+    // SAFETY: by its length, the data is a whole tpacket_auxdata.
     let data = unsafe { data.read_unaligned() };
     if data.tp_status & libc::TP_STATUS_VLAN_VALID == 0 {
         return None;

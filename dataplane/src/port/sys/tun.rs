@@ -53,18 +53,24 @@ pub fn set_queue_length(name: &str, frames: u16) -> io::Result<()> {
 }
 
 /// Whether the netdev may leave checksums and segmentation to whoever reads
-/// the file. Writing super-frames is possible either way.
+/// the file. Writing super-frames is possible either way, but those of UDP only
+/// where this kernel knows them: that is the answer.
 ///
 /// # Errors
 /// What `TUNSETOFFLOAD` says.
-pub fn set_offload(file: &File, on: bool) -> io::Result<()> {
+pub fn set_offload(file: &File, on: bool) -> io::Result<bool> {
     let tcp = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
     let udp = libc::TUN_F_USO4 | libc::TUN_F_USO6;
     if !on {
-        return set_features(file, 0);
+        set_features(file, 0)?;
+        return Ok(false);
     }
-    // Linux before 6.2 has no UDP segmentation here.
-    set_features(file, tcp | udp).or_else(|_| set_features(file, tcp))
+    if set_features(file, tcp | udp).is_ok() {
+        return Ok(true);
+    }
+    // Linux before 6.2.
+    set_features(file, tcp)?;
+    Ok(false)
 }
 
 fn set_features(file: &File, features: libc::c_uint) -> io::Result<()> {
