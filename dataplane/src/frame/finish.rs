@@ -167,6 +167,7 @@ mod tests {
     use super::*;
     use crate::frame::Burst;
     use crate::frame::samples::{self, Sample};
+    use crate::frame::vnet::{self, VnetHeader};
     use crate::port::Received;
     use mio::{Registry, Token};
     use proptest::prelude::*;
@@ -177,6 +178,9 @@ mod tests {
         abilities: Abilities,
         frames: Vec<(Vec<u8>, Offload)>,
         longest_call: usize,
+        calls: usize,
+        /// Frames that fit; further ones find it full.
+        room: usize,
     }
 
     impl Recorder {
@@ -185,6 +189,8 @@ mod tests {
                 abilities,
                 frames: Vec::new(),
                 longest_call: 0,
+                calls: 0,
+                room: usize::MAX,
             }
         }
     }
@@ -203,8 +209,13 @@ mod tests {
         }
 
         fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+            self.calls += 1;
             self.longest_call = self.longest_call.max(frames.len());
             for frame in frames {
+                if self.frames.len() == self.room {
+                    sent.drop(DropReason::EgressFull, 1);
+                    continue;
+                }
                 self.frames
                     .push(([frame.head, frame.body].concat(), frame.offload));
                 sent.count(frame);
@@ -249,6 +260,34 @@ mod tests {
         assert!(order.into_iter().eq(0..150));
         assert_eq!((sent.frames, sent.bytes), (150, 150 * 60));
         assert_eq!(port.longest_call, CHUNK);
+    }
+
+    #[test]
+    fn nothing_is_cut_for_an_egress_that_is_full_and_all_is_counted() {
+        let mut bytes = Vec::new();
+        etherparse::PacketBuilder::ethernet2([2; 6], [4; 6])
+            .ipv4([10; 4], [11; 4], 64)
+            .tcp(1, 2, 3, 4)
+            .write(&mut bytes, &[0; 64 * 1000])
+            .unwrap();
+        let header = VnetHeader {
+            flags: vnet::F_NEEDS_CSUM,
+            gso_type: vnet::GSO_TCPV4,
+            gso_size: 64.into(),
+            csum_start: 34.into(),
+            csum_offset: 16.into(),
+            ..VnetHeader::NONE
+        };
+        let mut cut = Frame::from_bytes(&bytes);
+        cut.offload = Offload::from_vnet(&header, &bytes).unwrap();
+        let frames = [cut.clone(), cut, numbered(1)];
+        let mut port = Recorder::taking(Abilities::NONE);
+        port.room = 10;
+        let mut sent = Sent::default();
+        Finisher::default().transmit(&frames, &mut port, &mut sent);
+        assert_eq!(sent.frames, 10);
+        assert_eq!(sent.drops.get(DropReason::EgressFull), 2001 - 10);
+        assert_eq!(port.calls, 1, "the rest is not even cut");
     }
 
     #[test]
