@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::bench::BenchArgs;
 use crate::config::{InterfaceName, NetworkName, PortKind, PortName, Value, key_value, value};
 use clap::{Args, Parser, Subcommand};
 use pnet_base::MacAddr;
@@ -159,6 +160,13 @@ pub enum Command {
     Lease(LeaseCommand),
     /// Read the configuration again, apply what changed and say what was done
     Reload,
+    /// Measure the switch against what else there is, on this machine
+    ///
+    /// Needs root. Runs vmlan, the Linux bridge and, where they are
+    /// installed, Open vSwitch and VDE in turns on the same work, in network
+    /// namespaces of its own, and removes all of it at the end. Progress is
+    /// shown on stderr, the results on stdout.
+    Bench(BenchArgs),
 }
 
 /// How to show something.

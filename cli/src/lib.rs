@@ -1,6 +1,7 @@
 //! The `vmlan` program: what stands around the switch.
 
 pub mod args;
+pub mod bench;
 pub mod client;
 pub mod config;
 pub mod daemon;

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, PortCommand, key_map};
+use vmlan::bench::{self, BenchArgs};
 use vmlan::client::{Client, ClientError};
 use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, Loaded, Problem, Value};
@@ -85,8 +86,20 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
         }
+        Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }
+}
+
+/// Runs the bench and shows what came out.
+fn measure(args: &BenchArgs) -> anyhow::Result<()> {
+    let report = bench::run(args)?;
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
+    } else {
+        print(&report.text())?;
+    }
+    report.verdict()
 }
 
 /// Shows what is odd about a configuration that can be used.

@@ -1,0 +1,144 @@
+//! `vmlan bench`: what the switch does on this machine, against what else
+//! there is.
+//!
+//! - [`lab`] is where all of it lives: namespaces, processes, files; it
+//!   leaves nothing behind.
+//! - [`peer`] starts the switches that are compared: vmlan itself, the Linux
+//!   bridge, Open vSwitch, VDE.
+//! - [`generator`] sends and receives in the place of VMs and checks each
+//!   frame; [`headroom`] is what it can do by itself.
+//! - [`work`] is what is measured, one file each, with [`search`] for the
+//!   highest rate without loss and [`load`] for what it costs.
+//! - [`result`] gathers and compares, with [`statistics`]; [`table`] shows it.
+//! - [`interrupt`] ends it early and in good order.
+//!
+//! In each round each work is done by all switches in turn, so that what else
+//! happens on the machine meets all of them alike.
+
+mod generator;
+mod headroom;
+mod interrupt;
+mod lab;
+mod load;
+mod machine;
+mod options;
+mod peer;
+mod progress;
+mod result;
+mod search;
+mod statistics;
+mod table;
+mod work;
+
+pub use options::BenchArgs;
+pub use peer::Peer;
+pub use work::WorkName;
+
+use anyhow::{Result, ensure};
+use headroom::Headroom;
+use lab::Lab;
+use machine::Machine;
+use progress::Progress;
+use result::Results;
+use serde::Serialize;
+use std::time::Duration;
+use work::Place;
+
+/// What a bench has found out.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    machine: Machine,
+    rounds: u32,
+    seconds: f64,
+    headroom: Vec<Headroom>,
+    #[serde(flatten)]
+    results: Results,
+}
+
+/// Does what `args` say and shows progress on stderr.
+///
+/// # Errors
+/// Not root; or it was interrupted. A work that cannot be done is in the
+/// report.
+pub fn run(args: &BenchArgs) -> Result<Report> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "the bench makes network namespaces: run it as root"
+    );
+    interrupt::listen()?;
+    let works = chosen(&args.work);
+    let mut results = Results::default();
+    let mut peers = chosen(&args.peers);
+    peers.retain(|peer| {
+        let there = peer.version().is_some();
+        if !there {
+            results.note(format!("{peer} is not installed"));
+        }
+        there
+    });
+    let machine = Machine::this(&peers);
+    let lab = Lab::new()?;
+    let place = Place {
+        lab: &lab,
+        time: Duration::from_secs_f64(args.seconds),
+    };
+    let rounds = usize::try_from(args.rounds)?;
+    let progress = Progress::new(rounds * works.len() * peers.len());
+    progress.say("measuring the generator itself");
+    let headroom = if works.iter().any(|work| work.uses_generator()) {
+        headroom::measure(&lab, place.time / 2)?
+    } else {
+        Vec::new()
+    };
+    for round in 1..=args.rounds {
+        for work in &works {
+            for peer in &peers {
+                progress.run(round, *work, *peer);
+                let say = |text: &str| progress.say(&format!("    {text}"));
+                work.run(&place, &mut results.recorder(*work, *peer, &say))?;
+            }
+        }
+    }
+    results.finish();
+    Ok(Report {
+        machine,
+        rounds: args.rounds,
+        seconds: args.seconds,
+        headroom,
+        results,
+    })
+}
+
+/// What was asked for, each once, in the usual order; without a wish, all.
+fn chosen<T: clap::ValueEnum + Ord>(wanted: &[T]) -> Vec<T> {
+    let mut chosen = match wanted {
+        [] => T::value_variants().to_vec(),
+        wanted => wanted.to_vec(),
+    };
+    chosen.sort();
+    chosen.dedup();
+    chosen
+}
+
+impl Report {
+    /// The report for a reader.
+    #[must_use]
+    pub fn text(&self) -> String {
+        table::text(self)
+    }
+
+    /// Fails where vmlan did something wrong, or could not do a work.
+    ///
+    /// # Errors
+    /// With the number of cases.
+    pub fn verdict(&self) -> Result<()> {
+        let failures = &self.results.failures;
+        let own = failures
+            .iter()
+            .filter(|failure| failure.peer == Peer::Vmlan);
+        match own.count() {
+            0 => Ok(()),
+            n => anyhow::bail!("vmlan failed in {n} cases, see above"),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! vmlan: this very program, run as `vmlan run`.
+
+use super::{Switch, hand_over};
+use crate::bench::interrupt::wait_for;
+use crate::bench::lab::Lab;
+use crate::bench::lab::namespace::{Namespace, SOON};
+use crate::bench::lab::process::Process;
+use crate::client::Client;
+use crate::config::Value;
+use crate::model::{AddPort, Done, LinkState, PortView};
+use anyhow::{Context as _, Result};
+use hyper::Method;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The network that it serves.
+const NETWORK: &str = "bench";
+
+/// A running vmlan.
+pub(crate) struct Vmlan {
+    process: Process,
+    client: Client,
+    namespace: Rc<Namespace>,
+}
+
+impl Vmlan {
+    /// Starts it in `namespace`, without host interface and DHCP; it takes
+    /// netdevs called `guestN`.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub(crate) fn start(lab: &Lab, namespace: &Rc<Namespace>) -> Result<Self> {
+        let folder = lab.folder("vmlan")?;
+        let command = command(&folder, "", |program| namespace.command(program))?;
+        let (process, _) = start(command, &folder)?;
+        Ok(Self {
+            process,
+            client: Client::new(&folder.join("run"), NETWORK.parse()?),
+            namespace: Rc::clone(namespace),
+        })
+    }
+}
+
+/// `vmlan run` with `config` behind what every work needs and its files in
+/// `folder`, by a command that `launcher` makes of the program's path.
+///
+/// # Errors
+/// The configuration cannot be written.
+pub(crate) fn command(
+    folder: &Path,
+    config: &str,
+    launcher: impl FnOnce(&Path) -> Command,
+) -> Result<Command> {
+    let file = folder.join("bench.toml");
+    let text = format!(
+        "name = \"{NETWORK}\"\ninterface = \"\"\nforward = \"isolated\"\n\
+         [dhcp]\nenabled = false\n[attach]\nmatch = [\"guest*\"]\n{config}"
+    );
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut command = launcher(&program);
+    command.arg("run").arg("--config").arg(&file);
+    command.arg("--run-dir").arg(folder.join("run"));
+    command.arg("--state-dir").arg(folder.join("state"));
+    Ok(command)
+}
+
+/// Starts what [`command`] made; gives the time until its line `ready: `.
+///
+/// # Errors
+/// It does not come up.
+pub(crate) fn start(command: Command, folder: &Path) -> Result<(Process, Duration)> {
+    Process::start_until("vmlan", command, folder, "ready: ", SOON)
+}
+
+impl Switch for Vmlan {
+    fn attach(&mut self, netdev: &str) -> Result<()> {
+        wait_for(&format!("vmlan to take {netdev}"), SOON, || {
+            self.process.running()?;
+            let ports: Vec<PortView> = self.client.get("/v1/ports")?;
+            let taken = ports.iter().any(|port| {
+                port.interface.as_deref() == Some(netdev) && port.state == LinkState::Up
+            });
+            Ok(taken.then_some(()))
+        })
+    }
+
+    fn connect(&mut self, station: &Namespace, number: usize) -> Result<()> {
+        let name = format!("port{number}");
+        let port = AddPort {
+            name: name.parse()?,
+            keys: [("kind".to_owned(), Value::Text("tap".to_owned()))].into(),
+        };
+        let _: Done = self.client.send(&Method::POST, "/v1/ports", &port)?;
+        hand_over(&self.namespace, &name, station)
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.process.running()
+    }
+}
