@@ -1,5 +1,6 @@
-//! The Internet checksum (RFC 1071).
+//! The Internet checksum (RFC 1071), and the CRC32c that SCTP has instead.
 
+use super::transport::SCTP_CHECKSUM;
 use std::ops::Add;
 
 /// A partial sum, over data that starts an even number of bytes into the whole.
@@ -117,6 +118,17 @@ pub fn complete(frame: &mut [u8], start: usize, offset: usize) -> bool {
         }
         _ => false,
     }
+}
+
+/// The CRC32c over `frame` from the SCTP header at `start` to its end, as the
+/// field [`SCTP_CHECKSUM`] bytes behind `start` holds it (RFC 9260 appendix A);
+/// what stands there counts as 0. `None` when the field is outside the frame.
+#[must_use]
+pub fn crc32c_field(frame: &[u8], start: usize) -> Option<[u8; 4]> {
+    let (before, rest) = frame.get(start..)?.split_at_checked(SCTP_CHECKSUM)?;
+    let (_, behind) = rest.split_first_chunk::<4>()?;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(before), &[0; 4]);
+    Some(crc32c::crc32c_append(crc, behind).to_le_bytes())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use super::checksum;
 use super::offload::Checksum;
 use super::segment::{MAX_HEAD, Segments};
+use super::transport::SCTP_CHECKSUM;
 use super::{BURST, Frame, Offload};
 use crate::policy::DropReason;
 use crate::port::{Abilities, Port, Sent, TxFrame};
@@ -129,15 +130,33 @@ impl<'f, I: Iterator<Item = &'f Frame>> Queue<'f, I> {
 /// fills the checksum in. Gives what follows the head; `None` when the field is
 /// outside the frame or the slot.
 fn complete_head<'f>(frame: &'f [u8], checksum: Checksum, slot: &mut Slot) -> Option<&'f [u8]> {
-    let Checksum::Needed { start, offset } = checksum else {
-        return None;
-    };
-    let (start, offset) = (usize::from(start), usize::from(offset));
-    let value = checksum::field(frame, start, offset)?;
-    let (from, body) = frame.split_at_checked(start + offset + 2)?;
+    match checksum {
+        Checksum::Needed { start, offset } => {
+            let (start, offset) = (usize::from(start), usize::from(offset));
+            let value = checksum::field(frame, start, offset)?;
+            fill_in(frame, start + offset, value.to_be_bytes(), slot)
+        }
+        Checksum::NeededCrc32c { start } => {
+            let start = usize::from(start);
+            let value = checksum::crc32c_field(frame, start)?;
+            fill_in(frame, start + SCTP_CHECKSUM, value, slot)
+        }
+        Checksum::Complete | Checksum::Verified => None,
+    }
+}
+
+/// Copies `frame` up to `at` to `slot`, `value` behind it, and gives what follows
+/// in `frame`.
+fn fill_in<'f, const N: usize>(
+    frame: &'f [u8],
+    at: usize,
+    value: [u8; N],
+    slot: &mut Slot,
+) -> Option<&'f [u8]> {
+    let (from, body) = frame.split_at_checked(at + N)?;
     let head = slot.get_mut(..from.len())?;
     head.copy_from_slice(from);
-    *head.last_chunk_mut()? = value.to_be_bytes();
+    *head.last_chunk_mut()? = value;
     Some(body)
 }
 
