@@ -155,6 +155,17 @@ mod tests {
     }
 
     #[test]
+    fn the_crc_of_sctp_covers_its_header_with_the_field_as_0() {
+        // RFC 3720 §B.4: 32 bytes of 0 have the CRC32c aa 36 91 8a.
+        let mut frame = [0; 40];
+        assert_eq!(crc32c_field(&frame, 8), Some([0xaa, 0x36, 0x91, 0x8a]));
+        frame[16..20].fill(7);
+        assert_eq!(crc32c_field(&frame, 8), Some([0xaa, 0x36, 0x91, 0x8a]));
+        assert_eq!(crc32c_field(&frame, 29), None);
+        assert_eq!(crc32c_field(&frame, 41), None);
+    }
+
+    #[test]
     fn the_longest_frame_of_the_largest_words_does_not_overflow() {
         assert_eq!(sum(&[0xff; crate::frame::MAX_FRAME + 1]).folded(), 0xffff);
     }

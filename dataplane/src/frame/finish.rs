@@ -164,6 +164,7 @@ fn fill_in<'f, const N: usize>(
 mod tests {
     use super::*;
     use crate::frame::Burst;
+    use crate::frame::samples::tunnelled::tunnelled;
     use crate::frame::samples::{self, Sample};
     use crate::port::Received;
     use mio::{Registry, Token};
@@ -263,6 +264,20 @@ mod tests {
     }
 
     #[test]
+    fn sctp_leaves_with_its_crc_whatever_the_port_takes() {
+        let mut frame = Frame::from_bytes(&[7; 100]);
+        frame.offload.checksum = Checksum::NeededCrc32c { start: 34 };
+        let mut port = Recorder::taking(ALL);
+        Finisher::default().transmit([&frame], &mut port, &mut Sent::default());
+        let (bytes, offload) = &port.frames[0];
+        assert_eq!(*offload, Offload::NONE);
+        let mut want = [7; 100];
+        let crc = checksum::crc32c_field(&want, 34).unwrap();
+        want[42..46].copy_from_slice(&crc);
+        assert_eq!(bytes[..], want);
+    }
+
+    #[test]
     fn nothing_to_send_does_not_call_the_port() {
         let mut port = Recorder::taking(ALL);
         let frames: [Frame; 0] = [];
@@ -288,6 +303,24 @@ mod tests {
                 prop_assert_eq!(frame.bytes(), bytes);
                 prop_assert_eq!(&frame.offload, offload);
             }
+        }
+
+        #[test]
+        fn the_checksum_of_a_tunnel_is_right_once_that_inside_is_filled_in(
+            packet in tunnelled(),
+        ) {
+            let frame = received(&packet.build(), 0);
+            let mut port = Recorder::taking(Abilities::NONE);
+            Finisher::default().transmit([&frame], &mut port, &mut Sent::default());
+            let (bytes, offload) = &port.frames[0];
+            prop_assert_eq!(*offload, Offload::NONE);
+            let carried = packet.verify(bytes);
+            let mut inside = packet.inner();
+            let header = inside.vnet(0);
+            let (start, offset) = (header.csum_start.get(), header.csum_offset.get());
+            prop_assert!(checksum::complete(&mut inside.frame, start.into(), offset.into()));
+            samples::verify(&inside.frame);
+            prop_assert_eq!(carried, packet.carried(&inside.frame));
         }
 
         #[test]

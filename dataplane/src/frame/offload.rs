@@ -9,8 +9,8 @@
 use super::ethernet::Header;
 use super::segment::MAX_HEADERS;
 use super::transport::{self, IpVersion, Transport};
-use super::{tunnel, vnet};
 pub use super::vnet::VnetHeader;
+use super::{tunnel, vnet};
 use std::num::NonZeroU16;
 
 /// What is left to do on a frame.

@@ -87,7 +87,9 @@ pub fn inner(frame: &[u8], outer: &Transport, start: usize, protocol: u8) -> Opt
     // IPv4 headers are 4 bytes times 5 to 15 long, IPv6 headers 40 bytes and
     // extensions in units of 8.
     let ipv4 = (20..=60).step_by(4).map(|len| (IpVersion::V4, len));
-    let ipv6 = (40..=MAX_HEADERS).step_by(8).map(|len| (IpVersion::V6, len));
+    let ipv6 = (40..=MAX_HEADERS)
+        .step_by(8)
+        .map(|len| (IpVersion::V6, len));
     ipv4.chain(ipv6)
         .filter_map(|(version, len)| {
             let network = start.checked_sub(len)?;
@@ -99,4 +101,60 @@ pub fn inner(frame: &[u8], outer: &Transport, start: usize, protocol: u8) -> Opt
             (at.version == version).then_some(at)
         })
         .find(|at| at.start == start && at.protocol == protocol && at.fills(frame))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::transport::TCP;
+
+    /// IPv4 with `carrier` behind it, then IPv4 with TCP of 4 payload bytes.
+    fn tunnelled(protocol: u8, carrier: &[u8]) -> (Vec<u8>, usize) {
+        let mut frame = vec![0; 14 + 20];
+        (frame[12], frame[14], frame[23]) = (8, 0x45, protocol);
+        frame.extend(carrier);
+        let inner = frame.len();
+        frame.resize(inner + 20 + 20 + 4, 0);
+        (frame[inner], frame[inner + 3], frame[inner + 9]) = (0x45, 44, TCP);
+        (frame, inner)
+    }
+
+    fn found(frame: &[u8], start: usize) -> Option<usize> {
+        let outer = Transport::locate(frame)?;
+        inner(frame, &outer, start, TCP).map(|at| at.network)
+    }
+
+    #[test]
+    fn the_packet_inside_starts_where_its_headers_lead_to_the_checksum() {
+        for (protocol, carrier) in [
+            (IPV4, &[][..]),
+            (GRE, &[0, 0, 8, 0]),
+            (GRE, &[0xa0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            (UDP, &[0; 8 + 8 + 14]),
+        ] {
+            let (frame, at) = tunnelled(protocol, carrier);
+            assert_eq!(found(&frame, at + 20), Some(at));
+            assert_eq!(found(&frame, at + 24), None);
+            assert_eq!(found(&frame, at + 16), None);
+            assert_eq!(found(&frame[..frame.len() - 1], at + 20), None);
+        }
+    }
+
+    #[test]
+    fn what_carries_no_super_frame_is_not_looked_into() {
+        for (protocol, carrier) in [
+            // GRE with sequence numbers, with a route, of version 1.
+            (GRE, &[0x10, 0, 8, 0, 0, 0, 0, 1][..]),
+            (GRE, &[0x40, 0, 8, 0, 0, 0, 0, 0]),
+            (GRE, &[0, 1, 8, 0]),
+            // IP in IP with something between.
+            (IPV4, &[0; 8]),
+            // UDP with an odd number of bytes between.
+            (UDP, &[0; 8 + 7]),
+            (TCP, &[0; 20]),
+        ] {
+            let (frame, at) = tunnelled(protocol, carrier);
+            assert_eq!(found(&frame, at + 20), None);
+        }
+    }
 }

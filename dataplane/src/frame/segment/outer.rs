@@ -58,11 +58,7 @@ impl Outer {
                 put(header, udp::LENGTH, length.to_be_bytes())?;
                 if checksum {
                     let all = self.network.pseudo_header + length.into() + sum(header) + body_sum;
-                    put(
-                        header,
-                        UDP_CHECKSUM,
-                        all.checksum_not_zero().to_be_bytes(),
-                    )?;
+                    put(header, UDP_CHECKSUM, all.checksum_not_zero().to_be_bytes())?;
                 }
             }
             Carrier::Gre { checksum: true } => {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::frame::Offload;
 use crate::frame::offload::MIN_GSO_SIZE;
+use crate::frame::samples::tunnelled::tunnelled;
 use crate::frame::samples::{self, Sample};
 use proptest::prelude::*;
 
@@ -52,6 +53,7 @@ fn tcp() -> (Vec<u8>, Gso) {
         size: 50.try_into().unwrap(),
         header_len: 54,
         ecn: false,
+        inner_network: None,
     };
     (frame, gso)
 }
@@ -97,6 +99,12 @@ fn a_udp_checksum_of_0_is_sent_as_ffff() {
     assert_eq!(word(&slot, 34 + transport::UDP_CHECKSUM), 0xffff);
 }
 
+/// The first of two IPv4 headers of a frame, as identification.
+fn outer_id(frame: &[u8]) -> Option<u16> {
+    let at = Transport::locate(frame)?;
+    (at.version == IpVersion::V4).then(|| word(frame, at.network + 4))
+}
+
 proptest! {
     #[test]
     fn segments_are_what_the_sender_would_have_sent_itself(
@@ -116,7 +124,7 @@ proptest! {
             prop_assert!(body.len() == size_bytes || i == last && body.len() < size_bytes);
             prop_assert_eq!(common(&sample, segment), common(&sample, &sample.frame));
             if sample.frame[sample.network] >> 4 == 4 {
-                let id = sample.network + ipv4::IDENTIFICATION;
+                let id = sample.network + 4;
                 let count = u16::try_from(i).unwrap();
                 let want = word(&sample.frame, id).wrapping_add(count);
                 prop_assert_eq!(word(segment, id), want);
@@ -142,5 +150,26 @@ proptest! {
             together.extend(body);
         }
         prop_assert_eq!(together, payload);
+    }
+
+    #[test]
+    fn segments_in_a_tunnel_are_those_of_the_packet_inside_each_put_into_it(
+        packet in tunnelled(),
+        size in MIN_GSO_SIZE..3000,
+    ) {
+        let (outside, inside) = (packet.build(), packet.inner());
+        prop_assume!(inside.frame.len() - inside.payload > size.into());
+        let (outside_cut, inside_cut) = (cut(&outside, size), cut(&inside, size));
+        prop_assert_eq!(outside_cut.len(), inside_cut.len());
+        let carried_at = outside.frame.len() - packet.carried(&inside.frame).len();
+        for (i, (outer, inner)) in outside_cut.iter().zip(&inside_cut).enumerate() {
+            prop_assert_eq!(packet.verify(outer), packet.carried(inner));
+            let link = Transport::locate(outer).unwrap().network;
+            prop_assert_eq!(&outer[..link], &outside.frame[..link]);
+            prop_assert_eq!(outer.len() - packet.carried(inner).len(), carried_at);
+            let count = u16::try_from(i).unwrap();
+            let want = outer_id(&outside.frame).map(|id| id.wrapping_add(count));
+            prop_assert_eq!(outer_id(outer), want);
+        }
     }
 }
