@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::net::IpAddr;
 use std::time::Duration;
 use vmlan_tests::dhcp_client::udhcpc;
 use vmlan_tests::guest::{Guest, Link};
@@ -164,5 +165,78 @@ fn a_veth_taken_as_packet_port_and_a_tap_move_data_unchanged() -> Result<()> {
         transfer::tcp(&c1, &v1, two, 100, MINUTES)?;
         transfer::tcp(&v1, &c1, one, 100, MINUTES)?;
     }
+    nothing_too_big(&switch)
+}
+
+/// Makes the VXLAN netdev `vx` on `eth0` in each of two namespaces, with 10.9.0.1
+/// and fd09::1 at the first address and 10.9.0.2 and fd09::2 at the second.
+fn vxlan(ends: [(&Namespace, IpAddr); 2], arguments: &str) -> Result<()> {
+    let [one, two] = ends;
+    for (number, (namespace, local), (_, remote)) in [(1, one, two), (2, two, one)] {
+        namespace.run(&format!(
+            "ip link add vx type vxlan id 7 dev eth0 dstport 4789 \
+             local {local} remote {remote} {arguments} && \
+             ip link set vx up && \
+             ip addr add 10.9.0.{number}/24 dev vx && \
+             ip addr add fd09::{number}/64 dev vx nodad"
+        ))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tcp_in_a_vxlan_moves_as_super_frames_and_no_byte_changes() -> Result<()> {
+    let ports = packets(&["v1", "v2"]) + &taps(&["c1"]);
+    let mut switch = Switch::prepare(&(ISOLATED.to_owned() + &ports))?;
+    let v1 = Namespace::new("v1")?;
+    v1.veth("eth0", &switch.namespace, "v1")?;
+    let v2 = Namespace::new("v2")?;
+    v2.veth("eth0", &switch.namespace, "v2")?;
+    switch.launch()?;
+    let c1 = switch.container("c1", MAC1)?;
+    let mut addresses = Vec::new();
+    for (number, namespace) in [(1_u8, &v1), (2, &v2), (3, &c1)] {
+        addresses.push(IpAddr::V4(udhcpc(namespace, "")?.address));
+        namespace.run(&format!("ip addr add fd00::{number}/64 dev eth0 nodad"))?;
+    }
+    let six = ["fd00::1", "fd00::2", "fd00::3"].map(str::parse);
+    let [v1_six, v2_six, c1_six] = six;
+    let (v1_six, v2_six, c1_six) = (v1_six?, v2_six?, c1_six?);
+    let [v1_four, v2_four, c1_four] = addresses[..] else {
+        anyhow::bail!("{addresses:?}");
+    };
+
+    for (near, far, arguments) in [
+        ((&v1, v1_four), (&v2, v2_four), "udpcsum"),
+        ((&v1, v1_four), (&v2, v2_four), "noudpcsum"),
+        ((&v1, v1_six), (&v2, v2_six), ""),
+        (
+            (&v1, v1_six),
+            (&v2, v2_six),
+            "udp6zerocsumtx udp6zerocsumrx",
+        ),
+        ((&v1, v1_four), (&c1, c1_four), "udpcsum"),
+        ((&v1, v1_six), (&c1, c1_six), ""),
+    ] {
+        vxlan([near, far], arguments)?;
+        for address in ["10.9.0.2", "fd09::2"] {
+            transfer::tcp(near.0, far.0, address, 20, MINUTES)?;
+        }
+        transfer::tcp(far.0, near.0, "10.9.0.1", 20, MINUTES)?;
+        for (namespace, _) in [near, far] {
+            // A segment or datagram of a wrong checksum would be sent again.
+            for counter in ["TcpInCsumErrors", "UdpInCsumErrors", "Udp6InCsumErrors"] {
+                let count = namespace.run(&format!("nstat -asz {counter}"))?;
+                let count = count.split_whitespace().rev().nth(1).map(str::to_owned);
+                assert_eq!(count.as_deref(), Some("0"), "{counter} {arguments}");
+            }
+            namespace.run("ip link del vx")?;
+        }
+    }
+    assert!(
+        mean_frame(&switch, "v1")? > 1514,
+        "no super-frame came: {}",
+        switch.json("ports")?
+    );
     nothing_too_big(&switch)
 }

@@ -1,5 +1,6 @@
-//! The Internet checksum (RFC 1071).
+//! The Internet checksum (RFC 1071), and the CRC32c that SCTP has instead.
 
+use super::transport::SCTP_CHECKSUM;
 use std::ops::Add;
 
 /// A partial sum, over data that starts an even number of bytes into the whole.
@@ -119,6 +120,17 @@ pub fn complete(frame: &mut [u8], start: usize, offset: usize) -> bool {
     }
 }
 
+/// The CRC32c over `frame` from the SCTP header at `start` to its end, as the
+/// field [`SCTP_CHECKSUM`] bytes behind `start` holds it (RFC 9260 appendix A);
+/// what stands there counts as 0. `None` when the field is outside the frame.
+#[must_use]
+pub fn crc32c_field(frame: &[u8], start: usize) -> Option<[u8; 4]> {
+    let (before, rest) = frame.get(start..)?.split_at_checked(SCTP_CHECKSUM)?;
+    let (_, behind) = rest.split_first_chunk::<4>()?;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(before), &[0; 4]);
+    Some(crc32c::crc32c_append(crc, behind).to_le_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +152,17 @@ mod tests {
         let data = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(sum(&data).folded(), 0xddf2);
         assert_eq!(sum(&data).checksum(), 0x220d);
+    }
+
+    #[test]
+    fn the_crc_of_sctp_covers_its_header_with_the_field_as_0() {
+        // RFC 3720 §B.4: 32 bytes of 0 have the CRC32c aa 36 91 8a.
+        let mut frame = [0; 40];
+        assert_eq!(crc32c_field(&frame, 8), Some([0xaa, 0x36, 0x91, 0x8a]));
+        frame[16..20].fill(7);
+        assert_eq!(crc32c_field(&frame, 8), Some([0xaa, 0x36, 0x91, 0x8a]));
+        assert_eq!(crc32c_field(&frame, 29), None);
+        assert_eq!(crc32c_field(&frame, 41), None);
     }
 
     #[test]

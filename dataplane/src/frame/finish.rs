@@ -7,6 +7,7 @@
 use super::checksum;
 use super::offload::Checksum;
 use super::segment::{MAX_HEAD, Segments};
+use super::transport::SCTP_CHECKSUM;
 use super::{BURST, Frame, Offload};
 use crate::policy::DropReason;
 use crate::port::{Abilities, Port, Sent, TxFrame};
@@ -150,15 +151,33 @@ impl<'f, I: Iterator<Item = &'f Frame>> Queue<'f, I> {
 /// fills the checksum in. Gives what follows the head; `None` when the field is
 /// outside the frame or the slot.
 fn complete_head<'f>(frame: &'f [u8], checksum: Checksum, slot: &mut Slot) -> Option<&'f [u8]> {
-    let Checksum::Needed { start, offset } = checksum else {
-        return None;
-    };
-    let (start, offset) = (usize::from(start), usize::from(offset));
-    let value = checksum::field(frame, start, offset)?;
-    let (from, body) = frame.split_at_checked(start + offset + 2)?;
+    match checksum {
+        Checksum::Needed { start, offset } => {
+            let (start, offset) = (usize::from(start), usize::from(offset));
+            let value = checksum::field(frame, start, offset)?;
+            fill_in(frame, start + offset, value.to_be_bytes(), slot)
+        }
+        Checksum::NeededCrc32c { start } => {
+            let start = usize::from(start);
+            let value = checksum::crc32c_field(frame, start)?;
+            fill_in(frame, start + SCTP_CHECKSUM, value, slot)
+        }
+        Checksum::Complete | Checksum::Verified => None,
+    }
+}
+
+/// Copies `frame` up to `at` to `slot`, `value` behind it, and gives what follows
+/// in `frame`.
+fn fill_in<'f, const N: usize>(
+    frame: &'f [u8],
+    at: usize,
+    value: [u8; N],
+    slot: &mut Slot,
+) -> Option<&'f [u8]> {
+    let (from, body) = frame.split_at_checked(at + N)?;
     let head = slot.get_mut(..from.len())?;
     head.copy_from_slice(from);
-    *head.last_chunk_mut()? = value.to_be_bytes();
+    *head.last_chunk_mut()? = value;
     Some(body)
 }
 
@@ -166,6 +185,7 @@ fn complete_head<'f>(frame: &'f [u8], checksum: Checksum, slot: &mut Slot) -> Op
 mod tests {
     use super::*;
     use crate::frame::Burst;
+    use crate::frame::samples::tunnelled::tunnelled;
     use crate::frame::samples::{self, Sample};
     use crate::frame::vnet::{self, VnetHeader};
     use crate::port::Received;
@@ -304,6 +324,20 @@ mod tests {
     }
 
     #[test]
+    fn sctp_leaves_with_its_crc_whatever_the_port_takes() {
+        let mut frame = Frame::from_bytes(&[7; 100]);
+        frame.offload.checksum = Checksum::NeededCrc32c { start: 34 };
+        let mut port = Recorder::taking(ALL);
+        Finisher::default().transmit([&frame], &mut port, &mut Sent::default());
+        let (bytes, offload) = &port.frames[0];
+        assert_eq!(*offload, Offload::NONE);
+        let mut want = [7; 100];
+        let crc = checksum::crc32c_field(&want, 34).unwrap();
+        want[42..46].copy_from_slice(&crc);
+        assert_eq!(bytes[..], want);
+    }
+
+    #[test]
     fn nothing_to_send_does_not_call_the_port() {
         let mut port = Recorder::taking(ALL);
         let frames: [Frame; 0] = [];
@@ -329,6 +363,24 @@ mod tests {
                 prop_assert_eq!(frame.bytes(), bytes);
                 prop_assert_eq!(&frame.offload, offload);
             }
+        }
+
+        #[test]
+        fn the_checksum_of_a_tunnel_is_right_once_that_inside_is_filled_in(
+            packet in tunnelled(),
+        ) {
+            let frame = received(&packet.build(), 0);
+            let mut port = Recorder::taking(Abilities::NONE);
+            Finisher::default().transmit([&frame], &mut port, &mut Sent::default());
+            let (bytes, offload) = &port.frames[0];
+            prop_assert_eq!(*offload, Offload::NONE);
+            let carried = packet.verify(bytes);
+            let mut inside = packet.inner();
+            let header = inside.vnet(0);
+            let (start, offset) = (header.csum_start.get(), header.csum_offset.get());
+            prop_assert!(checksum::complete(&mut inside.frame, start.into(), offset.into()));
+            samples::verify(&inside.frame);
+            prop_assert_eq!(carried, packet.carried(&inside.frame));
         }
 
         #[test]

@@ -13,6 +13,7 @@ pub mod offload;
 mod samples;
 pub mod segment;
 pub mod transport;
+pub mod tunnel;
 pub mod vnet;
 
 pub use burst::{BURST, Burst};

@@ -9,8 +9,8 @@
 use super::ethernet::Header;
 use super::segment::MAX_HEADERS;
 use super::transport::{self, IpVersion, Transport};
-use super::vnet;
 pub use super::vnet::VnetHeader;
+use super::{tunnel, vnet};
 use std::num::NonZeroU16;
 
 /// What is left to do on a frame.
@@ -37,6 +37,14 @@ pub enum Checksum {
         /// Where the checksum field is, in bytes from `start`.
         offset: u16,
     },
+    /// The same of an SCTP packet, whose checksum is a CRC32c. The virtio-net
+    /// header cannot tell the two apart, so one who takes a frame unfinished may
+    /// write the 16-bit sum where the CRC belongs (Linux does when the packet
+    /// leaves by a netdev that does not know SCTP): it is always filled in here.
+    NeededCrc32c {
+        /// Where the SCTP header starts, in bytes from the start of the frame.
+        start: u16,
+    },
 }
 
 /// How a super-frame is to be cut.
@@ -52,6 +60,11 @@ pub struct Gso {
     /// TCP with CWR set: only the first segment carries it
     /// (`VIRTIO_NET_HDR_GSO_ECN`).
     pub ecn: bool,
+    /// Set on a super-frame that was put into a tunnel whole: where the inner
+    /// IP header starts, in bytes from the start of the frame. The virtio-net
+    /// header has no word for it that every egress understands, so such a frame
+    /// is always cut here.
+    pub inner_network: Option<NonZeroU16>,
 }
 
 /// Protocol of a super-frame.
@@ -63,6 +76,17 @@ pub enum GsoKind {
     TcpV6,
     /// UDP over either (`VIRTIO_NET_HDR_GSO_UDP_L4`).
     Udp,
+}
+
+impl GsoKind {
+    /// The protocol number of the segments.
+    #[must_use]
+    pub fn protocol(self) -> u8 {
+        match self {
+            Self::TcpV4 | Self::TcpV6 => transport::TCP,
+            Self::Udp => transport::UDP,
+        }
+    }
 }
 
 /// The least segment size of a super-frame, in bytes of payload: the largest
@@ -133,6 +157,10 @@ impl Offload {
     /// Ignored: `hdr_len`, which is a hint (virtio 1.2 §5.1.6.2.2), and the
     /// length fields of the IP header, which every segment gets anew.
     ///
+    /// A super-frame whose checksum starts behind its transport header is one
+    /// in a tunnel: AF_PACKET describes the inner packet alone
+    /// (`virtio_net_hdr_from_skb`). See [`tunnel::inner`] for which are known.
+    ///
     /// # Errors
     /// The header contradicts the frame or asks for what no sender may.
     #[inline]
@@ -144,7 +172,14 @@ impl Offload {
             if usize::from(start) < headers || field_end > frame.len() {
                 return Err(BadOffload::ChecksumOutside { start, offset });
             }
-            Checksum::Needed { start, offset }
+            if usize::from(offset) == transport::SCTP_CHECKSUM && is_sctp(frame, start.into()) {
+                if field_end + 2 > frame.len() {
+                    return Err(BadOffload::ChecksumOutside { start, offset });
+                }
+                Checksum::NeededCrc32c { start }
+            } else {
+                Checksum::Needed { start, offset }
+            }
         } else if header.flags & vnet::F_DATA_VALID != 0 {
             Checksum::Verified
         } else {
@@ -168,6 +203,11 @@ impl Offload {
                 header.flags = vnet::F_NEEDS_CSUM;
                 header.csum_start = start.into();
                 header.csum_offset = offset.into();
+            }
+            Checksum::NeededCrc32c { start } => {
+                header.flags = vnet::F_NEEDS_CSUM;
+                header.csum_start = start.into();
+                header.csum_offset = SCTP_OFFSET.into();
             }
         }
         if let Some(gso) = self.gso {
@@ -210,13 +250,30 @@ impl Offload {
     /// of the network header.
     pub fn shift(&mut self, by: usize) {
         let by = u16::try_from(by).unwrap_or(u16::MAX);
-        if let Checksum::Needed { start, .. } = &mut self.checksum {
+        if let Checksum::Needed { start, .. } | Checksum::NeededCrc32c { start } =
+            &mut self.checksum
+        {
             *start = start.saturating_add(by);
         }
         if let Some(gso) = &mut self.gso {
             gso.header_len = gso.header_len.saturating_add(by);
+            gso.inner_network = gso.inner_network.map(|at| at.saturating_add(by));
         }
     }
+}
+
+/// [`transport::SCTP_CHECKSUM`] as the virtio-net header has it.
+#[expect(clippy::cast_possible_truncation, reason = "it is 8")]
+const SCTP_OFFSET: u16 = transport::SCTP_CHECKSUM as u16;
+
+/// Whether the header at `start` is SCTP's, in a tunnel or not. Out of the way
+/// of TCP and UDP, which have their checksums elsewhere.
+#[cold]
+fn is_sctp(frame: &[u8], start: usize) -> bool {
+    Transport::locate(frame).is_some_and(|at| {
+        at.protocol == transport::SCTP && at.start == start
+            || tunnel::inner(frame, &at, start, transport::SCTP).is_some()
+    })
 }
 
 fn gso_from_vnet(
@@ -233,7 +290,14 @@ fn gso_from_vnet(
     };
     let size = NonZeroU16::new(header.gso_size.get()).ok_or(BadOffload::NoSegmentSize)?;
 
-    let transport = Transport::locate(frame).ok_or(BadOffload::NoTransport)?;
+    let outer = Transport::locate(frame).ok_or(BadOffload::NoTransport)?;
+    let inner = match checksum {
+        Checksum::Needed { start, .. } if usize::from(start) > outer.start => {
+            tunnel::inner(frame, &outer, start.into(), kind.protocol())
+        }
+        _ => None,
+    };
+    let transport = inner.unwrap_or(outer);
     let field = match (kind, transport.version, transport.protocol) {
         (GsoKind::TcpV4, IpVersion::V4, transport::TCP)
         | (GsoKind::TcpV6, IpVersion::V6, transport::TCP) => transport::TCP_CHECKSUM,
@@ -244,6 +308,10 @@ fn gso_from_vnet(
         Checksum::Needed { start, offset }
             if usize::from(start) != transport.start || usize::from(offset) != field =>
         {
+            return Err(BadOffload::ChecksumElsewhere { start, offset });
+        }
+        Checksum::NeededCrc32c { start } => {
+            let offset = SCTP_OFFSET;
             return Err(BadOffload::ChecksumElsewhere { start, offset });
         }
         Checksum::Complete | Checksum::Verified if kind == GsoKind::Udp => {
@@ -259,7 +327,7 @@ fn gso_from_vnet(
     if size.get() < MIN_GSO_SIZE {
         return Err(BadOffload::SegmentTooSmall(size.get()));
     }
-    let packet = frame.len() - transport.network;
+    let packet = frame.len() - outer.network;
     if packet > usize::from(u16::MAX) {
         return Err(BadOffload::TooLong(packet));
     }
@@ -269,6 +337,9 @@ fn gso_from_vnet(
             size,
             header_len,
             ecn,
+            inner_network: inner
+                .and_then(|inner| u16::try_from(inner.network).ok())
+                .and_then(NonZeroU16::new),
         })),
         _ => Err(BadOffload::HeadersTooLong(payload)),
     }

@@ -6,8 +6,12 @@ use super::ethernet;
 use super::offload::GsoKind;
 use super::transport;
 use super::vnet::{self, VnetHeader};
+
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use proptest::prelude::*;
+use std::ops::Range;
+
+pub(super) mod tunnelled;
 
 /// What a packet is made of.
 #[derive(Debug, Clone)]
@@ -50,9 +54,8 @@ pub(super) struct Sample {
     pub(super) payload: usize,
 }
 
-/// Any TCP or UDP packet with a payload, of up to 65,000 bytes.
-pub(super) fn packet() -> impl Strategy<Value = Packet> {
-    let ip = prop_oneof![
+fn ip() -> impl Strategy<Value = Ip> {
+    prop_oneof![
         (0..=10_u8, any::<u16>()).prop_map(|(option_words, id)| Ip::V4 { option_words, id }),
         prop::collection::vec((prop_oneof![Just(43_u8), Just(60)], 0..4_u8), 0..4)
             .prop_flat_map(|rest| (any::<bool>(), Just(rest)))
@@ -62,7 +65,15 @@ pub(super) fn packet() -> impl Strategy<Value = Packet> {
                 }
                 Ip::V6 { extensions }
             }),
-    ];
+    ]
+}
+
+fn tags() -> impl Strategy<Value = Vec<u16>> {
+    prop::collection::vec(any::<u16>(), 0..3)
+}
+
+/// Any TCP or UDP packet with a payload, of up to 65,000 bytes.
+pub(super) fn packet() -> impl Strategy<Value = Packet> {
     let transport = prop_oneof![
         (0..=10_u8, any::<u32>(), any::<u8>()).prop_map(|(option_words, sequence, flags)| {
             Protocol::Tcp {
@@ -75,8 +86,7 @@ pub(super) fn packet() -> impl Strategy<Value = Packet> {
     ];
     let len = prop_oneof![8 => 1..5000_usize, 1 => 5000..65_000_usize];
     let payload = (len, any::<u64>()).prop_map(|(len, seed)| Payload { len, seed });
-    let tags = prop::collection::vec(any::<u16>(), 0..3);
-    (tags, ip, transport, payload).prop_map(|(tags, ip, transport, payload)| Packet {
+    (tags(), ip(), transport, payload).prop_map(|(tags, ip, transport, payload)| Packet {
         tags,
         ip,
         transport,
@@ -84,42 +94,36 @@ pub(super) fn packet() -> impl Strategy<Value = Packet> {
     })
 }
 
-impl Packet {
-    pub(super) fn build(&self) -> Sample {
-        let mut frame = vec![0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2];
-        for tci in &self.tags {
-            frame.extend(ethernet::VLAN.to_be_bytes());
-            frame.extend(tci.to_be_bytes());
-        }
-        let segment = self.segment();
-        let network;
+impl Ip {
+    /// Appends the EtherType and the IP header of a packet of `behind` bytes of
+    /// `protocol`. Gives the place of its addresses.
+    fn write(&self, frame: &mut Vec<u8>, protocol: u8, behind: usize) -> Range<usize> {
         let addresses;
-        match &self.ip {
-            Ip::V4 { option_words, id } => {
+        match self {
+            Self::V4 { option_words, id } => {
                 frame.extend(ethernet::IPV4.to_be_bytes());
-                network = frame.len();
+                let network = frame.len();
                 let header_len = 20 + 4 * usize::from(*option_words);
-                let total = u16::try_from(header_len + segment.len()).unwrap();
+                let total = u16::try_from(header_len + behind).unwrap();
                 frame.extend([0x45 + option_words, 0]);
                 frame.extend(total.to_be_bytes());
                 frame.extend(id.to_be_bytes());
-                frame.extend([0x40, 0, 64, self.protocol(), 0, 0]);
+                frame.extend([0x40, 0, 64, protocol, 0, 0]);
                 frame.extend([192, 168, 122, 2, 192, 168, 122, 3]);
                 addresses = frame.len() - 8..frame.len();
                 frame.resize(network + header_len, 1);
                 let checksum = checksum::sum(&frame[network..]).checksum();
                 frame[network + 10..][..2].copy_from_slice(&checksum.to_be_bytes());
             }
-            Ip::V6 { extensions } => {
+            Self::V6 { extensions } => {
                 frame.extend(ethernet::IPV6.to_be_bytes());
-                network = frame.len();
-                let behind: usize = extensions
+                let extra: usize = extensions
                     .iter()
                     .map(|(_, len)| 8 + 8 * usize::from(*len))
                     .sum();
-                let payload_len = u16::try_from(behind + segment.len()).unwrap();
+                let payload_len = u16::try_from(extra + behind).unwrap();
                 let mut kinds: Vec<u8> = extensions.iter().map(|(kind, _)| *kind).collect();
-                kinds.push(self.protocol());
+                kinds.push(protocol);
                 frame.extend([0x60, 0, 0, 0]);
                 frame.extend(payload_len.to_be_bytes());
                 frame.extend([kinds[0], 64]);
@@ -131,6 +135,26 @@ impl Packet {
                 }
             }
         }
+        addresses
+    }
+}
+
+/// Appends the Ethernet header up to its EtherType.
+fn write_link(frame: &mut Vec<u8>, tags: &[u16]) {
+    frame.extend([0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2]);
+    for tci in tags {
+        frame.extend(ethernet::VLAN.to_be_bytes());
+        frame.extend(tci.to_be_bytes());
+    }
+}
+
+impl Packet {
+    pub(super) fn build(&self) -> Sample {
+        let mut frame = Vec::new();
+        write_link(&mut frame, &self.tags);
+        let segment = self.segment();
+        let network = frame.len() + 2;
+        let addresses = self.ip.write(&mut frame, self.protocol(), segment.len());
         let transport = frame.len();
         let payload = transport + segment.len() - self.payload.len;
         let mut pseudo_header = frame[addresses].to_vec();

@@ -6,16 +6,22 @@
 //! differs from header to header is what Linux makes differ
 //! (`net/ipv4/tcp_offload.c`, `net/ipv4/udp_offload.c`, `inet_gso_segment`):
 //! lengths, the IPv4 identification, the TCP sequence number and flags, and
-//! the checksums. Everything else is summed once for all of them.
+//! the checksums; in a [tunnel](super::tunnel) those of the outer headers too.
+//! Everything else is summed once for all of them.
 
 use super::checksum::{Sum, sum};
 use super::offload::{Gso, GsoKind};
 use super::transport::{self, IpVersion, Transport};
-use std::ops::Range;
+use network::NetworkHeader;
+use outer::Outer;
 
-/// Bytes of headers that a super-frame can have: the longest Ethernet, IPv4 and
-/// TCP headers take 142, which leaves room for IPv6 extension headers.
-pub const MAX_HEADERS: usize = 256;
+mod network;
+mod outer;
+
+/// Bytes of headers that a super-frame can have. The longest Ethernet, IPv4 and
+/// TCP headers take 142; in a Geneve tunnel with all of its options, tags and
+/// IPv4 options at both levels, they are 492.
+pub const MAX_HEADERS: usize = 496;
 
 /// Bytes that [`Segments::write_next`] needs at most: [`MAX_HEADERS`] and the
 /// two VLAN tags that the switch may have put in front of them.
@@ -40,26 +46,16 @@ pub struct Segments<'a> {
     /// What all segments' headers have in common; what differs is 0.
     template: [u8; MAX_HEAD],
     head: usize,
-    network: usize,
+    /// In a tunnel: what stands in front of `network`.
+    outer: Option<Outer>,
+    network: NetworkHeader,
     transport: usize,
-    network_part: NetworkPart,
     transport_part: TransportPart,
     /// Sum over the pseudo-header and the transport header in the template.
     transport_sum: Sum,
     /// What has not been handed out.
     payload: &'a [u8],
     size: usize,
-}
-
-/// What differs in the next segment's IP header.
-#[derive(Debug, Clone, Copy)]
-enum NetworkPart {
-    V4 {
-        identification: u16,
-        /// Sum over the IPv4 header in the template.
-        sum: Sum,
-    },
-    V6,
 }
 
 /// What differs in the next segment's transport header.
@@ -79,7 +75,11 @@ impl<'a> Segments<'a> {
     /// [`Offload::from_vnet`]: super::Offload::from_vnet
     #[must_use]
     pub fn new(frame: &'a [u8], gso: &Gso) -> Option<Self> {
-        let at = Transport::locate(frame)?;
+        let outer = Transport::locate(frame)?;
+        let at = match gso.inner_network {
+            None => outer,
+            Some(network) => Transport::at(frame, network.get().into())?,
+        };
         let head = at.payload(frame)?;
         let size = usize::from(gso.size.get());
         let agrees = matches!(
@@ -92,34 +92,18 @@ impl<'a> Segments<'a> {
             return None;
         }
         let (headers, payload) = frame.split_at_checked(head)?;
-        let packet = frame.len() - at.network;
+        let packet = frame.len() - outer.network;
         if payload.is_empty() || packet > usize::from(u16::MAX) {
             return None;
         }
 
         let mut template = [0; MAX_HEAD];
         template.get_mut(..head)?.copy_from_slice(headers);
-        let network_header = template.get_mut(at.network..at.start)?;
-        let (network_part, addresses) = match at.version {
-            IpVersion::V4 => {
-                let identification = take_u16(network_header, ipv4::IDENTIFICATION)?;
-                take_u16(network_header, ipv4::TOTAL_LENGTH)?;
-                take_u16(network_header, ipv4::CHECKSUM)?;
-                let sum = sum(network_header);
-                (
-                    NetworkPart::V4 {
-                        identification,
-                        sum,
-                    },
-                    network_header.get(ipv4::ADDRESSES)?,
-                )
-            }
-            IpVersion::V6 => {
-                take_u16(network_header, ipv6::PAYLOAD_LENGTH)?;
-                (NetworkPart::V6, network_header.get(ipv6::ADDRESSES)?)
-            }
+        let outer = match gso.inner_network {
+            None => None,
+            Some(_) => Some(Outer::take(&mut template, &outer, &at)?),
         };
-        let pseudo_header = sum(addresses) + Sum::from(u16::from(at.protocol));
+        let network = NetworkHeader::take(&mut template, &at)?;
         let transport_header = template.get_mut(at.start..head)?;
         let transport_part = if at.protocol == transport::TCP {
             take_u16(transport_header, transport::TCP_CHECKSUM)?;
@@ -133,12 +117,12 @@ impl<'a> Segments<'a> {
             TransportPart::Udp
         };
         Some(Self {
-            transport_sum: pseudo_header + sum(transport_header),
+            transport_sum: network.pseudo_header + sum(transport_header),
             template,
             head,
-            network: at.network,
+            outer,
+            network,
             transport: at.start,
-            network_part,
             transport_part,
             payload,
             size,
@@ -165,33 +149,11 @@ impl<'a> Segments<'a> {
         let head = slot.get_mut(..self.head)?;
         head.copy_from_slice(self.template.get(..self.head)?);
 
-        let behind_network = self.head - self.network + body.len();
-        let network_header = head.get_mut(self.network..self.transport)?;
-        match &mut self.network_part {
-            NetworkPart::V4 {
-                identification,
-                sum,
-            } => {
-                let length = u16::try_from(behind_network).ok()?;
-                let checksum = (*sum + length.into() + (*identification).into()).checksum();
-                put(network_header, ipv4::TOTAL_LENGTH, length.to_be_bytes())?;
-                put(
-                    network_header,
-                    ipv4::IDENTIFICATION,
-                    identification.to_be_bytes(),
-                )?;
-                put(network_header, ipv4::CHECKSUM, checksum.to_be_bytes())?;
-                *identification = identification.wrapping_add(1);
-            }
-            NetworkPart::V6 => {
-                let length = u16::try_from(behind_network - ipv6::HEADER).ok()?;
-                put(network_header, ipv6::PAYLOAD_LENGTH, length.to_be_bytes())?;
-            }
-        }
-
+        self.network.write(head, body.len())?;
         let length = u16::try_from(self.head - self.transport + body.len()).ok()?;
         // Transport headers are of even length, as sums need it.
-        let unchanged = self.transport_sum + sum(body);
+        let body_sum = sum(body);
+        let unchanged = self.transport_sum + body_sum;
         let transport_header = head.get_mut(self.transport..)?;
         match &mut self.transport_part {
             TransportPart::Tcp { sequence, flags } => {
@@ -217,27 +179,15 @@ impl<'a> Segments<'a> {
                 put(transport_header, transport::UDP_CHECKSUM, checksum)?;
             }
         }
+        if let Some(outer) = &mut self.outer {
+            outer.write(head, body.len(), body_sum)?;
+        }
         self.payload = rest;
         Some(Segment {
             head: self.head,
             body,
         })
     }
-}
-
-/// Positions in an IPv4 header (RFC 791 §3.1).
-mod ipv4 {
-    pub(super) const TOTAL_LENGTH: usize = 2;
-    pub(super) const IDENTIFICATION: usize = 4;
-    pub(super) const CHECKSUM: usize = 10;
-    pub(super) const ADDRESSES: super::Range<usize> = 12..20;
-}
-
-/// Positions in an IPv6 header (RFC 8200 §3).
-mod ipv6 {
-    pub(super) const HEADER: usize = 40;
-    pub(super) const PAYLOAD_LENGTH: usize = 4;
-    pub(super) const ADDRESSES: super::Range<usize> = 8..40;
 }
 
 /// Positions in a TCP header (RFC 9293 §3.1).
@@ -269,151 +219,4 @@ fn take_u16(header: &mut [u8], at: usize) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::frame::Offload;
-    use crate::frame::offload::MIN_GSO_SIZE;
-    use crate::frame::samples::{self, Sample};
-    use proptest::prelude::*;
-
-    /// The segments of a sample as whole frames.
-    fn cut(sample: &Sample, size: u16) -> Vec<Vec<u8>> {
-        let offload = Offload::from_vnet(&sample.vnet(size), &sample.frame).unwrap();
-        let mut segments = Segments::new(&sample.frame, &offload.gso.unwrap()).unwrap();
-        let mut slot = [0xee; MAX_HEAD];
-        std::iter::from_fn(|| {
-            let segment = segments.write_next(&mut slot)?;
-            Some([&slot[..segment.head], segment.body].concat())
-        })
-        .collect()
-    }
-
-    /// The headers of `frame` with 0 where segments may differ.
-    fn common(sample: &Sample, frame: &[u8]) -> Vec<u8> {
-        let mut headers = frame[..sample.payload].to_vec();
-        let fields: &[(usize, usize)] = match sample.kind {
-            GsoKind::Udp => &[(4, 4)],
-            GsoKind::TcpV4 | GsoKind::TcpV6 => &[(4, 4), (13, 1), (16, 2)],
-        };
-        for (at, len) in fields {
-            headers[sample.transport + at..][..*len].fill(0);
-        }
-        let fields: &[(usize, usize)] = match headers[sample.network] >> 4 {
-            4 => &[(2, 4), (10, 2)],
-            _ => &[(4, 2)],
-        };
-        for (at, len) in fields {
-            headers[sample.network + at..][..*len].fill(0);
-        }
-        headers
-    }
-
-    fn word(frame: &[u8], at: usize) -> u16 {
-        u16::from_be_bytes([frame[at], frame[at + 1]])
-    }
-
-    /// A TCP over IPv4 super-frame with 100 bytes of payload, in segments of 50.
-    fn tcp() -> (Vec<u8>, Gso) {
-        let mut frame = vec![0; 54 + 100];
-        frame[12] = 8;
-        frame[14] = 0x45;
-        frame[23] = transport::TCP;
-        frame[46] = 0x50;
-        let gso = Gso {
-            kind: GsoKind::TcpV4,
-            size: 50.try_into().unwrap(),
-            header_len: 54,
-            ecn: false,
-        };
-        (frame, gso)
-    }
-
-    #[test]
-    fn a_gso_that_is_not_the_frames_own_is_refused() {
-        let (frame, gso) = tcp();
-        assert!(Segments::new(&frame, &gso).is_some());
-        let kind = GsoKind::Udp;
-        assert!(Segments::new(&frame, &Gso { kind, ..gso }).is_none());
-        let header_len = 58;
-        assert!(Segments::new(&frame, &Gso { header_len, ..gso }).is_none());
-        assert!(Segments::new(&frame[..54], &gso).is_none());
-    }
-
-    #[test]
-    fn a_slot_too_short_ends_the_cut_without_a_panic() {
-        let (frame, gso) = tcp();
-        let mut segments = Segments::new(&frame, &gso).unwrap();
-        assert_eq!(segments.write_next(&mut [0; 53]), None);
-        assert!(segments.write_next(&mut [0; 54]).is_some());
-    }
-
-    #[test]
-    fn a_udp_checksum_of_0_is_sent_as_ffff() {
-        let (mut frame, gso) = tcp();
-        frame[23] = transport::UDP;
-        frame.truncate(42 + 100);
-        // With the rest 0, the pseudo-header and header sum to the protocol
-        // and twice the length of 58: this makes it 0xffff.
-        let rest = 0xffff - 17 - 2 * 58_u16;
-        frame[46] = 0;
-        frame[34..36].copy_from_slice(&rest.to_be_bytes());
-        let kind = GsoKind::Udp;
-        let header_len = 42;
-        let gso = Gso {
-            kind,
-            header_len,
-            ..gso
-        };
-        let mut slot = [0; MAX_HEAD];
-        let _ = Segments::new(&frame, &gso).unwrap().write_next(&mut slot);
-        assert_eq!(word(&slot, 34 + transport::UDP_CHECKSUM), 0xffff);
-    }
-
-    proptest! {
-        #[test]
-        fn segments_are_what_the_sender_would_have_sent_itself(
-            packet in samples::packet(),
-            size in MIN_GSO_SIZE..3000,
-        ) {
-            let sample = packet.build();
-            let payload = &sample.frame[sample.payload..];
-            prop_assume!(payload.len() > size.into());
-            let size_bytes = usize::from(size);
-            let segments = cut(&sample, size);
-            prop_assert_eq!(segments.len(), payload.len().div_ceil(size_bytes));
-            let last = segments.len() - 1;
-            let mut together = Vec::new();
-            for (i, segment) in segments.iter().enumerate() {
-                let body = samples::verify(segment);
-                prop_assert!(body.len() == size_bytes || i == last && body.len() < size_bytes);
-                prop_assert_eq!(common(&sample, segment), common(&sample, &sample.frame));
-                if sample.frame[sample.network] >> 4 == 4 {
-                    let id = sample.network + ipv4::IDENTIFICATION;
-                    let count = u16::try_from(i).unwrap();
-                    let want = word(&sample.frame, id).wrapping_add(count);
-                    prop_assert_eq!(word(segment, id), want);
-                }
-                if sample.kind != GsoKind::Udp {
-                    let at = sample.transport + tcp::SEQUENCE;
-                    let sequence = |frame: &[u8]| {
-                        u32::from_be_bytes(*frame[at..].first_chunk().unwrap())
-                    };
-                    let done = u32::try_from(together.len()).unwrap();
-                    prop_assert_eq!(sequence(segment), sequence(&sample.frame).wrapping_add(done));
-
-                    let at = sample.transport + tcp::FLAGS;
-                    let mut want = sample.frame[at];
-                    if i != 0 {
-                        want &= !CWR;
-                    }
-                    if i != last {
-                        want &= !(PSH | FIN);
-                    }
-                    prop_assert_eq!(segment[at], want);
-                }
-                together.extend(body);
-            }
-            prop_assert_eq!(together, payload);
-        }
-    }
-}
+mod tests;

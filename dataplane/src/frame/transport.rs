@@ -6,11 +6,15 @@ use super::ethernet::{self, Header};
 pub const TCP: u8 = 6;
 /// Protocol number of UDP.
 pub const UDP: u8 = 17;
+/// Protocol number of SCTP.
+pub const SCTP: u8 = 132;
 
 /// Where TCP has its checksum, in bytes from its header (RFC 9293 §3.1).
 pub const TCP_CHECKSUM: usize = 16;
 /// Where UDP has its checksum, in bytes from its header (RFC 768).
 pub const UDP_CHECKSUM: usize = 6;
+/// Where SCTP has its CRC32c, in bytes from its header (RFC 9260 §3.1).
+pub const SCTP_CHECKSUM: usize = 8;
 
 /// Bytes of the least TCP header and of the UDP header.
 const TCP_HEADER: usize = 20;
@@ -20,6 +24,10 @@ const UDP_HEADER: usize = 8;
 /// (RFC 8200 §3, RFC 791 §3.1).
 const IPV6_HEADER: usize = 40;
 const IPV4_HEADER: usize = 20;
+
+/// Where the two have their length fields.
+const IPV4_TOTAL_LENGTH: usize = 2;
+const IPV6_PAYLOAD_LENGTH: usize = 4;
 
 /// Extension headers walked at most. RFC 8200 §4.1 recommends no more than one
 /// each of hop-by-hop and routing and two of destination options.
@@ -68,6 +76,32 @@ impl Transport {
             ethernet::IPV6 => Self::behind_ipv6(frame, ethernet.len),
             _ => None,
         }
+    }
+
+    /// Walks the headers of the IP packet that starts at `network`, as
+    /// [`Transport::locate`] does.
+    #[must_use]
+    pub fn at(frame: &[u8], network: usize) -> Option<Self> {
+        match frame.get(network)? >> 4 {
+            4 => Self::behind_ipv4(frame, network),
+            6 => Self::behind_ipv6(frame, network),
+            _ => None,
+        }
+    }
+
+    /// Whether the IP header says that its packet ends where `frame` does.
+    #[must_use]
+    pub fn fills(&self, frame: &[u8]) -> bool {
+        let (field, not_counted) = match self.version {
+            IpVersion::V4 => (IPV4_TOTAL_LENGTH, 0),
+            IpVersion::V6 => (IPV6_PAYLOAD_LENGTH, IPV6_HEADER),
+        };
+        let length = frame
+            .get(self.network + field..)
+            .and_then(<[u8]>::first_chunk);
+        length.is_some_and(|length| {
+            self.network + not_counted + usize::from(u16::from_be_bytes(*length)) == frame.len()
+        })
     }
 
     /// Where the payload behind the TCP or UDP header starts, at most the

@@ -87,6 +87,7 @@ impl Egress<'_> {
             (None, Checksum::Needed { start, offset }) => {
                 self.judge_checksum(start.into(), offset.into(), tally)
             }
+            (None, Checksum::NeededCrc32c { start }) => self.judge_crc(start.into(), tally),
             _ => bail!("nothing was left to do on it"),
         }
     }
@@ -99,6 +100,7 @@ impl Egress<'_> {
             (None, Checksum::Needed { start, offset }) => {
                 usize::from(start) + usize::from(offset) + 2 > MAX_HEAD
             }
+            (None, Checksum::NeededCrc32c { start }) => usize::from(start) + 12 > MAX_HEAD,
             _ => false,
         }
     }
@@ -123,7 +125,18 @@ impl Egress<'_> {
                 .context("a segment without headers")?;
             ensure!(rest == body, "segment {i} holds another payload");
             ensure!(head.get(..14) == headers.get(..14), "another link header");
-            let Some(packet) = Packet::read(segment) else {
+            let packet = match gso.inner_network {
+                None => Packet::read(segment),
+                Some(at) => {
+                    if let Some(outer) = Packet::read(segment) {
+                        tally.add("segments", "tunnels verified", 1);
+                        let verified = outer.verify_tunnel();
+                        verified.with_context(|| format!("the tunnel of segment {i}"))?;
+                    }
+                    segment.get(at.get().into()..).and_then(Packet::read_ip)
+                }
+            };
+            let Some(packet) = packet else {
                 tally.add("segments", "not for etherparse", 1);
                 continue;
             };
@@ -175,6 +188,25 @@ impl Egress<'_> {
         } else {
             tally.add("checksums", "of what the sender says", 1);
         }
+        Ok(())
+    }
+
+    fn judge_crc(&self, start: usize, tally: &mut Tally) -> Result<()> {
+        let mut want = self.frame.bytes().to_vec();
+        let packet = want.get_mut(start..).context("a start past the end")?;
+        let field = |packet: &mut [u8], crc| {
+            let place = packet.get_mut(8..).and_then(<[u8]>::first_chunk_mut);
+            place.map(|place| *place = crc)
+        };
+        field(packet, [0; 4]).context("a CRC past the end")?;
+        let crc = oracle::crc32c(packet);
+        field(packet, crc).context("a CRC past the end")?;
+        let mut frames = self.port.frames();
+        ensure!(
+            frames.next().is_some_and(|(finished, _)| finished == want) && frames.next().is_none(),
+            "not the frame with the CRC32c {crc:02x?} filled in"
+        );
+        tally.add("checksums", "CRC32c verified", 1);
         Ok(())
     }
 }

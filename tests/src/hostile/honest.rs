@@ -63,6 +63,19 @@ pub fn frames() -> Result<Vec<Honest>> {
     let mut frames = vec![dhcp(68, 67)?, dhcp(67, 68)?, icmp()?];
     frames.extend([fragment4()?, fragment6()?]);
     frames.extend([segment(long6()?, 1000)?, datagram(long6()?, 1000)?]);
+    frames.push(sctp()?);
+    for outer in [plain4(), options4()?, plain6(), extensions6()?] {
+        for payload in [90, 3000] {
+            for inner in [
+                segment(options4()?, payload)?,
+                segment(plain6(), payload)?,
+                datagram(plain4(), payload)?,
+            ] {
+                frames.push(vxlan(outer.clone(), &inner)?);
+                frames.push(gre(outer.clone(), &inner)?);
+            }
+        }
+    }
     for payload in PAYLOADS {
         for headers in [plain4(), options4()?, plain6(), extensions6()?] {
             frames.push(segment(headers.clone(), payload)?);
@@ -89,6 +102,16 @@ impl Honest {
             transport.start += ethernet::TAG;
         }
         tagged
+    }
+
+    /// `bytes`, which end with this frame, and what is left undone in it.
+    fn within(&self, bytes: Vec<u8>) -> Self {
+        let shift = bytes.len() - self.bytes.len();
+        let transport = self.transport.map(|transport| Transport {
+            start: transport.start + shift,
+            ..transport
+        });
+        Self { bytes, transport }
     }
 
     /// Leaves a checksum open in `bytes`, a copy of the frame, and a super-frame
@@ -194,7 +217,7 @@ fn extensions6() -> Result<IpHeaders> {
 fn long6() -> Result<IpHeaders> {
     let mut headers = plain6();
     if let IpHeaders::Ipv6(_, extensions) = &mut headers {
-        let padding = Ipv6RawExtHeader::new_raw(IpNumber::TCP, &[0; 238])?;
+        let padding = Ipv6RawExtHeader::new_raw(IpNumber::TCP, &[0; 502])?;
         extensions.hop_by_hop_options = Some(padding);
     }
     Ok(headers)
@@ -239,6 +262,51 @@ fn datagram(headers: IpHeaders, len: usize) -> Result<Honest> {
         .write(&mut bytes, &payload(len))?;
     let start = bytes.len() - len - 8;
     transport(bytes, start, UDP, UDP_CHECKSUM, vnet::GSO_UDP_L4, false)
+}
+
+/// `inner` in a VXLAN packet (RFC 7348 §5).
+fn vxlan(headers: IpHeaders, inner: &Honest) -> Result<Honest> {
+    let mut carried = vec![8, 0, 0, 0, 0, 0, 7, 0];
+    carried.extend(&inner.bytes);
+    let mut bytes = Vec::new();
+    ethernet2()
+        .ip(headers)
+        .udp(40_000, 4789)
+        .write(&mut bytes, &carried)?;
+    Ok(inner.within(bytes))
+}
+
+/// `inner` in a GRE packet, without a checksum (RFC 2784 §2).
+fn gre(headers: IpHeaders, inner: &Honest) -> Result<Honest> {
+    let mut carried = vec![0, 0, 0x65, 0x58];
+    carried.extend(&inner.bytes);
+    let mut bytes = Vec::new();
+    ethernet2()
+        .ip(headers)
+        .write(&mut bytes, IpNumber::GRE, &carried)?;
+    Ok(inner.within(bytes))
+}
+
+/// An SCTP packet of one chunk (RFC 9260 §3).
+fn sctp() -> Result<Honest> {
+    let mut packet = vec![0x9c, 0x40, 0x0b, 0x59, 1, 2, 3, 4, 0, 0, 0, 0];
+    packet.extend(payload(100));
+    let crc = oracle::crc32c(&packet);
+    packet.splice(8..12, crc);
+    let mut bytes = Vec::new();
+    ethernet2()
+        .ip(plain4())
+        .write(&mut bytes, IpNumber::SCTP, &packet)?;
+    Ok(Honest {
+        transport: Some(Transport {
+            start: bytes.len() - packet.len(),
+            checksum: 8,
+            pseudo_header: 0,
+            gso: vnet::GSO_NONE,
+            ecn: false,
+        }),
+        bytes,
+    })
 }
 
 fn transport(

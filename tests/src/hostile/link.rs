@@ -299,6 +299,12 @@ fn ensure_sound(frame: &Frame) -> Result<()> {
             "accepted {offload:?} of {len} bytes"
         );
     }
+    if let Checksum::NeededCrc32c { start } = offload.checksum {
+        ensure!(
+            usize::from(start) + 12 <= len && offload.gso.is_none(),
+            "accepted {offload:?} of {len} bytes"
+        );
+    }
     if let Some(gso) = offload.gso {
         ensure!(
             usize::from(gso.header_len) + usize::from(gso.size.get()) < len

@@ -15,7 +15,7 @@ pub fn edge(rng: &mut Rng) -> u16 {
 /// A position in `len` bytes, most often in the headers; `None` if there is
 /// none.
 fn position(rng: &mut Rng, len: usize) -> Option<usize> {
-    let within = if rng.u8(..4) == 0 { len } else { len.min(80) };
+    let within = if rng.u8(..4) == 0 { len } else { len.min(128) };
     (within > 0).then(|| rng.usize(..within))
 }
 

@@ -33,6 +33,17 @@ pub fn pseudo_header(addresses: &[u8], protocol: u8, len: usize) -> u16 {
     fold(u64::from(sum(addresses)) + u64::from(protocol) + len as u64)
 }
 
+/// The CRC32c of `bytes` as SCTP sends it (RFC 9260 appendix A), bit by bit.
+#[must_use]
+pub fn crc32c(bytes: &[u8]) -> [u8; 4] {
+    let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0x82f6_3b78 * (crc & 1))
+        })
+    });
+    (!crc).to_le_bytes()
+}
+
 /// A frame's TCP or UDP, as etherparse reads it: whole, not a fragment, with
 /// lengths that agree.
 #[derive(Debug)]
@@ -45,7 +56,16 @@ impl<'a> Packet<'a> {
     /// Reads `frame`; `None` where it is no such packet.
     #[must_use]
     pub fn read(frame: &'a [u8]) -> Option<Self> {
-        let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+        Self::of(SlicedPacket::from_ethernet(frame).ok()?)
+    }
+
+    /// Reads `packet`, which starts with its IP header.
+    #[must_use]
+    pub fn read_ip(packet: &'a [u8]) -> Option<Self> {
+        Self::of(SlicedPacket::from_ip(packet).ok()?)
+    }
+
+    fn of(sliced: SlicedPacket<'a>) -> Option<Self> {
         let (net, transport) = (sliced.net?, sliced.transport?);
         let whole = match &transport {
             TransportSlice::Tcp(_) => true,
@@ -87,6 +107,24 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// One is not.
     pub fn verify(&self) -> Result<()> {
+        self.verify_network()?;
+        self.verify_transport()
+    }
+
+    /// Whether the checksums of both layers are right, of a tunnel's packet:
+    /// that of UDP may be 0, for none (RFC 7348 §5).
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn verify_tunnel(&self) -> Result<()> {
+        self.verify_network()?;
+        match &self.transport {
+            TransportSlice::Udp(udp) if udp.checksum() == 0 => Ok(()),
+            _ => self.verify_transport(),
+        }
+    }
+
+    fn verify_network(&self) -> Result<()> {
         if let NetSlice::Ipv4(ip) = &self.net {
             // etherparse knows no reserved flag, so it would sum without it.
             ensure!(
@@ -94,7 +132,7 @@ impl<'a> Packet<'a> {
                 "the IPv4 header checksum is wrong"
             );
         }
-        self.verify_transport()
+        Ok(())
     }
 
     /// Whether the TCP or UDP checksum is right.

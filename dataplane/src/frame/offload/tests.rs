@@ -1,7 +1,9 @@
 use super::*;
 use crate::frame::checksum;
+use crate::frame::samples::tunnelled::tunnelled;
 use crate::frame::samples::{self, Sample};
 use crate::frame::segment::{MAX_HEAD, Segments};
+use crate::port::Abilities;
 use proptest::prelude::*;
 
 /// A TCP over IPv4 packet: 14 + 20 + 20 bytes of headers.
@@ -195,17 +197,62 @@ fn a_super_frame_longer_than_an_ip_packet_is_refused() {
 
 #[test]
 fn a_super_frame_with_too_many_headers_is_refused() {
-    // Ethernet, IPv6, a destination header of 256 bytes, UDP.
-    let mut frame = vec![0; 14 + 40 + 256 + 8 + 3000];
+    // Ethernet, IPv6, a destination header of 512 bytes, UDP.
+    let mut frame = vec![0; 14 + 40 + 512 + 8 + 3000];
     (frame[12], frame[13], frame[14], frame[20]) = (0x86, 0xdd, 0x60, 60);
-    (frame[54], frame[55]) = (transport::UDP, 31);
+    (frame[54], frame[55]) = (transport::UDP, 63);
     let header = VnetHeader {
         gso_type: vnet::GSO_UDP_L4,
-        csum_start: 310.into(),
+        csum_start: 566.into(),
         csum_offset: 6.into(),
         ..tso(1000)
     };
-    assert_eq!(refusal(&header, &frame), BadOffload::HeadersTooLong(318));
+    assert_eq!(refusal(&header, &frame), BadOffload::HeadersTooLong(574));
+}
+
+/// An SCTP packet over IPv4 with a chunk of `body` bytes, its checksum open.
+fn sctp(body: usize) -> (VnetHeader, Vec<u8>) {
+    let mut frame = tcp(body);
+    frame.truncate(14 + 20 + 12 + body);
+    frame[23] = transport::SCTP;
+    let header = VnetHeader {
+        flags: vnet::F_NEEDS_CSUM,
+        csum_start: 34.into(),
+        csum_offset: 8.into(),
+        ..VnetHeader::NONE
+    };
+    (header, frame)
+}
+
+#[test]
+fn the_crc_of_sctp_is_no_sum_and_is_left_to_no_egress() {
+    let (header, frame) = sctp(40);
+    let offload = Offload::from_vnet(&header, &frame).unwrap();
+    assert_eq!(offload.checksum, Checksum::NeededCrc32c { start: 34 });
+    assert_eq!(offload.to_vnet(), header);
+    assert!(!Abilities::ALL.take(&offload));
+    // Whatever else has its checksum there is summed.
+    let mut other = frame.clone();
+    other[23] = 200;
+    let offload = Offload::from_vnet(&header, &other).unwrap();
+    let offset = 8;
+    assert_eq!(offload.checksum, Checksum::Needed { start: 34, offset });
+}
+
+#[test]
+fn an_sctp_header_cut_short_or_in_a_super_frame_is_refused() {
+    let (header, frame) = sctp(40);
+    let (start, offset) = (34, 8);
+    let outside = BadOffload::ChecksumOutside { start, offset };
+    assert_eq!(refusal(&header, &frame[..45]), outside);
+    let gso_type = vnet::GSO_TCPV4;
+    let gso_size = 9.into();
+    let header = VnetHeader {
+        gso_type,
+        gso_size,
+        ..header
+    };
+    assert_eq!(refusal(&header, &frame), BadOffload::WrongProtocol);
 }
 
 /// Headers that are right but for some fields, over frames that are whole
@@ -214,19 +261,22 @@ fn hostile() -> impl Strategy<Value = (VnetHeader, Vec<u8>)> {
     let lies = (
         prop::option::weighted(0.3, any::<[u8; 2]>()),
         prop::option::weighted(0.3, any::<[u16; 2]>()),
-        prop::option::weighted(0.2, 0..80_usize),
-        prop::collection::vec((0..80_usize, any::<u8>()), 0..3),
+        prop::option::weighted(0.2, 0..200_usize),
+        prop::collection::vec((0..200_usize, any::<u8>()), 0..3),
     );
-    (samples::packet(), 1..3000_u16, lies).prop_map(
-        |(packet, size, (kinds, checksum, len, bytes))| {
-            let sample: Sample = packet.build();
+    let sample = prop_oneof![
+        samples::packet().prop_map(|packet| packet.build()),
+        tunnelled().prop_map(|packet| packet.build()),
+    ];
+    (sample, 1..3000_u16, lies).prop_map(
+        |(sample, size, (kinds, checksum, len, bytes)): (Sample, _, _)| {
             let mut header = sample.vnet(size);
             let mut frame = sample.frame;
             if let Some([flags, kind]) = kinds {
                 (header.flags, header.gso_type) = (flags, kind & 0x87);
             }
             if let Some([start, offset]) = checksum {
-                header.csum_start = (start % 100).into();
+                header.csum_start = (start % 200).into();
                 header.csum_offset = offset.into();
             }
             for (at, byte) in bytes {
@@ -258,6 +308,20 @@ proptest! {
             let want = VnetHeader { hdr_len: gso.header_len.into(), ..header };
             prop_assert_eq!(offload.to_vnet(), want);
         }
+    }
+
+    #[test]
+    fn an_honest_super_frame_in_a_tunnel_is_taken_and_for_no_egress_as_it_is(
+        packet in tunnelled(),
+        size in MIN_GSO_SIZE..3000,
+    ) {
+        let sample = packet.build();
+        prop_assume!(sample.frame.len() - sample.payload > size.into());
+        let offload = Offload::from_vnet(&sample.vnet(size), &sample.frame).unwrap();
+        let gso = offload.gso.unwrap();
+        prop_assert_eq!(usize::from(gso.header_len), sample.payload);
+        prop_assert_eq!(gso.inner_network.map(|at| usize::from(at.get())), Some(sample.network));
+        prop_assert!(!Abilities::ALL.take(&offload));
     }
 
     #[test]
