@@ -85,7 +85,12 @@ fn static_hosts_are_checked() {
         "another",
     );
     refused(&with("10.0.0.0"), (4, 11), "end of the subnet", "another");
-    refused(&with("10.0.9.1"), (4, 11), "not in the subnet", "from 10.0.0.1");
+    refused(
+        &with("10.0.9.1"),
+        (4, 11),
+        "not in the subnet",
+        "from 10.0.0.1",
+    );
     refused(
         &host("address = \"10.0.0.2\""),
         (2, 1),
