@@ -5,7 +5,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-target=${CARGO_TARGET_DIR:-$here/../target}
+target=$(realpath -m "${CARGO_TARGET_DIR:-$here/../target}")
 guest=$target/guest
 
 packages=(

@@ -21,7 +21,17 @@ step() {
 }
 set -o pipefail
 
-tests/install.sh || exit 1
+# Cargo takes a relative one from the folder that it runs in, which for test
+# programs is another one.
+if [ -n "${CARGO_TARGET_DIR:-}" ]; then
+	CARGO_TARGET_DIR=$(realpath -m "$CARGO_TARGET_DIR")
+	export CARGO_TARGET_DIR
+fi
+
+for tool in fmt clippy; do
+	step "cargo $tool is there" cargo "$tool" --version
+done
+step "what the tests need" tests/install.sh
 
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings

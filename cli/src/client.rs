@@ -1,6 +1,7 @@
 //! The client of the control socket: HTTP/1.1 with JSON bodies over
 //! `RUN/NAME/control.sock`, one connection a request.
 
+use crate::args::Place;
 use crate::config::NetworkName;
 use crate::model::ApiError;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -9,9 +10,12 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -26,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum ClientError {
     /// Nobody serves the network.
     #[error(
-        "network \"{network}\" is not running ({why} {})\nhelp: start it with `vmlan run --network {network}`",
+        "network \"{network}\" is not running ({why} {})\nhelp: start it with `{start}`",
         socket.display()
     )]
     NotRunning {
@@ -36,15 +40,19 @@ pub enum ClientError {
         socket: PathBuf,
         /// `no`, or `nobody listens on`.
         why: &'static str,
+        /// The command that starts it.
+        start: String,
     },
     /// The user may not talk to it.
     #[error(
-        "no permission to use {}\nhelp: run this as the user that runs `vmlan run`, or as root",
+        "no permission to use {}\nhelp: run this as {whom}",
         socket.display()
     )]
     Permission {
         /// The socket that was tried.
         socket: PathBuf,
+        /// Who may.
+        whom: String,
     },
     /// It cannot be reached for another reason.
     #[error("cannot connect to {}: {error}", socket.display())]
@@ -72,14 +80,40 @@ pub enum ClientError {
 pub struct Client {
     network: NetworkName,
     socket: PathBuf,
+    /// The command that starts the network.
+    start: String,
+}
+
+/// What may stand in a part of a path as it is (RFC 3986 §3.3: `unreserved`).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// `text` as one part of a path.
+#[must_use]
+pub fn segment(text: &str) -> impl fmt::Display {
+    utf8_percent_encode(text, SEGMENT)
 }
 
 impl Client {
-    /// The client of `network`, whose folder stands in `run_dir`.
+    /// The client of the network at `place`.
     #[must_use]
-    pub fn new(run_dir: &Path, network: NetworkName) -> Self {
-        let socket = run_dir.join(network.as_str()).join("control.sock");
-        Self { network, socket }
+    pub fn new(place: &Place) -> Self {
+        let network = place.network();
+        let socket = place.run_dir().join(network.as_str()).join("control.sock");
+        let mut start = format!("vmlan run --network {network}");
+        for (option, dir) in [("run", &place.run_dir), ("state", &place.state_dir)] {
+            if let Some(dir) = dir {
+                start.push_str(&format!(" --{option}-dir {}", dir.display()));
+            }
+        }
+        Self {
+            network,
+            socket,
+            start,
+        }
     }
 
     /// Reads what is at `path`.
@@ -186,12 +220,16 @@ impl Client {
             network: self.network.clone(),
             socket,
             why,
+            start: self.start.clone(),
         };
         match error.kind() {
             io::ErrorKind::NotFound => not_running("no", socket),
             // The socket of a process that was killed.
             io::ErrorKind::ConnectionRefused => not_running("nobody listens on", socket),
-            io::ErrorKind::PermissionDenied => ClientError::Permission { socket },
+            io::ErrorKind::PermissionDenied => ClientError::Permission {
+                whom: whom(&socket),
+                socket,
+            },
             _ => ClientError::Connect { socket, error },
         }
     }
@@ -204,6 +242,16 @@ impl Client {
     }
 }
 
+/// Who may use `socket`: its owner, or that of the first folder above it that
+/// can be seen.
+fn whom(socket: &Path) -> String {
+    let owner = socket.ancestors().find_map(|path| path.metadata().ok());
+    match owner.map(|metadata| metadata.uid()) {
+        None | Some(0) => "root".to_owned(),
+        Some(uid) => format!("the user {uid}, who runs `vmlan run`, or as root"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,11 +260,24 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::thread;
 
+    fn place(run_dir: &Path, network: &str) -> Place {
+        Place {
+            network: Some(network.parse().unwrap()),
+            run_dir: Some(run_dir.to_owned()),
+            state_dir: None,
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_part_of_a_path() {
+        assert_eq!(segment("x#y?z.0").to_string(), "x%23y%3Fz.0");
+    }
+
     /// A server that takes one request and gives `answer`; its result is what
     /// it was sent.
     fn serve(answer: &'static str) -> (tempfile::TempDir, Client, thread::JoinHandle<String>) {
         let dir = tempfile::tempdir().unwrap();
-        let client = Client::new(dir.path(), NetworkName::default());
+        let client = Client::new(&place(dir.path(), "default"));
         std::fs::create_dir(dir.path().join("default")).unwrap();
         let listener = UnixListener::bind(&client.socket).unwrap();
         let server = thread::spawn(move || {
@@ -297,15 +358,16 @@ mod tests {
     #[test]
     fn a_network_that_nobody_serves_is_named_with_the_mend() {
         let dir = tempfile::tempdir().unwrap();
-        let client = Client::new(dir.path(), "lab".parse().unwrap());
+        let client = Client::new(&place(dir.path(), "lab"));
         let error = client.get::<Done>("/v1/status").unwrap_err();
         let socket = dir.path().join("lab/control.sock");
         assert_eq!(
             error.to_string(),
             format!(
                 "network \"lab\" is not running (no {})\n\
-                 help: start it with `vmlan run --network lab`",
-                socket.display()
+                 help: start it with `vmlan run --network lab --run-dir {}`",
+                socket.display(),
+                dir.path().display()
             )
         );
         // The socket of a process that was killed.
@@ -317,7 +379,7 @@ mod tests {
 
     #[test]
     fn missing_permission_is_named_with_the_mend() {
-        let client = Client::new(Path::new("/x"), NetworkName::default());
+        let client = Client::new(&place(Path::new("/x"), "default"));
         let error = client.connect_error(io::ErrorKind::PermissionDenied.into());
         assert!(error.to_string().contains("as root"), "{error}");
     }

@@ -9,9 +9,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, PortCommand, key_map};
 use vmlan::bench::{self, BenchArgs};
-use vmlan::client::{Client, ClientError};
+use vmlan::client::{Client, ClientError, segment};
 use vmlan::config::explain::Explained;
-use vmlan::config::{ConfigError, Loaded, Problem, Value};
+use vmlan::config::{ConfigError, Loaded, Located, Problem, Value};
 use vmlan::daemon;
 use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb};
 use vmlan::report;
@@ -21,10 +21,13 @@ fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A configuration's error starts with its place, as a compiler's.
-            match error.downcast_ref::<ConfigError>() {
-                Some(error) => eprintln!("{error}"),
-                None => eprintln!("vmlan: {}", report::message(&format!("{error:#}"))),
+            // What has a place in a configuration starts with it, as a
+            // compiler's.
+            let text = report::message(&format!("{error:#}"));
+            if error.is::<ConfigError>() || error.is::<Located>() {
+                eprintln!("{text}");
+            } else {
+                eprintln!("vmlan: {text}");
             }
             ExitCode::from(exit_status(&error))
         }
@@ -48,7 +51,11 @@ fn exit_status(error: &anyhow::Error) -> u8 {
 }
 
 fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
-    let client = || Client::new(&place.run_dir(), place.network());
+    // Whoever talks to a network believes what is in its folders.
+    if !matches!(command, Command::Check { .. }) {
+        place.check_fallbacks()?;
+    }
+    let client = || Client::new(&place);
     match command {
         Command::Run { config } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
@@ -74,6 +81,14 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             report::fdb(list)
         }),
         Command::Fdb {
+            format: Format { json: true },
+            command: Some(_),
+        } => Err(
+            Problem::new("`--json` does not go with a change of the MAC table")
+                .help("leave it out; `vmlan fdb --json` shows the table")
+                .into(),
+        ),
+        Command::Fdb {
             command: Some(command),
             ..
         } => done(change_fdb(&client(), command)),
@@ -82,7 +97,9 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             let keys = key_map(keys);
             done(client().send(&Method::POST, "/v1/attach", &Attach { interface, keys }))
         }
-        Command::Detach { interface } => done(client().delete(&format!("/v1/attach/{interface}"))),
+        Command::Detach { interface } => {
+            done(client().delete(&format!("/v1/attach/{}", segment(interface.as_str()))))
+        }
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
         }
@@ -172,6 +189,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use anyhow::Context as _;
+    use vmlan::config::Places;
 
     #[test]
     fn bad_input_exits_2_and_a_failure_1() {
@@ -179,7 +197,7 @@ mod tests {
         let config = ConfigError::unreadable("x".as_ref(), problem.clone());
         for error in [
             anyhow::Error::new(config),
-            anyhow::Error::new(problem),
+            anyhow::Error::new(problem.clone()),
             anyhow::Error::new(ApiError::input("x")),
             anyhow::Error::new(ClientError::Refused(ApiError::input("x"))),
             Err::<(), _>(ApiError::input("x")).context("y").unwrap_err(),
@@ -191,6 +209,7 @@ mod tests {
             anyhow::Error::new(ApiError::runtime("x")),
             anyhow::Error::new(ClientError::Refused(ApiError::runtime("x"))),
             anyhow::Error::new(io::Error::other("x")),
+            anyhow::Error::new(Places::default().port_error(&"x".parse().unwrap(), problem)),
         ] {
             assert_eq!(exit_status(&error), 1, "{error:?}");
         }

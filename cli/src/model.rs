@@ -1,7 +1,7 @@
 //! What goes over the control socket, as JSON: views of the network, requests
 //! and replies. Shared by the server and the client.
 
-use crate::config::{InterfaceName, PortKind, PortName, Value};
+use crate::config::{InterfaceName, PortKind, PortName, Value, Vlan};
 use pnet_base::MacAddr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -176,18 +176,18 @@ pub struct AddFdb {
     pub mac: MacAddr,
     /// The port that it is behind.
     pub port: PortName,
-    /// The VLAN that it is in; 0: none.
+    /// The VLAN that it is in.
     #[serde(default)]
-    pub vlan: u16,
+    pub vlan: Vlan,
 }
 
 /// The query of `DELETE /v1/fdb/{mac}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteFdb {
-    /// The VLAN that it is in; 0: none.
+    /// The VLAN that it is in.
     #[serde(default)]
-    pub vlan: u16,
+    pub vlan: Vlan,
 }
 
 /// `POST /v1/fdb/flush`.
@@ -226,6 +226,10 @@ pub enum Fault {
     Input,
     /// It failed at run time: the client exits 1.
     Runtime,
+    /// It names something that is not there: HTTP says so too, and the client
+    /// exits 1.
+    #[serde(rename = "not-found")]
+    NotFound,
 }
 
 impl ApiError {
@@ -247,6 +251,20 @@ impl ApiError {
         }
     }
 
+    /// It names something that is not there.
+    pub fn not_found(error: impl fmt::Display) -> Self {
+        Self {
+            fault: Fault::NotFound,
+            ..Self::runtime(error)
+        }
+    }
+
+    /// The error with its mend on one line, for a log.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        crate::config::Problem::from(self.clone()).one_line()
+    }
+
     /// Says how to mend it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -261,6 +279,15 @@ impl From<crate::config::Problem> for ApiError {
             error: problem.message,
             help: problem.help,
             fault: Fault::Input,
+        }
+    }
+}
+
+impl From<ApiError> for crate::config::Problem {
+    fn from(error: ApiError) -> Self {
+        Self {
+            message: error.error,
+            help: error.help,
         }
     }
 }

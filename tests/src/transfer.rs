@@ -1,9 +1,11 @@
-//! A payload over TCP that is checked at both ends.
+//! Payloads over TCP and UDP that are checked at both ends.
 
+use crate::namespace::Namespace;
 use crate::station::Station;
 use crate::wait;
 use anyhow::{Context, Result, ensure};
 use std::fmt::Display;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// Where the receiver listens.
@@ -77,6 +79,54 @@ pub fn tcp(
         "the payload was changed on its way: sent {sent}, received {received}"
     );
     Ok(elapsed)
+}
+
+/// Datagrams on their way at most: as many as any queue between holds, so that
+/// each that is missing was dropped for another reason.
+const WINDOW: usize = 8;
+
+/// Sends `count` datagrams of `length` random bytes from `from` to `to`, which
+/// has `address`, and compares each with what comes.
+///
+/// # Errors
+/// One is missing or was changed.
+pub fn udp(
+    from: &Namespace,
+    to: &Namespace,
+    address: Ipv4Addr,
+    count: usize,
+    length: usize,
+) -> Result<()> {
+    let receiver = to.enter(|| Ok(UdpSocket::bind((address, PORT))?))?;
+    receiver.set_read_timeout(Some(wait::SOON))?;
+    let sender = from.enter(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?))?;
+    sender.connect((address, PORT))?;
+    let mut buffer = vec![0; length + 1];
+    for first in (0..count).step_by(WINDOW) {
+        let mut sent: Vec<Vec<u8>> = (0..WINDOW)
+            .map(|_| {
+                std::iter::repeat_with(|| fastrand::u8(..))
+                    .take(length)
+                    .collect()
+            })
+            .collect();
+        for datagram in &sent {
+            sender.send(datagram)?;
+        }
+        while !sent.is_empty() {
+            let got = receiver.recv(&mut buffer).with_context(|| {
+                format!(
+                    "{} of the datagrams from {first} on are missing",
+                    sent.len()
+                )
+            })?;
+            let at = sent
+                .iter()
+                .position(|datagram| buffer.get(..got) == Some(datagram));
+            sent.remove(at.context("a datagram was changed on its way, or came twice")?);
+        }
+    }
+    Ok(())
 }
 
 /// The sha256 in the output of sha256sum, 64 hex digits.

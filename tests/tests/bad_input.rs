@@ -140,11 +140,17 @@ fn a_netdev_that_is_not_vmlans_is_not_taken_over() -> Result<()> {
 #[test]
 fn a_missing_device_is_named() -> Result<()> {
     let switch = Switch::prepare(&(ISOLATED.to_owned() + &taps(&["c1"]) + &packets(&["eth9"])))?;
-    refuse(&switch, 1, &["eth9"], &["lo"])?;
+    let line = ISOLATED.lines().count() + 7;
+    refuse(
+        &switch,
+        1,
+        &["eth9", &format!("lab.toml:{line}:1: ")],
+        &["lo"],
+    )?;
 
     let bridge = "name = \"lab\"\ninterface = \"\"\nforward = \"bridge\"\nuplink = \"eth9\"\n";
     let switch = Switch::prepare(bridge)?;
-    refuse(&switch, 1, &["eth9"], &["lo"])?;
+    refuse(&switch, 1, &["eth9", "lab.toml:4:10: "], &["lo"])?;
 
     let switch = Switch::start(ISOLATED)?;
     let refused = switch.cli("attach eth9")?;
@@ -191,7 +197,14 @@ fn a_missing_config_is_named() -> Result<()> {
 #[test]
 fn bad_usage_exits_2() -> Result<()> {
     let switch = Switch::prepare(ISOLATED)?;
-    for arguments in ["", "rnu", "ports --jsno", "attach", "fdb add x y"] {
+    for arguments in [
+        "",
+        "rnu",
+        "ports --jsno",
+        "fdb --json flush",
+        "attach",
+        "fdb add x y",
+    ] {
         let refused = switch.cli(arguments)?;
         assert_eq!(refused.status, 2, "{arguments}: {refused:?}");
         assert!(!refused.stderr.is_empty());

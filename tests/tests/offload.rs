@@ -99,13 +99,12 @@ fn udp_arrives_whole_with_offloads_on_and_off() -> Result<()> {
     let c1 = switch.container("c1", MAC1)?;
     let c2 = switch.container("c2", MAC2)?;
     udhcpc(&c1, "")?;
-    let two = udhcpc(&c2, "")?.address.to_string();
+    let two = udhcpc(&c2, "")?.address;
     for state in ["on", "off"] {
         set_offloads(&c1, state)?;
         // 4000 bytes: fragments without UFO, which no tap has any more.
         for length in [1400, 4000] {
-            let bytes = iperf3(&c1, &c2, &two, &format!("-u -b 20M -l {length}"))?;
-            assert!(bytes > 0);
+            transfer::udp(&c1, &c2, two, 2000, length)?;
         }
     }
     nothing_too_big(&switch)

@@ -1,7 +1,9 @@
 //! A peer that stops reading costs nobody but itself.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 use vmlan_tests::dhcp_client::udhcpc;
 use vmlan_tests::frame::{BROADCAST, long, plain, station};
@@ -45,6 +47,31 @@ impl Talkers {
     }
 }
 
+/// Calls `send` again and again, 16 times each millisecond, for as long as
+/// `meanwhile` takes: what nobody reads keeps coming in.
+fn feed_during(
+    send: impl Fn(u16) -> Result<()> + Sync,
+    meanwhile: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let feeding = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                for number in 0..16 {
+                    send(number)?;
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        });
+        let result = meanwhile();
+        ensure!(!feeding.is_finished(), "the feeder has failed meanwhile");
+        over.store(true, Ordering::Relaxed);
+        let fed = feeding.join().map_err(|_| anyhow!("panic in the feeder"))?;
+        result.and(fed)
+    })
+}
+
 #[test]
 fn a_vmm_that_stops_reading_its_tap_does_not_slow_two_others() -> Result<()> {
     let config = ISOLATED.to_owned() + &taps(&["c1", "c2"]) + &packets(&["vm0", "vm1"]);
@@ -66,7 +93,10 @@ fn a_vmm_that_stops_reading_its_tap_does_not_slow_two_others() -> Result<()> {
             feeder.send(&plain(BROADCAST, station(2), number))?;
         }
     }
-    talkers.talk()?;
+    feed_during(
+        |number| feeder.send(&plain(station(1), station(2), number)),
+        || talkers.talk(),
+    )?;
     switch.alive()?;
 
     // It is still served once it reads again.
@@ -96,7 +126,10 @@ fn a_stream_peer_that_stops_reading_does_not_slow_two_others() -> Result<()> {
     for number in 0..60_000 {
         feeder.send(&long(station(1), station(2), number))?;
     }
-    talkers.talk()?;
+    feed_during(
+        |number| feeder.send(&long(station(1), station(2), number)),
+        || talkers.talk(),
+    )?;
     let dropped = wait::until("drops for the stalled port", wait::SOON, || {
         let port = switch.port("stream0")?;
         port["tx"]["drops"]["egress-full"]

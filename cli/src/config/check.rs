@@ -3,13 +3,14 @@
 
 use super::network::{Written, WrittenDhcp, WrittenHost};
 use super::section::Findings;
-use super::{Address, Forward, NetworkName, Problem};
+use super::{Address, DhcpOption, Forward, NetworkName, Problem, served};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use toml::Spanned;
+use vmlan_dhcp::hostname;
 
 /// Finds all that does not go together.
 pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {
@@ -101,6 +102,8 @@ fn check_dhcp(written: &Written, dhcp: &Spanned<WrittenDhcp>, findings: &mut Fin
         findings.error(range.span(), problem);
     }
     check_unique(hosts, findings);
+    check_labels(hosts, findings);
+    check_options(&dhcp.get_ref().options, findings);
     match written.address() {
         Address::Fixed(gateway) => {
             if let Some(range) = range {
@@ -123,6 +126,37 @@ fn check_dhcp(written: &Written, dhcp: &Spanned<WrittenDhcp>, findings: &mut Fin
             findings.error(span, needs_address(what));
         }
         Address::None => {}
+    }
+}
+
+/// The server hands out a host's name as one label; the domain is told apart.
+fn check_labels(hosts: &[WrittenHost], findings: &mut Findings<'_>) {
+    for name in hosts.iter().filter_map(|host| host.name.as_ref()) {
+        if !hostname::is_label(name.get_ref()) {
+            let problem = Problem::new(format!("{name:?} is no host name", name = name.get_ref()))
+                .help("use 1 to 63 letters, digits and inner hyphens, without a domain");
+            findings.error(name.span(), problem);
+        }
+    }
+}
+
+/// Options have to be known to the server, each once.
+fn check_options(list: &[DhcpOption], findings: &mut Findings<'_>) {
+    let mut seen = HashMap::new();
+    for option in list {
+        match served::option(option) {
+            Ok((code, _)) => {
+                if let Some(first) = seen.insert(code, option.key.span()) {
+                    let line = findings.line(&first);
+                    let problem = Problem::new(format!(
+                        "option {code} stands in line {line} already, by number or by name"
+                    ))
+                    .help("keep one of the two");
+                    findings.error(option.key.span(), problem);
+                }
+            }
+            Err((span, problem)) => findings.error(span, problem),
+        }
     }
 }
 
@@ -186,10 +220,12 @@ fn check_address(address: &Spanned<Ipv4Addr>, gateway: Ipv4Net, findings: &mut F
 
 fn not_in(ip: Ipv4Addr, gateway: Ipv4Net) -> Problem {
     let subnet = gateway.trunc();
+    let first = subnet.network().to_bits().saturating_add(1);
+    let last = subnet.broadcast().to_bits().saturating_sub(1);
     Problem::new(format!("{ip} is not in the subnet {subnet}")).help(format!(
-        "use an address between {} and {}",
-        subnet.network(),
-        subnet.broadcast()
+        "use an address from {} to {}",
+        Ipv4Addr::from_bits(first),
+        Ipv4Addr::from_bits(last)
     ))
 }
 

@@ -4,6 +4,7 @@ use super::value::duration_text;
 use super::{Address, Config, Dhcp, Forward, Port, PortKind};
 use ipnet::Ipv4Net;
 use std::fmt;
+use vmlan_dhcp::config::DEFAULT_MAX_LEASES;
 
 /// A configuration shown as lines for a reader, each ended by a newline.
 #[derive(Debug)]
@@ -111,10 +112,13 @@ fn pool(config: &Config) -> String {
         return "the whole subnet".into();
     };
     let (first, last) = config.dhcp.pool(gateway);
-    format!(
-        "{first} to {last}, {} addresses",
-        pool_size(config, gateway)
-    )
+    let size = pool_size(config, gateway);
+    match u32::try_from(DEFAULT_MAX_LEASES) {
+        Ok(most) if size > most => {
+            format!("{first} to {last}, {size} addresses for {most} leases at most")
+        }
+        _ => format!("{first} to {last}, {size} addresses"),
+    }
 }
 
 /// How many addresses of the range can be handed out to any station: all but
@@ -174,6 +178,15 @@ switch       8192 stations at most, forgotten after 5m of silence
 dhcp         the whole subnet, leases of 1h
 attach       netdevs named vnet*
 "
+        );
+    }
+
+    #[test]
+    fn a_pool_larger_than_the_lease_limit_says_so() {
+        let text = explained("address = \"10.0.0.1/8\"");
+        assert!(
+            text.contains("16777213 addresses for 1000 leases at most"),
+            "{text}"
         );
     }
 

@@ -10,19 +10,23 @@ pub mod explain;
 pub mod glob;
 mod names;
 mod network;
+mod places;
 mod port;
 mod problem;
 mod section;
 pub mod served;
 mod source;
 pub mod value;
+mod vlan;
 
 pub use glob::Pattern;
 pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
+pub use places::Places;
 pub use port::{Port, PortKind, PortSettings, key_value};
 pub use problem::Problem;
 pub use source::{ConfigError, Located, Source};
 pub use value::{LeaseTime, Value};
+pub use vlan::Vlan;
 
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
@@ -68,6 +72,8 @@ pub struct Config {
     pub attach: Vec<Pattern>,
     /// Ports made at the start.
     pub ports: Vec<Port>,
+    /// Where those, and the uplink, stand in the file.
+    pub places: Places,
 }
 
 /// The gateway's address.
@@ -231,6 +237,7 @@ impl Config {
             switch: Switch::default(),
             dhcp: Dhcp::default(),
             ports: Vec::new(),
+            places: Places::default(),
         }
     }
 

@@ -126,12 +126,24 @@ fn check_interface(text: &str) -> Result<(), Problem> {
         && text.bytes().all(allowed)
         && !matches!(text, "." | "..")
     {
-        return Ok(());
+        return check_sysctl(text);
     }
     Err(
         Problem::new(format!("{text:?} is no name for a network interface"))
             .help("use 1 to 15 printable characters without space, /, : and %"),
     )
+}
+
+/// A netdev has its settings at `net.ipv4.conf.NAME`, where two names mean
+/// others than one netdev (`Documentation/networking/ip-sysctl.rst`).
+fn check_sysctl(text: &str) -> Result<(), Problem> {
+    if matches!(text, "all" | "default") {
+        return Err(Problem::new(format!(
+            "{text:?} stands for other netdevs in the kernel's settings"
+        ))
+        .help("use another name"));
+    }
+    Ok(())
 }
 
 fn check_port(text: &str) -> Result<(), Problem> {
@@ -140,7 +152,7 @@ fn check_port(text: &str) -> Result<(), Problem> {
         && text.bytes().all(allowed)
         && !matches!(text, "." | "..")
     {
-        return Ok(());
+        return check_sysctl(text);
     }
     Err(Problem::new(format!("{text:?} is no name for a port"))
         .help("use 1 to 15 of the characters A-Z, a-z, 0-9, _, . and -"))
@@ -161,10 +173,20 @@ mod tests {
         for good in ["eth0", "br-1.5", "veth@x"] {
             assert!(good.parse::<InterfaceName>().is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a b", "tap%d", "abcdefghijklmnop"] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a b",
+            "tap%d",
+            "abcdefghijklmnop",
+            "all",
+            "default",
+        ] {
             assert!(bad.parse::<InterfaceName>().is_err(), "{bad}");
         }
-        for bad in ["", "..", "a/b", "a@b", "a\nb"] {
+        for bad in ["", "..", "a/b", "a@b", "a\nb", "all", "default"] {
             assert!(bad.parse::<PortName>().is_err(), "{bad}");
         }
     }

@@ -6,7 +6,7 @@ use super::section::{Findings, Section};
 use super::value::{client_id, domain_name, duration, host_net, ipv4, lease_time, station_mac};
 use super::{
     Address, Config, Dhcp, DhcpOption, Forward, InterfaceName, LeaseTime, NetworkName, Pattern,
-    Port, PortName, PortSettings, Problem, StaticHost, Switch,
+    Places, Port, PortName, PortSettings, Problem, Source, StaticHost, Switch,
 };
 use pnet_base::MacAddr;
 use std::net::Ipv4Addr;
@@ -55,6 +55,8 @@ pub(super) struct WrittenHost {
 /// `[[port]]` as written.
 #[derive(Debug)]
 pub(super) struct WrittenPort {
+    /// The whole `[[port]]`, or what of it the parser gives as its place.
+    pub(super) table: Range<usize>,
     pub(super) name: Range<usize>,
     pub(super) interface: Range<usize>,
     pub(super) port: Port,
@@ -69,7 +71,7 @@ pub(super) fn read(
 ) -> Config {
     let written = read_root(Section::new(table.get_ref(), table.span(), findings));
     check::check(&written, network, findings);
-    written.into_config(network)
+    written.into_config(network, findings.source())
 }
 
 fn read_root(mut root: Section<'_, '_, '_>) -> Written {
@@ -104,8 +106,10 @@ fn forward(text: &str) -> Result<Forward, Problem> {
     let known = Forward::ALL.map(Forward::name);
     match Forward::ALL.into_iter().find(|known| known.name() == text) {
         Some(built @ (Forward::Isolated | Forward::Bridge)) => Ok(built),
-        Some(_) => Err(Problem::new(format!("forward = {text:?} is not built yet"))
-            .help("use \"isolated\" or \"bridge\"")),
+        Some(_) => Err(
+            Problem::new(format!("forward = {text:?} is not in this version"))
+                .help("use \"isolated\" or \"bridge\""),
+        ),
         None => Err(Problem::unknown_word("way to forward", text, &known)),
     }
 }
@@ -120,15 +124,17 @@ fn read_switch(mut section: Section<'_, '_, '_>) -> Switch {
         .number::<u16>("workers", 0..=1024)
         .inspect(|workers| {
             if *workers.get_ref() != 1 {
-                let problem = Problem::new("more than one worker is not built yet");
+                let problem = Problem::new("more than one worker is not in this version");
                 let problem = problem.help("use workers = 1, or leave the key out");
                 section.findings.error(workers.span(), problem);
             }
         });
     section.text("fastpath", |text| match text {
         "auto" | "off" => Ok(()),
-        "required" => Err(Problem::new("fastpath = \"required\" is not built yet")
-            .help("use \"auto\", or leave the key out")),
+        "required" => Err(
+            Problem::new("fastpath = \"required\" is not in this version")
+                .help("use \"auto\", or leave the key out"),
+        ),
         other => {
             let known = ["auto", "off", "required"];
             Err(Problem::unknown_word("fastpath", other, &known))
@@ -229,8 +235,9 @@ fn read_port(mut section: Section<'_, '_, '_>) -> Option<WrittenPort> {
     }
     let at = name.span();
     let result = settings.into_port(name.into_inner());
-    let port = section.findings.keep(span, result)?.into_inner();
+    let port = section.findings.keep(span.clone(), result)?.into_inner();
     Some(WrittenPort {
+        table: span,
         interface: interface.unwrap_or_else(|| at.clone()),
         name: at,
         port,
@@ -273,7 +280,21 @@ impl Written {
         said.map_or(self.forward() != Forward::Bridge, |on| *on.get_ref())
     }
 
-    fn into_config(self, network: Option<&NetworkName>) -> Config {
+    /// Where each port stands: at its `[[port]]`, or at `uplink`.
+    fn places(&self, source: &Source) -> Places {
+        let ports = self
+            .ports
+            .iter()
+            .map(|port| (port.port.name.clone(), port.table.clone()));
+        let uplink = self.uplink.as_ref().and_then(|uplink| {
+            let name = uplink.get_ref().as_str().parse().ok()?;
+            Some((name, uplink.span()))
+        });
+        Places::new(source, ports.chain(uplink))
+    }
+
+    fn into_config(self, network: Option<&NetworkName>, source: &Source) -> Config {
+        let places = self.places(source);
         let (forward, address) = (self.forward(), self.address());
         let (interface, enabled) = (self.interface(), self.dhcp_enabled());
         let name = self.name.map(Spanned::into_inner);
@@ -295,6 +316,7 @@ impl Written {
                 .into_dhcp(enabled),
             attach: self.attach.unwrap_or(built_in.attach),
             ports: self.ports.into_iter().map(|port| port.port).collect(),
+            places,
             name: built_in.name,
         }
     }

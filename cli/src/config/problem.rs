@@ -28,10 +28,23 @@ impl Problem {
         self
     }
 
+    /// The problem with its mend on one line, for a log.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let joined = |text: &str| {
+            let lines = text.lines().map(str::trim);
+            lines.collect::<Vec<_>>().join("; ")
+        };
+        match &self.help {
+            Some(help) => format!("{} (help: {})", joined(&self.message), joined(help)),
+            None => joined(&self.message),
+        }
+    }
+
     /// A key that is not known here; names the nearest of `known`.
     pub fn unknown_key(key: &str, known: &[&str]) -> Self {
         let problem = Self::new(format!("unknown key {}", quoted(key)));
-        match nearest(key, known) {
+        match Self::nearest(key, known) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help(format!("known here: {}", known.join(", "))),
         }
@@ -40,10 +53,24 @@ impl Problem {
     /// A word that is not one of `known`.
     pub fn unknown_word(what: &str, word: &str, known: &[&str]) -> Self {
         let problem = Self::new(format!("unknown {what} {word:?}"));
-        match nearest(word, known) {
+        match Self::nearest(word, known) {
             Some(near) => problem.help(format!("did you mean \"{near}\"?")),
             None => problem.help(format!("use one of: {}", known.join(", "))),
         }
+    }
+
+    /// The word of `known` that looks most like `word`, if one looks like it.
+    pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+        // A longer word is none of ours, and the comparison is quadratic.
+        if word.len() > 64 {
+            return None;
+        }
+        known
+            .iter()
+            .map(|near| (strsim::jaro_winkler(word, near), *near))
+            .filter(|(likeness, _)| *likeness > 0.75)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, near)| near)
     }
 }
 
@@ -64,20 +91,6 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The word of `known` that looks most like `word`, if one looks like it.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    // A longer word is none of ours, and the comparison is quadratic.
-    if word.len() > 64 {
-        return None;
-    }
-    known
-        .iter()
-        .map(|near| (strsim::jaro_winkler(word, near), *near))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, near)| near)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,9 +98,15 @@ mod tests {
     #[test]
     fn the_nearest_word_is_named() {
         let known = ["address", "interface", "uplink", "mtu"];
-        assert_eq!(nearest("adress", &known), Some("address"));
-        assert_eq!(nearest("interfaces", &known), Some("interface"));
-        assert_eq!(nearest("zzz", &known), None);
+        assert_eq!(Problem::nearest("adress", &known), Some("address"));
+        assert_eq!(Problem::nearest("interfaces", &known), Some("interface"));
+        assert_eq!(Problem::nearest("zzz", &known), None);
+    }
+
+    #[test]
+    fn a_log_gets_one_line() {
+        let problem = Problem::new("one\n  two").help("three");
+        assert_eq!(problem.one_line(), "one; two (help: three)");
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl<'s> Findings<'s> {
         self.warnings.push((span, problem));
     }
 
+    /// The file.
+    pub(super) fn source(&self) -> &'s Source {
+        self.source
+    }
+
     /// The line of `span`, counted from 1.
     pub(super) fn line(&self, span: &Range<usize>) -> usize {
         self.source.line(span.start).0

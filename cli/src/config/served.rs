@@ -1,11 +1,12 @@
 //! What the DHCP server is to serve, by the configuration. Some of what can be
 //! wrong with it only the server knows: names and values of options, for one.
 
-use super::{Address, Config, ConfigError, LeaseTime, Problem, Source, Value};
+use super::{Address, Config, ConfigError, DhcpOption, LeaseTime, Problem, Source, Value};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::Path;
+use vmlan_dhcp::options::OptionError;
 use vmlan_dhcp::{Host, HostKey, leasefile, options};
 
 /// A gateway to check by where the network's own is not known yet.
@@ -35,9 +36,8 @@ pub fn dhcp(
     served.domain.clone_from(&config.domain);
     served.mtu = Some(config.mtu);
     for option in &config.dhcp.options {
-        let encoded = options::encode(option.key.get_ref(), &value(option.value.get_ref()));
-        let encoded =
-            encoded.map_err(|error| located(&error.to_string(), option.key.span(), source))?;
+        let encoded = self::option(option);
+        let encoded = encoded.map_err(|(span, problem)| located(problem, span, source))?;
         served.options.push(encoded);
     }
     for host in &config.dhcp.hosts {
@@ -56,8 +56,39 @@ pub fn dhcp(
     }
     served
         .validate()
-        .map_err(|error| located(&format!("[dhcp]: {error}"), 0..0, source))?;
+        .map_err(|error| located(Problem::new(format!("[dhcp]: {error}")), 0..0, source))?;
     Ok(Some(served))
+}
+
+/// The code and value in wire form of an option, or what is wrong with it and
+/// where: at its key or at its value.
+pub(super) fn option(option: &DhcpOption) -> Result<(u8, Vec<u8>), (Range<usize>, Problem)> {
+    let (key, given) = (option.key.get_ref(), option.value.get_ref());
+    options::encode(key, &value(given)).map_err(|error| match error {
+        OptionError::Unknown { name, .. } => {
+            let known: Vec<_> = (1..=254)
+                .filter(|code| !options::is_computed(*code))
+                .filter_map(options::name_of)
+                .collect();
+            let problem = Problem::new(format!("unknown DHCP option {name:?}"));
+            let problem = match Problem::nearest(&name, &known) {
+                Some(near) => problem.help(format!("did you mean `{near}`?")),
+                None => problem
+                    .help("use its number, 1 to 254, or the name that `dnsmasq --help dhcp` lists"),
+            };
+            (option.key.span(), problem)
+        }
+        OptionError::Computed(code) => {
+            let problem = Problem::new(format!("the server itself fills in option {code}"))
+                .help("leave it out");
+            (option.key.span(), problem)
+        }
+        OptionError::Value { value, wanted, .. } => {
+            let problem = Problem::new(format!("{value:?} is no value of the option `{key}`"))
+                .help(format!("it has to be {wanted}"));
+            (option.value.span(), problem)
+        }
+    })
 }
 
 /// Whether all that is served makes sense.
@@ -74,8 +105,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Result<(), ConfigError>
 }
 
 /// An error at its place, or with an empty span of the file as a whole.
-fn located(what: &str, span: Range<usize>, source: Option<&Source>) -> ConfigError {
-    let problem = Problem::new(what);
+fn located(problem: Problem, span: Range<usize>, source: Option<&Source>) -> ConfigError {
     match source {
         Some(source) if !span.is_empty() => source.error(span, problem),
         Some(source) => ConfigError::unreadable(source.path(), problem),

@@ -150,17 +150,28 @@ impl Located {
     pub fn position(&self) -> Option<(usize, usize)> {
         self.place.as_ref().map(|place| (place.line, place.column))
     }
+
+    /// `FILE:LINE:COLUMN: what (help: how)` on one line, for a log.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        format!("{} {}", Heading(self), self.problem.one_line())
+    }
+
+    /// A problem of `path` as a whole.
+    pub(super) fn unplaced(path: &Path, problem: Problem) -> Self {
+        Self {
+            path: path.into(),
+            place: None,
+            problem,
+        }
+    }
 }
 
 impl fmt::Display for Located {
     /// `FILE:LINE:COLUMN: what`, the line with a caret under the place, and
     /// how to mend it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.path.display())?;
-        if let Some(place) = &self.place {
-            write!(f, "{}:{}:", place.line, place.column)?;
-        }
-        write!(f, " {}", self.problem.message)?;
+        write!(f, "{} {}", Heading(self), self.problem.message)?;
         if let Some(place) = &self.place {
             let mut gutter = String::new();
             write!(gutter, "{:>4}", place.line)?;
@@ -171,6 +182,22 @@ impl fmt::Display for Located {
         }
         match &self.problem.help {
             Some(help) => write!(f, "\nhelp: {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A problem of a running network whose cause stands in its configuration.
+impl std::error::Error for Located {}
+
+/// `FILE:LINE:COLUMN:`
+struct Heading<'a>(&'a Located);
+
+impl fmt::Display for Heading<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.0.path.display())?;
+        match &self.0.place {
+            Some(place) => write!(f, "{}:{}:", place.line, place.column),
             None => Ok(()),
         }
     }
@@ -189,11 +216,7 @@ impl ConfigError {
     /// An error of the whole file, such as one that cannot be read.
     pub fn unreadable(path: &Path, problem: Problem) -> Self {
         Self {
-            problems: vec![Located {
-                path: path.into(),
-                place: None,
-                problem,
-            }],
+            problems: vec![Located::unplaced(path, problem)],
             more: 0,
         }
     }
@@ -216,6 +239,13 @@ impl ConfigError {
     #[must_use]
     pub fn problems(&self) -> &[Located] {
         &self.problems
+    }
+
+    /// All of it on one line, for a log.
+    #[must_use]
+    pub fn one_line(&self) -> String {
+        let lines: Vec<_> = self.problems.iter().map(Located::one_line).collect();
+        lines.join("; ")
     }
 }
 

@@ -65,6 +65,15 @@ pub fn station_mac(text: &str) -> Result<MacAddr, Problem> {
         Problem::new(format!("{text:?} is no MAC address"))
             .help("write six bytes in hex, as in \"52:54:00:12:34:56\"")
     })?;
+    check_station(mac)?;
+    Ok(mac)
+}
+
+/// Whether one station can have the address `mac`.
+///
+/// # Errors
+/// It is a group address or all zero.
+pub fn check_station(mac: MacAddr) -> Result<(), Problem> {
     if mac.is_multicast() {
         return Err(
             Problem::new(format!("{mac} is a group address, no station has it"))
@@ -72,11 +81,12 @@ pub fn station_mac(text: &str) -> Result<MacAddr, Problem> {
         );
     }
     if mac.is_zero() {
-        return Err(Problem::new(
-            "a station cannot have the MAC address of all zeros",
-        ));
+        return Err(
+            Problem::new("a station cannot have the MAC address of all zeros")
+                .help("write its own, as in \"52:54:00:12:34:56\""),
+        );
     }
-    Ok(mac)
+    Ok(())
 }
 
 /// An IPv4 address.

@@ -1,21 +1,23 @@
 //! The control socket: HTTP/1.1 with JSON bodies. Each request holds the
 //! network for as long as it takes, one after another.
 
-use super::network::{Network, no_port};
+use super::dhcp::DhcpError;
+use super::network::{Network, chain, no_port};
+use super::ports::NamedPort;
 use super::reload;
-use crate::config::{PortName, PortSettings};
+use crate::config::{PortName, PortSettings, Problem, value};
 use crate::model::{
     AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb, LeaseView,
     PortView, SetPort, StatusView,
 };
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use pnet_base::MacAddr;
-use std::net::Ipv4Addr;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -43,8 +45,13 @@ pub(super) fn router(network: Shared) -> Router {
         .route("/v1/reload", post(reload_config))
         .route("/metrics", get(super::metrics::metrics))
         .fallback(async || {
-            let error = ApiError::input("there is no such resource");
-            (StatusCode::NOT_FOUND, Json(error))
+            ApiError::not_found("there is no such resource")
+                .help("the paths start with /v1/status, ports, attach, fdb, leases and reload")
+        })
+        .method_not_allowed_fallback(async || {
+            let error = ApiError::input("this resource does not take this method")
+                .help("the header `allow` of this answer names those that it takes");
+            (StatusCode::METHOD_NOT_ALLOWED, Json(error))
         })
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(network)
@@ -55,17 +62,29 @@ impl IntoResponse for ApiError {
         let status = match self.fault {
             Fault::Input => StatusCode::BAD_REQUEST,
             Fault::Runtime => StatusCode::CONFLICT,
+            Fault::NotFound => StatusCode::NOT_FOUND,
         };
         (status, Json(self)).into_response()
     }
 }
 
-/// A JSON body, whose errors are ours.
-#[derive(FromRequest)]
-#[from_request(via(Json), rejection(ApiError))]
+/// A JSON body, whose errors are ours. Its type is not asked for, as curl says
+/// that whatever it sends is a form; no body at all is an empty object.
 struct Body<T>(T);
 
-/// A part of the path, whose errors are ours.
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = Bytes::from_request(request, state).await?;
+        let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        let Json(value) = Json::from_bytes(body)?;
+        Ok(Self(value))
+    }
+}
+
+/// A part of the path, whose errors are ours. It is taken as text: an error of
+/// its type then keeps its mend apart.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 struct Path<T>(T);
@@ -75,9 +94,15 @@ struct Path<T>(T);
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
 struct Query<T>(T);
 
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::input(rejection.body_text())
+    }
+}
+
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        Self::input(rejection.body_text())
+        rejected(&rejection.body_text())
     }
 }
 
@@ -89,8 +114,38 @@ impl From<PathRejection> for ApiError {
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
-        Self::input(rejection.body_text())
+        rejected(&rejection.body_text())
     }
+}
+
+/// The error of a parser, which may quote a [`Problem`] with its mend: that is
+/// taken apart again.
+fn rejected(text: &str) -> ApiError {
+    let Some((error, help)) = text.split_once("\nhelp: ") else {
+        return ApiError::input(text);
+    };
+    // serde_json puts the place behind all of it.
+    match help
+        .rfind(" at line ")
+        .and_then(|at| help.split_at_checked(at))
+    {
+        Some((help, place)) => ApiError::input(format!("{error}{place}")).help(help),
+        None => ApiError::input(error).help(help),
+    }
+}
+
+/// What was done to the network, in its log as well.
+fn changed(message: String) -> Answer<Done> {
+    tracing::info!("on request: {}", Problem::new(message.as_str()).one_line());
+    done(message)
+}
+
+/// The port `name`, which the request names.
+fn port<'n>(network: &'n Network, name: &PortName) -> Result<&'n NamedPort, ApiError> {
+    network.ports.get(name).ok_or_else(|| ApiError {
+        fault: Fault::NotFound,
+        ..no_port(name)
+    })
 }
 
 fn done(message: impl Into<String>) -> Answer<Done> {
@@ -116,26 +171,63 @@ async fn add_port(State(network): State<Shared>, Body(request): Body<AddPort>) -
 
 async fn set_port(
     State(network): State<Shared>,
-    Path(name): Path<PortName>,
+    Path(name): Path<String>,
     Body(keys): Body<SetPort>,
 ) -> Answer<Done> {
+    let name: PortName = name.parse()?;
     let settings = PortSettings::from_keys(&keys)?;
-    done(network.lock().await.set(&name, &settings)?)
+    let mut network = network.lock().await;
+    port(&network, &name)?;
+    let said = network.set(&name, &settings)?;
+    // The other keys can only be given as they are.
+    if settings.offload.is_none() {
+        return done(format!("port {name} is so already"));
+    }
+    changed(said)
 }
 
-async fn delete_port(State(network): State<Shared>, Path(name): Path<PortName>) -> Answer<Done> {
-    done(network.lock().await.delete(&name)?)
+async fn delete_port(State(network): State<Shared>, Path(name): Path<String>) -> Answer<Done> {
+    let name: PortName = name.parse()?;
+    let mut network = network.lock().await;
+    port(&network, &name)?;
+    done(network.delete(&name)?)
 }
 
 async fn attach(State(network): State<Shared>, Body(request): Body<Attach>) -> Answer<Done> {
     let settings = PortSettings::from_keys(&request.keys)?;
     let interface = request.interface.as_str();
+    if interface.parse::<PortName>().is_err() {
+        let error = format!("{interface:?} cannot be the name of a port as well");
+        return Err(ApiError::input(error).help(format!(
+            "give the port one of its own: \
+             `vmlan port add NAME --kind packet 'interface={interface}'`"
+        )));
+    }
     network.lock().await.attach(interface, &settings).await?;
     done(format!("{interface} attached"))
 }
 
 async fn detach(State(network): State<Shared>, Path(interface): Path<String>) -> Answer<Done> {
-    done(network.lock().await.detach(&interface)?)
+    let mut network = network.lock().await;
+    let detached = network.detach(&interface);
+    done(detached.map_err(|error| not_attached(&network, &interface, error))?)
+}
+
+/// Why a netdev cannot be detached: what is there instead, if it is a port of
+/// another kind.
+fn not_attached(network: &Network, interface: &str, error: ApiError) -> ApiError {
+    let name = interface.parse::<PortName>().ok();
+    match name.and_then(|name| network.ports.get(&name)) {
+        Some(port) => ApiError::not_found(format!(
+            "{interface} is a {} port, not a netdev that was attached",
+            port.kind
+        ))
+        .help(format!("`vmlan port del {interface}` takes it away")),
+        None => ApiError {
+            fault: Fault::NotFound,
+            ..error
+        },
+    }
 }
 
 async fn fdb(State(network): State<Shared>) -> Answer<Vec<FdbEntryView>> {
@@ -144,51 +236,84 @@ async fn fdb(State(network): State<Shared>) -> Answer<Vec<FdbEntryView>> {
 
 async fn add_fdb(State(network): State<Shared>, Body(request): Body<AddFdb>) -> Answer<Done> {
     let AddFdb { mac, port, vlan } = request;
-    if mac.octets().first().is_some_and(|first| first & 1 == 1) || mac == MacAddr::zero() {
-        return Err(ApiError::input(format!("{mac} is no station's address"))
-            .help("give the address of one station, such as 52:54:00:12:34:56"));
-    }
+    value::check_station(mac)?;
     let network = network.lock().await;
-    let id = network.ports.get(&port).ok_or_else(|| no_port(&port))?.id;
-    network.switch.fdb_add(mac, vlan, id)?;
-    done(format!("{mac} is pinned to {port}"))
+    let id = self::port(&network, &port)?.id;
+    network.switch.fdb_add(mac, vlan.id(), id)?;
+    changed(format!("{mac} is pinned to {port}"))
 }
 
 async fn delete_fdb(
     State(network): State<Shared>,
-    Path(mac): Path<MacAddr>,
+    Path(mac): Path<String>,
     Query(query): Query<DeleteFdb>,
 ) -> Answer<Done> {
-    if network.lock().await.switch.fdb_remove(mac, query.vlan)? {
-        return done(format!("{mac} is forgotten"));
+    let mac = value::station_mac(&mac)?;
+    let network = network.lock().await;
+    if network.switch.fdb_remove(mac, query.vlan.id())? {
+        return changed(format!("{mac} is forgotten"));
     }
-    Err(ApiError::runtime(format!("{mac} is not in the table"))
+    Err(ApiError::not_found(format!("{mac} is not in the table"))
         .help("`vmlan fdb` lists the stations"))
 }
 
 async fn flush_fdb(State(network): State<Shared>, Body(request): Body<FlushFdb>) -> Answer<Done> {
     let network = network.lock().await;
-    let port = match &request.port {
-        Some(port) => Some(network.ports.get(port).ok_or_else(|| no_port(port))?.id),
-        None => None,
+    let (id, which) = match &request.port {
+        Some(name) => (Some(port(&network, name)?.id), format!(" of port {name}")),
+        None => (None, String::new()),
     };
-    network.switch.fdb_flush(port)?;
-    done("learned entries are forgotten")
+    network.switch.fdb_flush(id)?;
+    changed(format!("learned entries{which} are forgotten"))
 }
 
 async fn leases(State(network): State<Shared>) -> Answer<Vec<LeaseView>> {
     Ok(Json(network.lock().await.lease_views()))
 }
 
-async fn delete_lease(
-    State(network): State<Shared>,
-    Path(address): Path<Ipv4Addr>,
-) -> Answer<Done> {
+async fn delete_lease(State(network): State<Shared>, Path(address): Path<String>) -> Answer<Done> {
+    let address = value::ipv4(&address)?;
     let released = network.lock().await.dhcp.release(address);
-    let mac = released.map_err(|e| ApiError::runtime(super::network::chain(e)))?;
-    done(format!("the lease of {address} by {mac} is deleted"))
+    let mac = released.map_err(|error| match error {
+        DhcpError::NotLeased(_) => ApiError::not_found(format!("{address} is not leased"))
+            .help("`vmlan leases` lists those that are"),
+        other => ApiError::runtime(chain(other)),
+    })?;
+    changed(format!("the lease of {address} by {mac} is deleted"))
 }
 
 async fn reload_config(State(network): State<Shared>) -> Answer<Done> {
     done(reload::reload(&mut *network.lock().await).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::AddFdb;
+
+    fn refused<T: DeserializeOwned>(body: &str) -> ApiError {
+        match Json::<T>::from_bytes(body.as_bytes()) {
+            Ok(_) => panic!("{body} is taken"),
+            Err(rejection) => rejection.into(),
+        }
+    }
+
+    #[test]
+    fn the_mend_of_a_bad_body_stands_apart() {
+        let error = refused::<AddPort>(r#"{"name": "a/b"}"#);
+        assert!(!error.error.contains("help:"), "{error:?}");
+        assert!(error.error.contains("no name for a port"), "{error:?}");
+        assert!(error.error.contains("at line 1"), "{error:?}");
+        let help = error.help.unwrap();
+        assert!(help.ends_with("_, . and -"), "{help}");
+    }
+
+    #[test]
+    fn a_vlan_that_cannot_be_is_refused() {
+        let body = r#"{"mac": "52:54:00:00:00:01", "port": "p", "vlan": 4095}"#;
+        let error = refused::<AddFdb>(body);
+        assert!(error.error.contains("4095 is no VLAN"), "{error:?}");
+        assert_eq!(error.fault, Fault::Input);
+        assert!(rejected("plain").help.is_none());
+    }
 }

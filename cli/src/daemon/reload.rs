@@ -1,59 +1,92 @@
 //! Applies a changed configuration to a running network.
+//!
+//! What is wanted is compared with what is there, not only with the file as it
+//! was: a port that could not be made the last time is tried again. One step
+//! that fails does not keep the others from being done.
 
-use super::network::Network;
-use super::ports::Origin;
+use super::network::{Network, chain};
+use super::ports::{NamedPort, Origin};
 use super::start;
-use crate::config::{Config, Loaded, served};
-use crate::host::link::Link;
+use crate::config::{Config, ConfigError, Loaded, Port, PortKind, PortSettings, served};
+use crate::host::link::{Link, LinkError};
 use crate::model::ApiError;
 
+/// What a reload did, and what it could not do, a line each.
+#[derive(Debug, Default)]
+struct Report {
+    done: Vec<String>,
+    failed: Vec<String>,
+}
+
+impl Report {
+    fn done(&mut self, what: impl Into<String>) {
+        self.done.push(what.into());
+    }
+
+    fn failed(&mut self, what: impl Into<String>) {
+        self.failed.push(what.into());
+    }
+
+    /// Logs each line, and gives them all.
+    fn finish(self) -> Result<String, ApiError> {
+        for line in &self.done {
+            tracing::info!("reload: {line}");
+        }
+        for line in &self.failed {
+            tracing::error!("reload: not done: {line}");
+        }
+        let done = self.done.into_iter();
+        let failed = self.failed.iter().map(|line| format!("not done: {line}"));
+        let lines: Vec<String> = done.chain(failed).collect();
+        if !self.failed.is_empty() {
+            return Err(ApiError::runtime(lines.join("\n")));
+        }
+        if lines.is_empty() {
+            tracing::info!("reload: nothing has changed");
+            return Ok("nothing has changed".to_owned());
+        }
+        Ok(lines.join("\n"))
+    }
+}
+
 /// Reads the configuration again, applies what changed and says what it did,
-/// a line each.
+/// a line each, in the log too.
 ///
 /// # Errors
 /// The configuration cannot be used, or asks for what needs a restart: then
-/// nothing changes. Or a port cannot be added; the rest is applied.
+/// nothing changes. Or a part of it cannot be applied: then the rest is, and
+/// the error says which is which.
 pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     let Some(file) = &network.file else {
-        return Ok("the network runs by the built-in configuration: nothing to read".to_owned());
+        let said = "the network runs by the built-in configuration: nothing to read";
+        tracing::info!("reload: {said}");
+        return Ok(said.to_owned());
     };
-    let loaded = Loaded::read(file, Some(&network.config.name))
-        .map_err(|error| ApiError::input(error.to_string()))?;
+    let loaded =
+        Loaded::read(file, Some(&network.config.name)).map_err(|error| unusable(&error))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{}", warning.one_line());
+    }
     let (new, old) = (loaded.config, network.config.clone());
     refuse_unchangeable(&old, &new)?;
     let served = served::dhcp(&new, network.gateway, loaded.source.as_ref())
-        .map_err(|error| ApiError::input(error.to_string()))?;
+        .map_err(|error| unusable(&error))?;
 
-    let mut done = Vec::new();
-    if (&new.dhcp, &new.domain, new.mtu) != (&old.dhcp, &old.domain, old.mtu) {
-        network
-            .dhcp
-            .configure(served)
-            .map_err(|error| ApiError::runtime(super::network::chain(error)))?;
-        done.push("DHCP settings changed".to_owned());
-    }
+    let before = network.configured_ports();
     network.config = new;
-    let settings = start::settings(&network.config, network.gateway, network.mac);
-    network.switch.configure(settings)?;
-    if network.config.switch != old.switch {
-        done.push("switch settings changed".to_owned());
-    }
-    if network.config.mtu != old.mtu {
-        change_mtu(network).await?;
-        done.push(format!("MTU is {} now", network.config.mtu));
-    }
-    let failures = change_ports(network, &old, &mut done).await;
-    if done.is_empty() && failures.is_empty() {
-        return Ok("nothing has changed".to_owned());
-    }
-    for line in &done {
-        tracing::info!("reload: {line}");
-    }
-    if failures.is_empty() {
-        return Ok(done.join("\n"));
-    }
-    done.extend(failures);
-    Err(ApiError::runtime(done.join("\n")))
+    let mut report = Report::default();
+    change_dhcp(network, &old, served, &mut report);
+    change_switch(network, &old, &mut report);
+    change_mtu(network, &old, &mut report).await;
+    change_ports(network, &before, &mut report).await;
+    change_attached(network, &old, &mut report).await;
+    report.finish()
+}
+
+/// The file cannot be used.
+fn unusable(error: &ConfigError) -> ApiError {
+    tracing::error!("reload: nothing is changed: {}", error.one_line());
+    ApiError::input(error)
 }
 
 /// What is fixed for as long as the process runs.
@@ -73,75 +106,297 @@ fn refuse_unchangeable(old: &Config, new: &Config) -> Result<(), ApiError> {
     if changed.is_empty() {
         return Ok(());
     }
-    Err(ApiError::input(format!(
+    let error = ApiError::input(format!(
         "{} cannot change while the network runs; nothing was changed",
         changed.join(", ")
     ))
-    .help("stop `vmlan run` and start it again"))
+    .help("stop `vmlan run` and start it again");
+    tracing::error!("reload: {}", error.one_line());
+    Err(error)
+}
+
+fn change_dhcp(
+    network: &mut Network,
+    old: &Config,
+    served: Option<vmlan_dhcp::Config>,
+    report: &mut Report,
+) {
+    let new = &network.config;
+    if (&new.dhcp, &new.domain, new.mtu) == (&old.dhcp, &old.domain, old.mtu) {
+        return;
+    }
+    match network.dhcp.configure(served) {
+        Ok(()) => report.done("DHCP settings changed"),
+        Err(error) => {
+            report.failed(format!("DHCP settings: {}", chain(error)));
+            // As it still is, so that the next reload tries again.
+            network.config.dhcp.clone_from(&old.dhcp);
+            network.config.domain.clone_from(&old.domain);
+        }
+    }
+}
+
+fn change_switch(network: &mut Network, old: &Config, report: &mut Report) {
+    let settings = start::settings(&network.config, network.gateway, network.mac);
+    match network.switch.configure(settings) {
+        Ok(()) if network.config.switch != old.switch => report.done("switch settings changed"),
+        Ok(()) => {}
+        Err(error) => {
+            report.failed(format!("switch settings: {}", chain(error)));
+            network.config.switch = old.switch;
+        }
+    }
 }
 
 /// Gives the netdevs that the network made its MTU. Those of others keep
-/// theirs.
-async fn change_mtu(network: &Network) -> Result<(), ApiError> {
-    for (_, port) in network.ports.iter() {
-        let index = port.netdev.as_ref().and_then(|netdev| netdev.index);
-        if let (crate::config::PortKind::Tap, Some(index)) = (port.kind, index) {
-            let link: Link = network.links.by_index(index).await?;
-            network
-                .links
-                .set_mtu(&link, network.config.mtu.into())
-                .await?;
+/// theirs, with a warning where frames will not fit.
+async fn change_mtu(network: &Network, old: &Config, report: &mut Report) {
+    let mtu = network.config.mtu;
+    let changed = mtu != old.mtu;
+    if changed {
+        report.done(format!("MTU is {mtu} now"));
+    }
+    for (name, port) in network.ports.iter() {
+        let Some(index) = port.netdev.as_ref().and_then(|netdev| netdev.index) else {
+            continue;
+        };
+        let link = match network.links.by_index(index).await {
+            Ok(link) => link,
+            // It has just gone, which is followed elsewhere.
+            Err(LinkError::NoSuchIndex(_)) => continue,
+            Err(error) => {
+                report.failed(format!("the MTU of port {name}: {}", chain(error)));
+                continue;
+            }
+        };
+        match port.kind {
+            PortKind::Tap if link.mtu != u32::from(mtu) => {
+                match network.links.set_mtu(&link, mtu.into()).await {
+                    Ok(()) if changed => {}
+                    Ok(()) => report.done(format!("MTU of port {name} is {mtu} now")),
+                    Err(error) => {
+                        report.failed(format!("the MTU of port {name}: {}", chain(error)));
+                    }
+                }
+            }
+            PortKind::Packet if changed => {
+                report.done.extend(too_small(&link, mtu));
+            }
+            _ => {}
         }
     }
-    Ok(())
 }
 
-/// Brings the configured ports and the attached netdevs in line with the new
-/// configuration. Says in `done` what it did, and returns what failed.
-async fn change_ports(network: &mut Network, old: &Config, done: &mut Vec<String>) -> Vec<String> {
-    let mut failures = Vec::new();
-    for port in &old.ports {
-        if !network.config.ports.contains(port) && network.ports.get(&port.name).is_some() {
-            network.remove(&port.name);
-            done.push(format!("port {} removed", port.name));
+/// What is to be said of a taken netdev that cannot carry the network's `mtu`.
+fn too_small(link: &Link, mtu: u16) -> Option<String> {
+    (link.mtu < u32::from(mtu)).then(|| {
+        format!(
+            "warning: {0} takes packets of {1} bytes only, the network's MTU is {mtu}: longer \
+             frames to it are dropped. `ip link set {0} mtu {mtu}` mends it",
+            link.name, link.mtu
+        )
+    })
+}
+
+/// What is to become of a port that is there, of which the configuration was
+/// `before`.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// Asked for by somebody, and by the configuration too from now on.
+    Adopted,
+    /// Changed while frames pass.
+    Set(PortSettings),
+    Goes,
+}
+
+impl Fate {
+    /// The fate of `port`, whose netdev was asked for as `before`, where the
+    /// configuration has `wanted` by its name now.
+    fn of(port: &NamedPort, before: Option<&Port>, wanted: Option<&Port>) -> Self {
+        let netdev = port.netdev.as_ref().map(|netdev| netdev.name.as_str());
+        match (port.origin, wanted) {
+            (Origin::Config, None) => Self::Goes,
+            (Origin::Config, Some(wanted)) => match before {
+                // A netdev may have another name by now.
+                Some(before)
+                    if (before.kind, &before.interface) == (wanted.kind, &wanted.interface) =>
+                {
+                    if before.offload == wanted.offload {
+                        Self::Stays
+                    } else {
+                        Self::Set(PortSettings {
+                            offload: Some(wanted.offload),
+                            ..PortSettings::default()
+                        })
+                    }
+                }
+                _ => Self::Goes,
+            },
+            (Origin::Command | Origin::Pattern, Some(wanted))
+                if port.kind == wanted.kind && netdev == Some(wanted.interface.as_str()) =>
+            {
+                Self::Adopted
+            }
+            _ => Self::Stays,
         }
     }
-    for port in network.config.ports.clone() {
-        if old.ports.contains(&port) {
+}
+
+/// Brings the ports in line with the configuration, of which they were
+/// `before`.
+async fn change_ports(network: &mut Network, before: &[Port], report: &mut Report) {
+    let wanted = network.configured_ports();
+    let named = |ports: &[Port], name: &_| ports.iter().find(|port| port.name == *name).cloned();
+    let there: Vec<_> = network
+        .ports
+        .iter()
+        .map(|(name, port)| (name.clone(), port.clone()))
+        .collect();
+    for (name, mut port) in there {
+        let (before, wanted) = (named(before, &name), named(&wanted, &name));
+        match Fate::of(&port, before.as_ref(), wanted.as_ref()) {
+            Fate::Stays => {}
+            Fate::Goes => {
+                network.remove(&name);
+                report.done(format!("port {name} removed"));
+            }
+            Fate::Adopted => {
+                port.origin = Origin::Config;
+                network.ports.insert(name.clone(), port);
+                report.done(format!("port {name} belongs to the configuration now"));
+            }
+            Fate::Set(settings) => match network.set(&name, &settings) {
+                Ok(_) => report.done(format!("port {name} changed")),
+                Err(error) => {
+                    report.failed(format!("port {name}: {}", error.one_line()));
+                    // As it still is, so that the next reload tries again.
+                    let ports = &mut network.config.ports;
+                    if let (Some(port), Some(before)) =
+                        (ports.iter_mut().find(|port| port.name == name), before)
+                    {
+                        *port = before;
+                    }
+                }
+            },
+        }
+    }
+    for port in wanted {
+        if is_configured(network, &port) {
             continue;
         }
         match network.add(&port, Origin::Config).await {
-            Ok(()) => done.push(format!("port {} added", port.name)),
-            Err(error) => failures.push(format!("port {} is not added: {error}", port.name)),
-        }
-    }
-    if network.config.attach != old.attach {
-        let no_longer: Vec<_> = network
-            .ports
-            .iter()
-            .filter(|(name, port)| {
-                port.origin == Origin::Pattern
-                    && !network
-                        .config
-                        .attach
-                        .iter()
-                        .any(|p| p.matches(name.as_str()))
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in no_longer {
-            network.remove(&name);
-            done.push(format!("{name} detached"));
-        }
-        match network.links.all().await {
-            Ok(links) => {
-                for link in links {
-                    network.link_seen(&link).await;
-                }
+            Ok(()) => report.done(format!("port {} added", port.name)),
+            Err(error) => {
+                let error = network.config.places.port_error(&port.name, error);
+                report.failed(error.one_line());
             }
-            Err(error) => failures.push(super::network::chain(error)),
         }
-        done.push("attach patterns changed".to_owned());
     }
-    failures
+}
+
+fn is_configured(network: &Network, port: &Port) -> bool {
+    let there = network.ports.get(&port.name);
+    there.is_some_and(|there| there.origin == Origin::Config)
+}
+
+/// Brings the attached netdevs in line with the patterns.
+async fn change_attached(network: &mut Network, old: &Config, report: &mut Report) {
+    let attach = &network.config.attach;
+    if *attach == old.attach {
+        return;
+    }
+    let no_longer: Vec<_> = network
+        .ports
+        .iter()
+        .filter(|(name, port)| {
+            port.origin == Origin::Pattern && !attach.iter().any(|p| p.matches(name.as_str()))
+        })
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in no_longer {
+        network.remove(&name);
+        report.done(format!("{name} detached"));
+    }
+    match network.links.all().await {
+        Ok(links) => {
+            for link in links {
+                network.link_seen(&link).await;
+            }
+            report.done("attach patterns changed");
+        }
+        Err(error) => {
+            report.failed(format!("attach patterns: {}", chain(error)));
+            network.config.attach.clone_from(&old.attach);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ports::Netdev;
+    use super::*;
+    use vmlan_dataplane::table::PortId;
+
+    fn wanted(kind: PortKind, interface: &str, offload: bool) -> Port {
+        Port {
+            name: "p".parse().unwrap(),
+            kind,
+            interface: interface.parse().unwrap(),
+            offload,
+        }
+    }
+
+    fn there(kind: PortKind, netdev: &str, origin: Origin) -> NamedPort {
+        NamedPort {
+            id: PortId(1),
+            kind,
+            netdev: Some(Netdev {
+                name: netdev.to_owned(),
+                index: Some(3),
+                up: true,
+            }),
+            origin,
+        }
+    }
+
+    #[test]
+    fn only_what_cannot_change_live_makes_a_port_go() {
+        let before = wanted(PortKind::Tap, "c1", true);
+        let port = there(PortKind::Tap, "c1", Origin::Config);
+        let fate = |now: Option<&Port>| Fate::of(&port, Some(&before), now);
+        assert_eq!(fate(Some(&before)), Fate::Stays);
+        assert_eq!(fate(None), Fate::Goes);
+        assert_eq!(fate(Some(&wanted(PortKind::Tap, "c2", true))), Fate::Goes);
+        assert_eq!(
+            fate(Some(&wanted(PortKind::Packet, "c1", true))),
+            Fate::Goes
+        );
+        assert!(matches!(
+            fate(Some(&wanted(PortKind::Tap, "c1", false))),
+            Fate::Set(PortSettings {
+                offload: Some(false),
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_netdev_that_was_renamed_stays() {
+        let before = wanted(PortKind::Tap, "c1", true);
+        let port = there(PortKind::Tap, "eth0", Origin::Config);
+        assert_eq!(Fate::of(&port, Some(&before), Some(&before)), Fate::Stays);
+    }
+
+    #[test]
+    fn a_port_of_somebody_is_adopted_or_left_alone() {
+        let wanted = wanted(PortKind::Packet, "v1", true);
+        for origin in [Origin::Command, Origin::Pattern] {
+            let port = there(PortKind::Packet, "v1", origin);
+            assert_eq!(Fate::of(&port, None, Some(&wanted)), Fate::Adopted);
+            assert_eq!(Fate::of(&port, None, None), Fate::Stays);
+            let other = there(PortKind::Packet, "v2", origin);
+            assert_eq!(Fate::of(&other, None, Some(&wanted)), Fate::Stays);
+        }
+    }
 }

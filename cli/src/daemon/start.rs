@@ -92,7 +92,7 @@ async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyh
         network
             .add(&port, Origin::Config)
             .await
-            .with_context(|| format!("port {}", port.name))?;
+            .map_err(|error| network.config.places.port_error(&port.name, error))?;
     }
     Ok(())
 }

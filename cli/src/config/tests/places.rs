@@ -163,7 +163,7 @@ fn names_and_numbers_have_bounds() {
 #[test]
 fn what_is_not_built_is_refused_by_name() {
     for forward in ["nat", "route", "open"] {
-        let message = format!("forward = \"{forward}\" is not built yet");
+        let message = format!("forward = \"{forward}\" is not in this version");
         refused(
             &format!("forward = \"{forward}\""),
             (1, 11),
@@ -180,13 +180,13 @@ fn what_is_not_built_is_refused_by_name() {
     refused(
         "[switch]\nworkers = 4",
         (2, 11),
-        "not built yet",
+        "not in this version",
         "workers = 1",
     );
     refused(
         "[switch]\nfastpath = \"required\"",
         (2, 12),
-        "not built yet",
+        "not in this version",
         "\"auto\"",
     );
     let port = |line: &str| format!("[[port]]\nname = \"x\"\nkind = \"tap\"\n{line}");
@@ -215,6 +215,27 @@ fn what_is_not_built_is_refused_by_name() {
         "\"vhost-user\" are not in this version",
         "\"tap\"",
     );
+}
+
+#[test]
+fn what_fails_at_run_time_is_shown_at_its_port() {
+    let text =
+        "forward = \"bridge\"\nuplink = \"eth0\"\n[[port]]\nname = \"p\"\nkind = \"packet\"\n";
+    let config = parse(text).unwrap();
+    let error = |name: &str| {
+        let problem = Problem::new("there is no netdev").help("make one");
+        config.places.port_error(&name.parse().unwrap(), problem)
+    };
+    assert_eq!(
+        error("p").to_string(),
+        "lab.toml:3:1: port p: there is no netdev\n   3 | [[port]]\n     | ^^^^^^^^\nhelp: make one"
+    );
+    assert_eq!(
+        error("p").one_line(),
+        "lab.toml:3:1: port p: there is no netdev (help: make one)"
+    );
+    assert_eq!(error("eth0").position(), Some((2, 10)));
+    assert!(error("x").to_string().starts_with("lab.toml: port x: "));
 }
 
 #[test]

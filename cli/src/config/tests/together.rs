@@ -27,7 +27,7 @@ fn addresses_keep_to_the_subnet() {
         &dhcp("range = [\"10.0.0.2\", \"10.0.1.9\"]"),
         (3, 22),
         "10.0.1.9 is not in the subnet 10.0.0.0/24",
-        "between 10.0.0.0 and 10.0.0.255",
+        "from 10.0.0.1 to 10.0.0.254",
     );
     refused(
         &dhcp("range = [\"10.0.0.9\", \"10.0.0.2\"]"),
@@ -85,7 +85,12 @@ fn static_hosts_are_checked() {
         "another",
     );
     refused(&with("10.0.0.0"), (4, 11), "end of the subnet", "another");
-    refused(&with("10.0.9.1"), (4, 11), "not in the subnet", "between");
+    refused(
+        &with("10.0.9.1"),
+        (4, 11),
+        "not in the subnet",
+        "from 10.0.0.1",
+    );
     refused(
         &host("address = \"10.0.0.2\""),
         (2, 1),
@@ -227,15 +232,25 @@ fn a_file_for_another_network_is_refused() {
 }
 
 #[test]
-fn what_only_the_dhcp_server_knows_is_checked_too() {
-    let text = "[dhcp]\noptions = { ntp-sever = [\"192.168.122.1\"] }\n";
-    let error = Loaded::parse("net.toml".as_ref(), text, None).unwrap_err();
-    let error = error.to_string();
-    assert!(error.starts_with("net.toml:2:13: "), "{error}");
-    assert!(error.contains("ntp-server"), "{error}");
-
-    let text = "address = \"192.168.7.1/24\"\n[[dhcp.host]]\nmac = \"52:54:00:00:00:01\"\n\
-                address = \"192.168.7.9\"\nname = \"two.labels\"\n";
-    let error = Loaded::parse("net.toml".as_ref(), text, None).unwrap_err();
-    assert!(error.to_string().contains("two.labels"), "{error}");
+fn what_only_the_dhcp_server_knows_is_found_with_the_rest() {
+    let text = "mtu = 1\naddress = \"192.168.7.1/24\"\n\
+                [[dhcp.host]]\nmac = \"52:54:00:00:00:01\"\n\
+                address = \"192.168.7.9\"\nname = \"two.labels\"\n\
+                [dhcp.options]\nntp-sever = [\"192.168.7.1\"]\nfoo = 1\n42 = \"here\"\n\
+                51 = 60\n26 = 1400\nmtu = 1400\n";
+    let found = problems(text);
+    let places: Vec<_> = found
+        .iter()
+        .map(|(line, column, ..)| (*line, *column))
+        .collect();
+    assert_eq!(
+        places,
+        [(1, 7), (6, 8), (8, 1), (9, 1), (10, 6), (11, 1), (13, 1)],
+        "{found:#?}"
+    );
+    let helps: Vec<_> = found.iter().map(|(.., help)| help.as_str()).collect();
+    assert!(helps.iter().all(|help| !help.is_empty()), "{found:#?}");
+    assert_eq!(helps[2], "did you mean `ntp-server`?");
+    assert!(helps[3].contains("its number"), "{found:#?}");
+    assert!(found[6].2.contains("line 12"), "{found:#?}");
 }
