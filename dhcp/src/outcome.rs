@@ -214,6 +214,8 @@ named! {
         UnknownMessageType = "unknown-message-type",
         /// It came by a relay agent (field `giaddr`).
         Relayed = "relayed",
+        /// A DECLINE or RELEASE in the name of another than its frame's sender.
+        OtherSender = "other-sender",
         /// It is for another server (option 54).
         OtherServer = "other-server",
         /// It does not say which address it is about.

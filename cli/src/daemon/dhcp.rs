@@ -16,8 +16,8 @@ use std::time::{Instant, SystemTime};
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
 use vmlan_dhcp::{
-    Answer, Change, Config, ConfigError, Event, Lease, LeaseView, Outcome, Server, Silence,
-    leasefile,
+    Answer, Change, Config, ConfigError, Event, Lease, LeaseView, Origin, Outcome, Sender, Server,
+    Silence, leasefile,
 };
 
 /// The server, shared by the responder's thread and the control API.
@@ -167,7 +167,11 @@ impl State {
             .iter()
             .filter_map(|request| {
                 let received = message::unwrap(&request.frame)?;
-                Some((request, server.handle(received.message, now)))
+                let sender = Sender {
+                    origin: Origin(request.ingress.0.into()),
+                    mac: received.source,
+                };
+                Some((request, server.handle(received.message, sender, now)))
             })
             .collect();
         let changes: Vec<Change> = outcomes

@@ -6,6 +6,7 @@ use super::{Effects, Server};
 use crate::hostname;
 use crate::lease::Lease;
 use crate::outcome::{Change, Event, Reply, Silence};
+use crate::sender::Sender;
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
@@ -13,11 +14,18 @@ impl Server {
     pub(super) fn answer(
         &mut self,
         request: &Request,
+        sender: Sender,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         if !request.giaddr.is_unspecified() {
             return Err(Silence::Relayed);
+        }
+        // These two take something away, and are sent by unicast from an
+        // address in use: nobody but the client has a reason to send them.
+        let ends = matches!(request.kind, Kind::Decline | Kind::Release);
+        if ends && request.mac != sender.mac {
+            return Err(Silence::OtherSender);
         }
         match request.kind {
             Kind::Discover => self.discover(request, now, &mut effects.events),

@@ -19,6 +19,7 @@ use crate::host::Hosts;
 use crate::lease::{Lease, LeaseState, LeaseView};
 use crate::outcome::{Answer, Change, Event, Outcome};
 use crate::pool::Pool;
+use crate::sender::Sender;
 use crate::table::Table;
 use crate::wire;
 use parameters::Parameters;
@@ -111,20 +112,20 @@ impl Server {
     }
 
     /// Handles one message: the UDP payload that came to port 67, untrusted,
-    /// at `now`.
+    /// from `sender` at `now`.
     ///
     /// The caller writes down [`Outcome::changes`] first and sends the reply
     /// then. It may handle any number of messages before it writes once for
     /// all and sends all replies. If it cannot write, it sends none of these
     /// replies and gives all changes to [`undo`](Self::undo), the last first,
     /// before it handles another message.
-    pub fn handle(&mut self, message: &[u8], now: u64) -> Outcome {
+    pub fn handle(&mut self, message: &[u8], sender: Sender, now: u64) -> Outcome {
         let mut effects = Effects {
             changes: Vec::new(),
             events: self.expire(now),
         };
         let answer = match wire::parse(message)
-            .and_then(|request| self.answer(&request, now, &mut effects))
+            .and_then(|request| self.answer(&request, sender, now, &mut effects))
         {
             Ok(reply) => Answer::Reply(reply),
             Err(silence) => Answer::Silence(silence),

@@ -206,6 +206,25 @@ fn nobody_can_decline_or_release_the_address_of_another() {
 }
 
 #[test]
+fn a_station_cannot_decline_or_release_in_the_name_of_another() {
+    let mut server = server(config(254));
+    let address = lease(&mut server, 1, T0);
+    let decline = Message::new(DECLINE, mac(1)).requested(address);
+    let release = Message::new(RELEASE, mac(1)).ciaddr(address);
+    for message in [decline, release.clone()] {
+        // From another port, and from a neighbour behind the same one.
+        for port in [1, 2] {
+            let outcome = message.clone().from(sender(port, 2), &mut server, T0);
+            assert_eq!(silence(&outcome), Silence::OtherSender);
+            assert_eq!((outcome.changes, outcome.events), (vec![], vec![]));
+        }
+    }
+    assert_eq!(held(&server, T0), [(address, LeaseState::Bound, T0 + 3600)]);
+    let own = release.from(sender(1, 1), &mut server, T0);
+    assert_eq!(silence(&own), Silence::NoAnswerDue);
+}
+
+#[test]
 fn a_released_address_is_remembered_for_its_client() {
     let mut server = server(config(254));
     let address = lease(&mut server, 1, T0);

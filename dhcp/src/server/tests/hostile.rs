@@ -9,7 +9,7 @@ use crate::leasefile;
 
 fn refused(bytes: &[u8]) -> Silence {
     let mut server = server(config(254));
-    let outcome = server.handle(bytes, T0);
+    let outcome = server.handle(bytes, sender(1, 1), T0);
     assert_eq!((outcome.changes, outcome.events), (vec![], vec![]));
     assert_eq!(server.leases(T0).count(), 0);
     match outcome.answer {
@@ -80,10 +80,10 @@ fn a_message_type_must_be_a_clients() {
 fn options_behind_the_end_marker_and_without_one_are_no_matter() {
     let mut bytes = discover(1).bytes();
     bytes.extend([12, 200]);
-    received(&server(config(254)).handle(&bytes, T0));
+    received(&server(config(254)).handle(&bytes, sender(1, 1), T0));
     let mut bytes = discover(1).bytes();
     bytes.pop();
-    received(&server(config(254)).handle(&bytes, T0));
+    received(&server(config(254)).handle(&bytes, sender(1, 1), T0));
 }
 
 #[test]
@@ -286,10 +286,10 @@ proptest! {
         let mut server = server(config(9));
         let mut bytes = Message::new(kind, mac(1)).0;
         bytes.extend(&tail);
-        server.handle(&bytes, T0);
+        server.handle(&bytes, sender(1, 1), T0);
         for (at, byte) in fields { bytes[at] = byte; }
-        server.handle(&bytes, T0);
-        server.handle(&tail, T0);
+        server.handle(&bytes, sender(1, 1), T0);
+        server.handle(&tail, sender(1, 1), T0);
     }
 
     #[test]
@@ -316,7 +316,8 @@ proptest! {
             for (at, byte) in mutations {
                 if let Some(to) = bytes.get_mut(at) { *to = byte; }
             }
-            let outcome = server.handle(&bytes, T0);
+            let sender = Sender { origin: Origin(a.into()), mac: client };
+            let outcome = server.handle(&bytes, sender, T0);
             if let Answer::Reply(reply) = &outcome.answer {
                 prop_assert!((300..=1472).contains(&reply.message.len()));
             }
