@@ -28,6 +28,11 @@
 //!   at a keyed hash of its MAC.
 //! - An address whose lease ran out goes to another client only when nothing
 //!   else is free, the one that ran out first before the others.
+//! - Nobody keeps the range from others by messages alone: what clients behind
+//!   one [`Origin`] have on offer, and what they have declined, is bounded (a
+//!   quarter and a sixteenth of the range). Leases are not: who invents hardware
+//!   addresses and takes each through the whole exchange gets an address for
+//!   each. To keep a port to the addresses of its own is the switch's part.
 //! - Nobody ends a client's lease by naming it in a message: RELEASE and
 //!   DECLINE count only in a frame from the hardware address that they name.
 //!

@@ -108,13 +108,15 @@ pub enum Event {
         /// The address that it had.
         address: Ipv4Addr,
     },
-    /// A client found its address in use by somebody else; it is put aside for
-    /// a while.
+    /// A client found its address in use by somebody else.
     Declined {
         /// The client.
         mac: MacAddr,
         /// The address.
         address: Ipv4Addr,
+        /// Whether it is put aside for a while. It is free again where its
+        /// client's [`Origin`](crate::Origin) has as many put aside as it may.
+        put_aside: bool,
     },
     /// A client was told that it may not have an address.
     Refused {
@@ -230,6 +232,9 @@ named! {
         RangeExhausted = "range-exhausted",
         /// There are as many leases as the configuration allows.
         LeaseLimit = "lease-limit",
+        /// As many addresses are on offer to clients of its
+        /// [`Origin`](crate::Origin) as may be at a time.
+        OriginLimit = "origin-limit",
         /// The reply could not be put into bytes: a defect of this program.
         Unencodable = "unencodable",
     }

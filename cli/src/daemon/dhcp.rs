@@ -286,6 +286,7 @@ impl State {
         let mend = match silence {
             Silence::RangeExhausted => "widen the range under [dhcp]",
             Silence::LeaseLimit => "there are as many leases as the server keeps",
+            Silence::OriginLimit => "too many are on offer to stations behind its port",
             _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
         };
         let what = format!("DHCP: a client gets no address, {silence}: {mend}");

@@ -6,7 +6,7 @@ use super::{Effects, Server};
 use crate::hostname;
 use crate::lease::Lease;
 use crate::outcome::{Change, Event, Reply, Silence};
-use crate::sender::Sender;
+use crate::sender::{Origin, Sender};
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
@@ -28,9 +28,9 @@ impl Server {
             return Err(Silence::OtherSender);
         }
         match request.kind {
-            Kind::Discover => self.discover(request, now, &mut effects.events),
+            Kind::Discover => self.discover(request, sender.origin, now, &mut effects.events),
             Kind::Request => self.request(request, now, effects),
-            Kind::Decline => self.decline(request, now, effects),
+            Kind::Decline => self.decline(request, sender, now, effects),
             Kind::Release => self.release_by_client(request, now, effects),
             Kind::Inform => self.inform(request, &mut effects.events),
         }
@@ -40,6 +40,7 @@ impl Server {
     fn discover(
         &mut self,
         request: &Request,
+        origin: Origin,
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
@@ -50,7 +51,12 @@ impl Server {
             .lease_of(mac)
             .is_some_and(|l| l.address == address && l.is_live(now));
         if !leased {
-            self.table.offer(address, mac, now);
+            // The offer that it has is replaced, not added to.
+            let has_one = self.table.origin_of_offer(mac) == Some(origin);
+            if !has_one && self.table.offered_to(origin) >= self.limits.offers {
+                return Err(Silence::OriginLimit);
+            }
+            self.table.offer(address, mac, origin, now);
         }
         events.push(Event::Offered { mac, address });
         self.lease_reply(request, Response::Offer, address, events)
@@ -189,10 +195,12 @@ impl Server {
         }
     }
 
-    /// §4.3.3. Only who was given the address can have it put aside.
+    /// §4.3.3. Only who was given the address can have it put aside, and not
+    /// more of them than its origin may.
     fn decline(
         &mut self,
         request: &Request,
+        sender: Sender,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
@@ -207,9 +215,16 @@ impl Server {
             self.table.remove(mac, &mut effects.changes);
         }
         self.table.withdraw(mac);
-        self.table
-            .decline(address, mac, now, self.config.max_leases);
-        effects.events.push(Event::Declined { mac, address });
+        let put_aside = self.table.declined_by(sender.origin) < self.limits.declined;
+        if put_aside {
+            let limit = self.config.max_leases;
+            self.table.decline(address, sender, now, limit);
+        }
+        effects.events.push(Event::Declined {
+            mac,
+            address,
+            put_aside,
+        });
         Err(Silence::NoAnswerDue)
     }
 

@@ -1,6 +1,7 @@
 //! The server: one message in, one [`Outcome`] out.
 
 mod choose;
+mod limits;
 mod message;
 mod parameters;
 mod reply;
@@ -22,6 +23,7 @@ use crate::pool::Pool;
 use crate::sender::Sender;
 use crate::table::Table;
 use crate::wire;
+use limits::OriginLimits;
 use parameters::Parameters;
 
 /// A DHCP server for one subnet (RFC 2131), authoritative for it.
@@ -34,6 +36,7 @@ pub struct Server {
     hosts: Hosts,
     parameters: Parameters,
     table: Table,
+    limits: OriginLimits,
     hash: FixedState,
     not_loaded: Vec<Lease>,
 }
@@ -66,9 +69,11 @@ impl Server {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let hosts = Hosts::new(&config.hosts);
+        let pool = pool(&config, &hosts);
         let mut server = Self {
+            limits: OriginLimits::of(capacity(&config, &hosts, &pool)),
             parameters: Parameters::new(&config),
-            table: Table::new(pool(&config, &hosts)),
+            table: Table::new(pool),
             hosts,
             config,
             hash: FixedState::with_seed(hash_key),
@@ -101,6 +106,7 @@ impl Server {
         self.parameters = Parameters::new(&config);
         self.config = config;
         self.table.set_pool(pool(&self.config, &self.hosts));
+        self.limits = OriginLimits::of(self.capacity());
         self.forget_unserved(now);
         Ok(())
     }
@@ -218,8 +224,7 @@ impl Server {
     /// and of static hosts, or the configured limit where that is less.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        let addresses = self.table.pool().size() + self.hosts.addresses().count();
-        addresses.min(self.config.max_leases)
+        capacity(&self.config, &self.hosts, self.table.pool())
     }
 
     /// How many leases are live, as of the last message or
@@ -266,6 +271,12 @@ impl Server {
             self.table.remove(mac, &mut changes);
         }
     }
+}
+
+/// How many clients can have a lease at once.
+fn capacity(config: &Config, hosts: &Hosts, pool: &Pool) -> usize {
+    let addresses = pool.size() + hosts.addresses().count();
+    addresses.min(config.max_leases)
 }
 
 /// The pool of the configured range, without the addresses of static hosts.

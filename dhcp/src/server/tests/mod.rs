@@ -4,6 +4,7 @@ mod addresses;
 mod exchange;
 mod hostile;
 mod lifecycle;
+mod origins;
 mod replies;
 
 use std::collections::BTreeMap;
