@@ -43,6 +43,8 @@
 //! - Leases that ran out, or were released, stay in the table and in the lease
 //!   file, as far as there is room for them.
 //! - An offer holds its address for 60 seconds.
+//! - A client that renews within a minute, or an eighth of its lease, of the
+//!   last time is told what is left of its lease, and nothing is written.
 //! - No probe for an address in use goes out before an offer.
 //!
 //! ```

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{Effects, Server};
+use crate::config::LeaseTime;
 use crate::hostname;
 use crate::lease::Lease;
 use crate::outcome::{Change, Event, Reply, Silence};
@@ -59,7 +60,8 @@ impl Server {
             self.table.offer(address, mac, origin, now);
         }
         events.push(Event::Offered { mac, address });
-        self.lease_reply(request, Response::Offer, address, events)
+        let time = self.config.lease_time.shortened_to(request.lease_time);
+        self.lease_reply(request, Response::Offer, address, time, events)
     }
 
     /// §4.3.2. The four states of a client that sends a REQUEST differ in what
@@ -99,18 +101,21 @@ impl Server {
             });
             return self.nak(request, refusal);
         }
-        self.bind(request, address, now, effects)?;
-        self.lease_reply(request, Response::Ack, address, &mut effects.events)
+        let time = self.bind(request, address, now, effects)?;
+        self.lease_reply(request, Response::Ack, address, time, &mut effects.events)
     }
 
-    /// Records that the client has `address`.
+    /// Records that the client has `address`, and says for how long.
+    ///
+    /// A client that asks again and again has nothing written: while its record
+    /// says the same but for a moment, it is told what is left of that.
     fn bind(
         &mut self,
         request: &Request,
         address: Ipv4Addr,
         now: u64,
         effects: &mut Effects,
-    ) -> Result<(), Silence> {
+    ) -> Result<LeaseTime, Silence> {
         let mac = request.mac;
         let Effects { changes, events } = effects;
         self.make_room(request, address, changes)?;
@@ -136,13 +141,18 @@ impl Server {
             hostname: self.hostname(request, events),
             client_id: client_id.or(former_id).map(Into::into),
         };
-        self.table.put(lease, now, changes);
         events.push(if renewed {
             Event::Renewed { mac, address }
         } else {
             Event::Bound { mac, address }
         });
-        Ok(())
+        let recorded = self.table.lease_of(mac).filter(|_| renewed);
+        if let Some(left) = recorded.and_then(|former| lasting(former, &lease, time, now)) {
+            self.table.withdraw(mac);
+            return Ok(left);
+        }
+        self.table.put(lease, now, changes);
+        Ok(time)
     }
 
     /// Forgets the record that is missed least if the table is full and the
@@ -274,4 +284,11 @@ impl Server {
             .lease_of(request.mac)
             .is_some_and(|l| l.address == address && l.is_live(now))
     }
+}
+
+/// What is left at `now` of `former`, if `lease` of the length `time` says the
+/// same but for a moment.
+fn lasting(former: &Lease, lease: &Lease, time: LeaseTime, now: u64) -> Option<LeaseTime> {
+    let same = former.hostname == lease.hostname && former.client_id == lease.client_id;
+    time.left_of(former.expiry, now).filter(|_| same)
 }

@@ -123,8 +123,9 @@ impl Server {
     /// The caller writes down [`Outcome::changes`] first and sends the reply
     /// then. It may handle any number of messages before it writes once for
     /// all and sends all replies. If it cannot write, it sends none of these
-    /// replies and gives all changes to [`undo`](Self::undo), the last first,
-    /// before it handles another message.
+    /// replies, not even those without changes, since they may tell of what
+    /// another's would have written; and it gives all changes to
+    /// [`undo`](Self::undo), the last first, before it handles another message.
     pub fn handle(&mut self, message: &[u8], sender: Sender, now: u64) -> Outcome {
         let mut effects = Effects {
             changes: Vec::new(),

@@ -236,7 +236,9 @@ proptest! {
                 match reply.kind {
                     OFFER => { offered.insert(client, reply.yiaddr); }
                     ACK if !write_fails => {
-                        believed.insert(mac(client), (reply.yiaddr, now + 3000));
+                        let time: [u8; 4] = reply.options[&51][..].try_into().unwrap();
+                        let until = now + u64::from(u32::from_be_bytes(time));
+                        believed.insert(mac(client), (reply.yiaddr, until));
                     }
                     NAK => { believed.remove(&mac(client)); }
                     _ => {}

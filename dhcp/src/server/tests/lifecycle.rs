@@ -96,14 +96,14 @@ fn what_could_not_be_written_is_undone() {
     // One batch: a new client takes over the only address, and renews.
     received(&discover(2).to(&mut server, T0));
     changes.extend(select(2, ip(2)).to(&mut server, T0).changes);
-    changes.extend(renew(2, ip(2)).to(&mut server, T0 + 1).changes);
+    changes.extend(renew(2, ip(2)).to(&mut server, T0 + 60).changes);
     assert_eq!(changes.len(), 3);
     for change in changes.iter().rev() {
-        server.undo(change, T0 + 1);
+        server.undo(change, T0 + 60);
     }
     assert_eq!(server.records().cloned().collect::<Vec<_>>(), before);
     assert_eq!(server.used(), 0);
-    assert_eq!(lease(&mut server, 1, T0 + 2), ip(2));
+    assert_eq!(lease(&mut server, 1, T0 + 61), ip(2));
 }
 
 #[test]
