@@ -84,7 +84,7 @@ mod wire;
 pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
 pub use ipnet::Ipv4Net;
 pub use lease::{Lease, LeaseState, LeaseView};
-pub use outcome::{Answer, Change, Destination, Event, Outcome, Refusal, Reply, Silence};
+pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal, Reply, Silence};
 pub use pnet_base::MacAddr;
 pub use sender::{Origin, Sender};
 pub use server::Server;

@@ -241,6 +241,20 @@ named! {
 }
 
 named! {
+    /// Why a server did not take a lease that it was started with.
+    pub enum LeftOut {
+        /// A lease that lasts longer is on its address.
+        AddressTaken = "address-taken",
+        /// Its client has a lease that lasts longer.
+        ClientHasAnother = "client-has-another",
+        /// It ran out, and its address is not served any more.
+        NotServed = "not-served",
+        /// It ran out, and there are as many records as may be.
+        LeaseLimit = "lease-limit",
+    }
+}
+
+named! {
     /// Why a client got a NAK, which says so in option 56.
     pub enum Refusal {
         /// The address is not of this subnet.

@@ -186,6 +186,11 @@ impl Table {
         self.by_address.get(address).copied()
     }
 
+    /// When the next lease runs out.
+    pub(crate) fn next_expiry(&self) -> Option<u64> {
+        self.timers.first().map(|(expiry, _)| *expiry)
+    }
+
     /// Leases that have not run out.
     pub(crate) fn live(&self) -> usize {
         self.leases.len() - self.reclaimable.len() - self.parked.len()

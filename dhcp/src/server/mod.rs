@@ -18,7 +18,7 @@ use pnet_base::MacAddr;
 use crate::config::{Config, ConfigError};
 use crate::host::Hosts;
 use crate::lease::{Lease, LeaseState, LeaseView};
-use crate::outcome::{Answer, Change, Event, Outcome};
+use crate::outcome::{Answer, Change, Event, LeftOut, Outcome};
 use crate::pool::Pool;
 use crate::sender::Sender;
 use crate::table::Table;
@@ -38,7 +38,7 @@ pub struct Server {
     table: Table,
     limits: OriginLimits,
     hash: FixedState,
-    not_loaded: Vec<Lease>,
+    not_loaded: Vec<(Lease, LeftOut)>,
 }
 
 /// What a message brings about beside its answer.
@@ -83,11 +83,11 @@ impl Server {
         Ok(server)
     }
 
-    /// The leases that [`new`](Self::new) was given and did not take: the
-    /// shorter of two with one address or one MAC, and those that ran out and
-    /// have no address or place any more.
+    /// The leases that [`new`](Self::new) was given and did not take, and why:
+    /// the shorter of two with one address or one MAC, and those that ran out
+    /// and have no address or place any more.
     #[must_use]
-    pub fn not_loaded(&self) -> &[Lease] {
+    pub fn not_loaded(&self) -> &[(Lease, LeftOut)] {
         &self.not_loaded
     }
 
@@ -155,6 +155,13 @@ impl Server {
             });
         });
         events
+    }
+
+    /// When the next lease runs out (epoch seconds), for whoever wants to call
+    /// [`expire`](Self::expire) then; `None` if none will.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.table.next_expiry()
     }
 
     /// Takes a change back that could not be written down; see
@@ -244,12 +251,21 @@ impl Server {
         let served = |a| range.contains(a) || hosts.contains(&a);
         let mut changes = Vec::new();
         for lease in leases {
-            let taken = self.table.lease_of(lease.mac).is_some()
-                || self.table.lease_at(lease.address).is_some();
-            let worthless = !lease.is_live(now)
-                && (!served(lease.address) || self.table.records() >= self.config.max_leases);
-            if taken || worthless {
-                self.not_loaded.push(lease);
+            let reason = if self.table.lease_of(lease.mac).is_some() {
+                Some(LeftOut::ClientHasAnother)
+            } else if self.table.lease_at(lease.address).is_some() {
+                Some(LeftOut::AddressTaken)
+            } else if lease.is_live(now) {
+                None
+            } else if !served(lease.address) {
+                Some(LeftOut::NotServed)
+            } else if self.table.records() >= self.config.max_leases {
+                Some(LeftOut::LeaseLimit)
+            } else {
+                None
+            };
+            if let Some(reason) = reason {
+                self.not_loaded.push((lease, reason));
             } else {
                 self.table.put(lease, now, &mut changes);
                 changes.clear();

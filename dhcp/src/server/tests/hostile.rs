@@ -262,7 +262,7 @@ proptest! {
                     let file = leasefile::format(disk.values());
                     let leases = leasefile::parse(file.as_bytes()).map(Result::unwrap);
                     server = Server::new(server.config().clone(), leases, 7, now).unwrap();
-                    for gone in server.not_loaded() { disk.remove(&gone.mac); }
+                    for (gone, _) in server.not_loaded() { disk.remove(&gone.mac); }
                 }
                 30 | 45 => {
                     let next = if i % 50 == 30 { &narrow } else { &config };

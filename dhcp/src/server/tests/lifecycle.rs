@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lease::{Lease, LeaseState};
+use crate::outcome::LeftOut;
 
 fn record(client: u8, address: u8, expiry: u64) -> Lease {
     Lease {
@@ -44,7 +45,10 @@ fn of_two_leases_with_one_address_or_mac_the_longer_counts() {
     ]);
     assert_eq!(
         server.not_loaded(),
-        [record(2, 50, T0 + 20), record(4, 52, T0 + 10)]
+        [
+            (record(2, 50, T0 + 20), LeftOut::ClientHasAnother),
+            (record(4, 52, T0 + 10), LeftOut::AddressTaken)
+        ]
     );
     assert_eq!(server.leases(T0).count(), 3);
 }
@@ -54,8 +58,33 @@ fn expired_leases_without_an_address_here_are_not_loaded() {
     let gone = record(1, 200, T0);
     let live = record(2, 201, T0 + 1);
     let server = loaded([gone.clone(), live.clone()]);
-    assert_eq!(server.not_loaded(), [gone]);
+    assert_eq!(server.not_loaded(), [(gone, LeftOut::NotServed)]);
     assert_eq!(server.records().collect::<Vec<_>>(), [&live]);
+}
+
+#[test]
+fn expired_leases_for_which_there_is_no_room_are_not_loaded() {
+    let mut config = config(99);
+    config.max_leases = 1;
+    let records = [record(1, 50, T0 - 10), record(2, 51, T0 - 9)];
+    let server = Server::new(config, records.clone(), 7, T0).unwrap();
+    let [older, _] = records;
+    assert_eq!(server.not_loaded(), [(older, LeftOut::LeaseLimit)]);
+}
+
+#[test]
+fn the_next_expiry_is_that_of_the_lease_that_runs_out_first() {
+    let mut server = loaded([
+        record(1, 50, T0 + 10),
+        record(2, 51, T0 - 10),
+        record(3, 52, 0),
+    ]);
+    assert_eq!(server.next_expiry(), Some(T0 + 10));
+    assert_eq!(answered(&mut server, renew(1, ip(50)), T0 + 5), ACK);
+    assert_eq!(server.next_expiry(), Some(T0 + 3605));
+    assert_eq!(server.expire(T0 + 3604), []);
+    assert_eq!(server.expire(T0 + 3605).len(), 1);
+    assert_eq!(server.next_expiry(), None);
 }
 
 #[test]
