@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use vmlan_benches::station;
-use vmlan_dhcp::{Answer, Config, Lease, MacAddr, Outcome, Server};
+use vmlan_dhcp::{Answer, Config, Lease, MacAddr, Origin, Outcome, Sender, Server};
 
 /// Where a message has the client's MAC (RFC 2131 §2).
 const CHADDR: std::ops::Range<usize> = 28..34;
@@ -48,12 +48,14 @@ impl Clients {
     fn discover(&mut self) -> Outcome {
         self.number = self.number.wrapping_add(1);
         let [a, b, c, d] = self.number.to_be_bytes();
-        let mac = MacAddr(2, 0, a, b, c, d).octets();
+        let mac = MacAddr(2, 0, a, b, c, d);
         if let Some(chaddr) = self.message.get_mut(CHADDR) {
-            chaddr.copy_from_slice(&mac);
+            chaddr.copy_from_slice(&mac.octets());
         }
+        let origin = Origin(1);
         let now = self.start + u64::from(self.number / RATE);
-        self.server.handle(black_box(&self.message), now)
+        let sender = Sender { origin, mac };
+        self.server.handle(black_box(&self.message), sender, now)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Addresses set aside for a while: offered, or declined.
+//! Addresses set aside for a while: offered, or declined. How many of them are
+//! set aside by messages of one origin is counted along.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -6,11 +7,15 @@ use std::net::Ipv4Addr;
 use foldhash::HashMap;
 use pnet_base::MacAddr;
 
+use crate::sender::Origin;
+
 /// Why and until when an address is set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hold {
     /// The client that it was offered to, or that declined it.
     pub(crate) mac: MacAddr,
+    /// Where its message came by.
+    pub(crate) origin: Origin,
     /// The first second at which it is free again.
     pub(crate) until: u64,
 }
@@ -21,6 +26,8 @@ pub(crate) struct Holds {
     seconds: u64,
     by_address: HashMap<Ipv4Addr, Hold>,
     by_deadline: BTreeSet<(u64, Ipv4Addr)>,
+    /// How many each origin has; one that has none is not in it.
+    by_origin: HashMap<Origin, usize>,
 }
 
 impl Holds {
@@ -30,21 +37,30 @@ impl Holds {
             seconds,
             by_address: HashMap::default(),
             by_deadline: BTreeSet::new(),
+            by_origin: HashMap::default(),
         }
     }
 
     /// Sets `address` aside from `now` on, in place of what held it before.
-    pub(crate) fn insert(&mut self, address: Ipv4Addr, mac: MacAddr, now: u64) {
+    pub(crate) fn insert(&mut self, address: Ipv4Addr, mac: MacAddr, origin: Origin, now: u64) {
         self.remove(address);
         let until = now.saturating_add(self.seconds);
-        self.by_address.insert(address, Hold { mac, until });
+        let hold = Hold { mac, origin, until };
+        self.by_address.insert(address, hold);
         self.by_deadline.insert((until, address));
+        *self.by_origin.entry(origin).or_default() += 1;
     }
 
     /// Ends the hold on `address`, if there is one.
     pub(crate) fn remove(&mut self, address: Ipv4Addr) -> Option<Hold> {
         let hold = self.by_address.remove(&address)?;
         self.by_deadline.remove(&(hold.until, address));
+        if let Some(count) = self.by_origin.get_mut(&hold.origin) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_origin.remove(&hold.origin);
+            }
+        }
         Some(hold)
     }
 
@@ -75,6 +91,11 @@ impl Holds {
     /// How many addresses are held.
     pub(crate) fn len(&self) -> usize {
         self.by_address.len()
+    }
+
+    /// How many addresses are held by messages of `origin`.
+    pub(crate) fn of_origin(&self, origin: Origin) -> usize {
+        self.by_origin.get(&origin).copied().unwrap_or_default()
     }
 
     /// Every hold, in no order.

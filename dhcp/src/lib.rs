@@ -28,6 +28,13 @@
 //!   at a keyed hash of its MAC.
 //! - An address whose lease ran out goes to another client only when nothing
 //!   else is free, the one that ran out first before the others.
+//! - Nobody keeps the range from others by messages alone: what clients behind
+//!   one [`Origin`] have on offer, and what they have declined, is bounded (a
+//!   quarter and a sixteenth of the range). Leases are not: who invents hardware
+//!   addresses and takes each through the whole exchange gets an address for
+//!   each. To keep a port to the addresses of its own is the switch's part.
+//! - Nobody ends a client's lease by naming it in a message: RELEASE and
+//!   DECLINE count only in a frame from the hardware address that they name.
 //!
 //! # Where it differs from dnsmasq
 //!
@@ -36,10 +43,12 @@
 //! - Leases that ran out, or were released, stay in the table and in the lease
 //!   file, as far as there is room for them.
 //! - An offer holds its address for 60 seconds.
+//! - A client that renews within a minute, or an eighth of its lease, of the
+//!   last time is told what is left of its lease, and nothing is written.
 //! - No probe for an address in use goes out before an offer.
 //!
 //! ```
-//! use vmlan_dhcp::{Answer, Config, Server, Silence};
+//! use vmlan_dhcp::{Answer, Config, MacAddr, Origin, Sender, Server, Silence};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let gateway = "192.168.122.1".parse()?;
@@ -47,7 +56,11 @@
 //! let config = Config::new(gateway, "192.168.122.0/24".parse()?, range);
 //! let mut server = Server::new(config, [], 42, 1_700_000_000)?;
 //!
-//! let outcome = server.handle(b"not DHCP", 1_700_000_001);
+//! let sender = Sender {
+//!     origin: Origin(3),
+//!     mac: MacAddr::new(0x52, 0x54, 0, 0, 0, 1),
+//! };
+//! let outcome = server.handle(b"not DHCP", sender, 1_700_000_001);
 //! assert_eq!(outcome.answer, Answer::Silence(Silence::Truncated));
 //! assert_eq!(server.capacity(), 253);
 //! # Ok(())
@@ -63,6 +76,7 @@ pub mod leasefile;
 pub mod options;
 pub mod outcome;
 mod pool;
+mod sender;
 pub mod server;
 mod table;
 mod wire;
@@ -70,6 +84,7 @@ mod wire;
 pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
 pub use ipnet::Ipv4Net;
 pub use lease::{Lease, LeaseState, LeaseView};
-pub use outcome::{Answer, Change, Destination, Event, Outcome, Refusal, Reply, Silence};
+pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal, Reply, Silence};
 pub use pnet_base::MacAddr;
+pub use sender::{Origin, Sender};
 pub use server::Server;

@@ -108,13 +108,15 @@ pub enum Event {
         /// The address that it had.
         address: Ipv4Addr,
     },
-    /// A client found its address in use by somebody else; it is put aside for
-    /// a while.
+    /// A client found its address in use by somebody else.
     Declined {
         /// The client.
         mac: MacAddr,
         /// The address.
         address: Ipv4Addr,
+        /// Whether it is put aside for a while. It is free again where its
+        /// client's [`Origin`](crate::Origin) has as many put aside as it may.
+        put_aside: bool,
     },
     /// A client was told that it may not have an address.
     Refused {
@@ -214,6 +216,8 @@ named! {
         UnknownMessageType = "unknown-message-type",
         /// It came by a relay agent (field `giaddr`).
         Relayed = "relayed",
+        /// A DECLINE or RELEASE in the name of another than its frame's sender.
+        OtherSender = "other-sender",
         /// It is for another server (option 54).
         OtherServer = "other-server",
         /// It does not say which address it is about.
@@ -228,8 +232,25 @@ named! {
         RangeExhausted = "range-exhausted",
         /// There are as many leases as the configuration allows.
         LeaseLimit = "lease-limit",
+        /// As many addresses are on offer to clients of its
+        /// [`Origin`](crate::Origin) as may be at a time.
+        OriginLimit = "origin-limit",
         /// The reply could not be put into bytes: a defect of this program.
         Unencodable = "unencodable",
+    }
+}
+
+named! {
+    /// Why a server did not take a lease that it was started with.
+    pub enum LeftOut {
+        /// A lease that lasts longer is on its address.
+        AddressTaken = "address-taken",
+        /// Its client has a lease that lasts longer.
+        ClientHasAnother = "client-has-another",
+        /// It ran out, and its address is not served any more.
+        NotServed = "not-served",
+        /// It ran out, and there are as many records as may be.
+        LeaseLimit = "lease-limit",
     }
 }
 

@@ -24,6 +24,7 @@ use crate::hold::Holds;
 use crate::lease::Lease;
 use crate::outcome::Change;
 use crate::pool::Pool;
+use crate::sender::{Origin, Sender};
 
 /// How long an offer holds its address, in seconds.
 pub(crate) const OFFER_SECONDS: u64 = 60;
@@ -185,6 +186,11 @@ impl Table {
         self.by_address.get(address).copied()
     }
 
+    /// When the next lease runs out.
+    pub(crate) fn next_expiry(&self) -> Option<u64> {
+        self.timers.first().map(|(expiry, _)| *expiry)
+    }
+
     /// Leases that have not run out.
     pub(crate) fn live(&self) -> usize {
         self.leases.len() - self.reclaimable.len() - self.parked.len()
@@ -198,6 +204,22 @@ impl Table {
     /// Offers outstanding.
     pub(crate) fn offered(&self) -> usize {
         self.offers.len()
+    }
+
+    /// Offers outstanding to clients of `origin`.
+    pub(crate) fn offered_to(&self, origin: Origin) -> usize {
+        self.offers.of_origin(origin)
+    }
+
+    /// The offer to `mac` as it was made: its client's origin, for one.
+    pub(crate) fn origin_of_offer(&self, mac: MacAddr) -> Option<Origin> {
+        let address = self.offer_of.get(&mac)?;
+        self.offers.get(*address).map(|hold| hold.origin)
+    }
+
+    /// Addresses put aside because clients of `origin` declined them.
+    pub(crate) fn declined_by(&self, origin: Origin) -> usize {
+        self.declined.of_origin(origin)
     }
 
     /// Every record, in no order.
@@ -215,10 +237,11 @@ impl Table {
         self.declined.iter().map(|(a, h)| (a, h.mac, h.until))
     }
 
-    /// Holds `address` for `mac`, in place of what was on offer to it before.
-    pub(crate) fn offer(&mut self, address: Ipv4Addr, mac: MacAddr, now: u64) {
+    /// Holds `address` for the client `mac`, whose message came by `origin`, in
+    /// place of what was on offer to it before.
+    pub(crate) fn offer(&mut self, address: Ipv4Addr, mac: MacAddr, origin: Origin, now: u64) {
         self.withdraw(mac);
-        self.offers.insert(address, mac, now);
+        self.offers.insert(address, mac, origin, now);
         self.offer_of.insert(mac, address);
         self.refresh(address);
     }
@@ -231,16 +254,17 @@ impl Table {
         }
     }
 
-    /// Puts `address` aside because `mac` declined it. Of more than `limit`
+    /// Puts `address` aside because `sender` declined it. Of more than `limit`
     /// such addresses the oldest is freed.
-    pub(crate) fn decline(&mut self, address: Ipv4Addr, mac: MacAddr, now: u64, limit: usize) {
+    pub(crate) fn decline(&mut self, address: Ipv4Addr, sender: Sender, now: u64, limit: usize) {
         if self.declined.len() >= limit
             && let Some(oldest) = self.declined.oldest()
         {
             self.declined.remove(oldest);
             self.refresh(oldest);
         }
-        self.declined.insert(address, mac, now);
+        self.declined
+            .insert(address, sender.mac, sender.origin, now);
         self.refresh(address);
     }
 
@@ -280,7 +304,7 @@ impl Table {
     }
 
     /// Takes `change` back, unless something else has happened since to what
-    /// it changed.
+    /// it changed. A client that gets its lease back has not declined it.
     pub(crate) fn undo(&mut self, change: &Change, now: u64) {
         let Some(mac) = change.mac() else { return };
         if self.leases.get(&mac) != change.after.as_ref() {
@@ -290,6 +314,10 @@ impl Table {
         if let Some(before) = &change.before
             && !self.by_address.contains_key(&before.address)
         {
+            let declined = self.declined.get(before.address);
+            if declined.is_some_and(|hold| hold.mac == mac) {
+                self.declined.remove(before.address);
+            }
             self.insert(before.clone(), now);
         }
     }

@@ -37,6 +37,8 @@ fn hostile_frames_and_messages_break_no_rule_and_take_no_memory() {
         ("dhcp", "undone"),
         ("silence", "bad-option"),
         ("silence", "lease-limit"),
+        ("silence", "origin-limit"),
+        ("silence", "other-sender"),
         ("silence", "range-exhausted"),
     ] {
         let count = tally.get(kind, name);

@@ -86,9 +86,20 @@ fn text(event: &Event) -> Line {
             address,
             refusal,
         } => Line::News(format!("DHCP: {mac} is refused {address}: {refusal}")),
-        Event::Declined { mac, address } => Line::Trouble(format!(
-            "DHCP: {mac} found {address} in use by somebody else; it is put aside"
-        )),
+        Event::Declined {
+            mac,
+            address,
+            put_aside,
+        } => {
+            let then = if *put_aside {
+                "it is put aside"
+            } else {
+                "too many of its port are put aside, so it is free again"
+            };
+            Line::Trouble(format!(
+                "DHCP: {mac} found {address} in use by somebody else; {then}"
+            ))
+        }
         Event::DuplicateClientId { macs: [a, b], .. } => Line::Trouble(format!(
             "DHCP: {a} and {b} send the same client-id, as clones of one image do; each gets an \
              address of its own"

@@ -18,6 +18,8 @@ const TTL: u8 = 64;
 pub(super) struct Received<'a> {
     /// Who sent the frame; the message may name another.
     pub(super) source: MacAddr,
+    /// The IPv4 destination.
+    pub(super) destination: Ipv4Addr,
     /// The UDP payload.
     pub(super) message: &'a [u8],
 }
@@ -36,6 +38,7 @@ pub(super) fn unwrap(frame: &[u8]) -> Option<Received<'_>> {
         {
             Some(Received {
                 source: MacAddr(a, b, c, d, e, f),
+                destination: ip.header().destination_addr(),
                 message: udp.payload(),
             })
         }
@@ -80,6 +83,7 @@ mod tests {
         let received = unwrap(&frame).unwrap();
         assert_eq!(received.message, b"hello");
         assert_eq!(received.source, MAC);
+        assert_eq!(received.destination, Ipv4Addr::BROADCAST);
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub(super) async fn start(
 
 async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyhow::Result<()> {
     network.dhcp.configure(served)?;
+    tokio::spawn(network.dhcp.clone().expire_on_time());
     network.make_host_interface().await?;
     for port in network.configured_ports() {
         network

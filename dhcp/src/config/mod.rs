@@ -88,6 +88,9 @@ impl Config {
     }
 }
 
+/// A renewal sooner than this after the last one is not written down.
+const RENEWAL_SECONDS: u32 = 60;
+
 /// How long a lease lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseTime {
@@ -113,6 +116,18 @@ impl LeaseTime {
             (Self::Seconds(own), Some(s)) => Self::Seconds(own.min(s.max(MIN_LEASE_SECONDS))),
             _ => self,
         }
+    }
+
+    /// What is left at `now` of a lease that was recorded with `expiry`, if that
+    /// is so close to what a new one of this length would have that it need not
+    /// be written down again: within an eighth of it, and within a minute.
+    pub(crate) fn left_of(self, expiry: u64, now: u64) -> Option<Self> {
+        let Self::Seconds(length) = self else {
+            return (expiry == 0).then_some(self);
+        };
+        let left = u32::try_from(expiry.checked_sub(now)?).ok()?;
+        let passed = length.checked_sub(left)?;
+        (passed < RENEWAL_SECONDS.min(length / 8)).then_some(Self::Seconds(left))
     }
 
     /// The expiry of a lease that starts at `now`, as a lease records it.

@@ -3,9 +3,11 @@
 use std::net::Ipv4Addr;
 
 use super::{Effects, Server};
+use crate::config::LeaseTime;
 use crate::hostname;
 use crate::lease::Lease;
 use crate::outcome::{Change, Event, Reply, Silence};
+use crate::sender::{Origin, Sender};
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
@@ -13,16 +15,23 @@ impl Server {
     pub(super) fn answer(
         &mut self,
         request: &Request,
+        sender: Sender,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         if !request.giaddr.is_unspecified() {
             return Err(Silence::Relayed);
         }
+        // These two take something away, and are sent by unicast from an
+        // address in use: nobody but the client has a reason to send them.
+        let ends = matches!(request.kind, Kind::Decline | Kind::Release);
+        if ends && request.mac != sender.mac {
+            return Err(Silence::OtherSender);
+        }
         match request.kind {
-            Kind::Discover => self.discover(request, now, &mut effects.events),
+            Kind::Discover => self.discover(request, sender.origin, now, &mut effects.events),
             Kind::Request => self.request(request, now, effects),
-            Kind::Decline => self.decline(request, now, effects),
+            Kind::Decline => self.decline(request, sender, now, effects),
             Kind::Release => self.release_by_client(request, now, effects),
             Kind::Inform => self.inform(request, &mut effects.events),
         }
@@ -32,6 +41,7 @@ impl Server {
     fn discover(
         &mut self,
         request: &Request,
+        origin: Origin,
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
@@ -42,10 +52,16 @@ impl Server {
             .lease_of(mac)
             .is_some_and(|l| l.address == address && l.is_live(now));
         if !leased {
-            self.table.offer(address, mac, now);
+            // The offer that it has is replaced, not added to.
+            let has_one = self.table.origin_of_offer(mac) == Some(origin);
+            if !has_one && self.table.offered_to(origin) >= self.limits.offers {
+                return Err(Silence::OriginLimit);
+            }
+            self.table.offer(address, mac, origin, now);
         }
         events.push(Event::Offered { mac, address });
-        self.lease_reply(request, Response::Offer, address, events)
+        let time = self.config.lease_time.shortened_to(request.lease_time);
+        self.lease_reply(request, Response::Offer, address, time, events)
     }
 
     /// §4.3.2. The four states of a client that sends a REQUEST differ in what
@@ -85,18 +101,21 @@ impl Server {
             });
             return self.nak(request, refusal);
         }
-        self.bind(request, address, now, effects)?;
-        self.lease_reply(request, Response::Ack, address, &mut effects.events)
+        let time = self.bind(request, address, now, effects)?;
+        self.lease_reply(request, Response::Ack, address, time, &mut effects.events)
     }
 
-    /// Records that the client has `address`.
+    /// Records that the client has `address`, and says for how long.
+    ///
+    /// A client that asks again and again has nothing written: while its record
+    /// says the same but for a moment, it is told what is left of that.
     fn bind(
         &mut self,
         request: &Request,
         address: Ipv4Addr,
         now: u64,
         effects: &mut Effects,
-    ) -> Result<(), Silence> {
+    ) -> Result<LeaseTime, Silence> {
         let mac = request.mac;
         let Effects { changes, events } = effects;
         self.make_room(request, address, changes)?;
@@ -122,13 +141,18 @@ impl Server {
             hostname: self.hostname(request, events),
             client_id: client_id.or(former_id).map(Into::into),
         };
-        self.table.put(lease, now, changes);
         events.push(if renewed {
             Event::Renewed { mac, address }
         } else {
             Event::Bound { mac, address }
         });
-        Ok(())
+        let recorded = self.table.lease_of(mac).filter(|_| renewed);
+        if let Some(left) = recorded.and_then(|former| lasting(former, &lease, time, now)) {
+            self.table.withdraw(mac);
+            return Ok(left);
+        }
+        self.table.put(lease, now, changes);
+        Ok(time)
     }
 
     /// Forgets the record that is missed least if the table is full and the
@@ -181,10 +205,12 @@ impl Server {
         }
     }
 
-    /// §4.3.3. Only who was given the address can have it put aside.
+    /// §4.3.3. Only who was given the address can have it put aside, and not
+    /// more of them than its origin may.
     fn decline(
         &mut self,
         request: &Request,
+        sender: Sender,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
@@ -199,9 +225,16 @@ impl Server {
             self.table.remove(mac, &mut effects.changes);
         }
         self.table.withdraw(mac);
-        self.table
-            .decline(address, mac, now, self.config.max_leases);
-        effects.events.push(Event::Declined { mac, address });
+        let put_aside = self.table.declined_by(sender.origin) < self.limits.declined;
+        if put_aside {
+            let limit = self.config.max_leases;
+            self.table.decline(address, sender, now, limit);
+        }
+        effects.events.push(Event::Declined {
+            mac,
+            address,
+            put_aside,
+        });
         Err(Silence::NoAnswerDue)
     }
 
@@ -251,4 +284,11 @@ impl Server {
             .lease_of(request.mac)
             .is_some_and(|l| l.address == address && l.is_live(now))
     }
+}
+
+/// What is left at `now` of `former`, if `lease` of the length `time` says the
+/// same but for a moment.
+fn lasting(former: &Lease, lease: &Lease, time: LeaseTime, now: u64) -> Option<LeaseTime> {
+    let same = former.hostname == lease.hostname && former.client_id == lease.client_id;
+    time.left_of(former.expiry, now).filter(|_| same)
 }

@@ -1,6 +1,7 @@
 //! The server: one message in, one [`Outcome`] out.
 
 mod choose;
+mod limits;
 mod message;
 mod parameters;
 mod reply;
@@ -17,10 +18,12 @@ use pnet_base::MacAddr;
 use crate::config::{Config, ConfigError};
 use crate::host::Hosts;
 use crate::lease::{Lease, LeaseState, LeaseView};
-use crate::outcome::{Answer, Change, Event, Outcome};
+use crate::outcome::{Answer, Change, Event, LeftOut, Outcome};
 use crate::pool::Pool;
+use crate::sender::Sender;
 use crate::table::Table;
 use crate::wire;
+use limits::OriginLimits;
 use parameters::Parameters;
 
 /// A DHCP server for one subnet (RFC 2131), authoritative for it.
@@ -33,8 +36,9 @@ pub struct Server {
     hosts: Hosts,
     parameters: Parameters,
     table: Table,
+    limits: OriginLimits,
     hash: FixedState,
-    not_loaded: Vec<Lease>,
+    not_loaded: Vec<(Lease, LeftOut)>,
 }
 
 /// What a message brings about beside its answer.
@@ -65,9 +69,11 @@ impl Server {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let hosts = Hosts::new(&config.hosts);
+        let pool = pool(&config, &hosts);
         let mut server = Self {
+            limits: OriginLimits::of(capacity(&config, &hosts, &pool)),
             parameters: Parameters::new(&config),
-            table: Table::new(pool(&config, &hosts)),
+            table: Table::new(pool),
             hosts,
             config,
             hash: FixedState::with_seed(hash_key),
@@ -77,11 +83,11 @@ impl Server {
         Ok(server)
     }
 
-    /// The leases that [`new`](Self::new) was given and did not take: the
-    /// shorter of two with one address or one MAC, and those that ran out and
-    /// have no address or place any more.
+    /// The leases that [`new`](Self::new) was given and did not take, and why:
+    /// the shorter of two with one address or one MAC, and those that ran out
+    /// and have no address or place any more.
     #[must_use]
-    pub fn not_loaded(&self) -> &[Lease] {
+    pub fn not_loaded(&self) -> &[(Lease, LeftOut)] {
         &self.not_loaded
     }
 
@@ -100,6 +106,7 @@ impl Server {
         self.parameters = Parameters::new(&config);
         self.config = config;
         self.table.set_pool(pool(&self.config, &self.hosts));
+        self.limits = OriginLimits::of(self.capacity());
         self.forget_unserved(now);
         Ok(())
     }
@@ -111,20 +118,21 @@ impl Server {
     }
 
     /// Handles one message: the UDP payload that came to port 67, untrusted,
-    /// at `now`.
+    /// from `sender` at `now`.
     ///
     /// The caller writes down [`Outcome::changes`] first and sends the reply
     /// then. It may handle any number of messages before it writes once for
     /// all and sends all replies. If it cannot write, it sends none of these
-    /// replies and gives all changes to [`undo`](Self::undo), the last first,
-    /// before it handles another message.
-    pub fn handle(&mut self, message: &[u8], now: u64) -> Outcome {
+    /// replies, not even those without changes, since they may tell of what
+    /// another's would have written; and it gives all changes to
+    /// [`undo`](Self::undo), the last first, before it handles another message.
+    pub fn handle(&mut self, message: &[u8], sender: Sender, now: u64) -> Outcome {
         let mut effects = Effects {
             changes: Vec::new(),
             events: self.expire(now),
         };
         let answer = match wire::parse(message)
-            .and_then(|request| self.answer(&request, now, &mut effects))
+            .and_then(|request| self.answer(&request, sender, now, &mut effects))
         {
             Ok(reply) => Answer::Reply(reply),
             Err(silence) => Answer::Silence(silence),
@@ -147,6 +155,13 @@ impl Server {
             });
         });
         events
+    }
+
+    /// When the next lease runs out (epoch seconds), for whoever wants to call
+    /// [`expire`](Self::expire) then; `None` if none will.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.table.next_expiry()
     }
 
     /// Takes a change back that could not be written down; see
@@ -217,8 +232,7 @@ impl Server {
     /// and of static hosts, or the configured limit where that is less.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        let addresses = self.table.pool().size() + self.hosts.addresses().count();
-        addresses.min(self.config.max_leases)
+        capacity(&self.config, &self.hosts, self.table.pool())
     }
 
     /// How many leases are live, as of the last message or
@@ -237,12 +251,21 @@ impl Server {
         let served = |a| range.contains(a) || hosts.contains(&a);
         let mut changes = Vec::new();
         for lease in leases {
-            let taken = self.table.lease_of(lease.mac).is_some()
-                || self.table.lease_at(lease.address).is_some();
-            let worthless = !lease.is_live(now)
-                && (!served(lease.address) || self.table.records() >= self.config.max_leases);
-            if taken || worthless {
-                self.not_loaded.push(lease);
+            let reason = if self.table.lease_of(lease.mac).is_some() {
+                Some(LeftOut::ClientHasAnother)
+            } else if self.table.lease_at(lease.address).is_some() {
+                Some(LeftOut::AddressTaken)
+            } else if lease.is_live(now) {
+                None
+            } else if !served(lease.address) {
+                Some(LeftOut::NotServed)
+            } else if self.table.records() >= self.config.max_leases {
+                Some(LeftOut::LeaseLimit)
+            } else {
+                None
+            };
+            if let Some(reason) = reason {
+                self.not_loaded.push((lease, reason));
             } else {
                 self.table.put(lease, now, &mut changes);
                 changes.clear();
@@ -265,6 +288,12 @@ impl Server {
             self.table.remove(mac, &mut changes);
         }
     }
+}
+
+/// How many clients can have a lease at once.
+fn capacity(config: &Config, hosts: &Hosts, pool: &Pool) -> usize {
+    let addresses = pool.size() + hosts.addresses().count();
+    addresses.min(config.max_leases)
 }
 
 /// The pool of the configured range, without the addresses of static hosts.

@@ -15,15 +15,15 @@ const T2: u8 = 59;
 const CLIENT_ID: u8 = 61;
 
 impl Server {
-    /// An OFFER or ACK of `address`.
+    /// An OFFER or ACK of `address` for `time`.
     pub(super) fn lease_reply(
         &self,
         request: &Request,
         response: Response,
         address: Ipv4Addr,
+        time: LeaseTime,
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
-        let time = self.config.lease_time.shortened_to(request.lease_time);
         let times = match time {
             LeaseTime::Infinite => vec![(LEASE_TIME, u32::MAX.to_be_bytes())],
             // T1 and T2 are RFC 2131 §4.4.5's defaults: 0.5 and 0.875.

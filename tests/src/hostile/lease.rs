@@ -4,7 +4,8 @@
 //!
 //! - no address is with two clients at a time, and none outside the subnet or
 //!   of the server itself is given;
-//! - a live lease changes by its own client's messages alone;
+//! - a live lease changes by its own client's messages alone, and ends by those
+//!   alone that come from its client's own address;
 //! - there are no more records than configured, and no more offers or declined
 //!   addresses than that either;
 //! - what the server says to write down follows from what it said before, adds
@@ -22,7 +23,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use vmlan_dataplane::MacAddr;
 use vmlan_dhcp::{
-    Answer, Change, Config, Host, HostKey, Lease, LeaseTime, Outcome, Reply, Server, leasefile,
+    Answer, Change, Config, Host, HostKey, Lease, LeaseTime, Origin, Outcome, Reply, Sender,
+    Server, leasefile,
 };
 
 /// Records that the server may keep: fewer than there are addresses and clients.
@@ -33,6 +35,9 @@ const CLIENTS: u8 = 60;
 
 /// The client with a static address.
 const STATIC: u8 = 5;
+
+/// Ports that messages come by.
+const ORIGINS: u32 = 4;
 
 /// The least and longest reply, in bytes (RFC 1542 §2.1, one Ethernet frame).
 const REPLY: std::ops::RangeInclusive<usize> = 300..=1472;
@@ -115,9 +120,10 @@ impl Leases {
     /// # Errors
     /// What did not hold.
     pub fn handle(&mut self, rng: &mut Rng, message: &[u8], tally: &mut Tally) -> Result<()> {
-        let outcome = self.server.handle(message, self.now);
+        let sender = sender(rng, message);
+        let outcome = self.server.handle(message, sender, self.now);
         for change in &outcome.changes {
-            self.ensure_own(message, change)?;
+            self.ensure_own(message, sender, change)?;
         }
         let written = outcome.changes.is_empty() || rng.u8(..8) > 0;
         if written {
@@ -172,13 +178,22 @@ impl Leases {
     }
 
     /// Whether a live lease changes by its own client's message alone: its
-    /// client goes on to use it.
-    fn ensure_own(&self, message: &[u8], change: &Change) -> Result<()> {
-        let live = change.before.as_ref().filter(|l| l.is_live(self.now));
-        let own = |lease: &Lease| message.get(28..34) == Some(&lease.mac.octets());
+    /// client goes on to use it. Whoever else sends that message can only
+    /// have it go on.
+    fn ensure_own(&self, message: &[u8], sender: Sender, change: &Change) -> Result<()> {
+        let is_live = |lease: &&Lease| lease.is_live(self.now);
+        let Some(lease) = change.before.as_ref().filter(is_live) else {
+            return Ok(());
+        };
         ensure!(
-            live.is_none_or(own),
+            message.get(28..34) == Some(&lease.mac.octets()),
             "another's live lease went: {change:?}"
+        );
+        let ends = change.after.as_ref().filter(is_live).is_none();
+        ensure!(
+            !ends || sender.mac == lease.mac,
+            "{} ended another's lease: {change:?}",
+            sender.mac
         );
         Ok(())
     }
@@ -304,6 +319,16 @@ impl Leases {
             .find(|l| l.address == address && l.mac != mac);
         ensure!(other.is_none(), "{address} for {mac}, but {other:?} has it");
         Ok(())
+    }
+}
+
+/// Whose frame `message` comes in: the client's that it names, as a rule.
+fn sender(rng: &mut Rng, message: &[u8]) -> Sender {
+    let named = message.get(28..34).and_then(|mac| mac.try_into().ok());
+    let named = named.map_or(client(0), |mac: [u8; 6]| mac.into());
+    Sender {
+        origin: Origin(rng.u32(..ORIGINS)),
+        mac: if rng.u8(..8) == 0 { client(0) } else { named },
     }
 }
 

@@ -196,7 +196,7 @@ fn leases_are_limited_and_the_limit_makes_room_by_forgetting() {
         silence(&reboot(4, ip(99)).to(&mut server, T0)),
         Silence::LeaseLimit
     );
-    lease(&mut server, 3, T0 + 9);
+    lease(&mut server, 3, T0 + 99);
     // Two have run out: there is room for as many new clients.
     lease(&mut server, 4, T0 + 3600);
     lease(&mut server, 5, T0 + 3600);

@@ -151,6 +151,73 @@ fn renewing_extends_the_lease() {
 }
 
 #[test]
+fn a_renewal_just_after_another_is_acked_by_the_record_and_changes_nothing() {
+    let mut server = server(config(254));
+    let address = lease(&mut server, 1, T0);
+    for message in [select(1, address), reboot(1, address), renew(1, address)] {
+        let outcome = message.to(&mut server, T0 + 59);
+        let ack = received(&outcome);
+        assert_eq!((ack.kind, ack.yiaddr), (ACK, address));
+        assert_eq!(ack.options[&51], 3541_u32.to_be_bytes());
+        assert_eq!(ack.options[&58], 1770_u32.to_be_bytes());
+        assert_eq!(outcome.changes, []);
+        let event = Event::Renewed {
+            mac: mac(1),
+            address,
+        };
+        assert_eq!(outcome.events, [event]);
+    }
+    assert_eq!(
+        held(&server, T0 + 59),
+        [(address, LeaseState::Bound, T0 + 3600)]
+    );
+    let later = renew(1, address).to(&mut server, T0 + 60);
+    assert_eq!(received(&later).options[&51], 3600_u32.to_be_bytes());
+    assert_eq!(later.changes.len(), 1);
+}
+
+#[test]
+fn of_a_short_lease_an_eighth_may_have_passed() {
+    let mut config = config(254);
+    config.lease_time = crate::LeaseTime::Seconds(120);
+    let mut server = server(config);
+    let address = lease(&mut server, 1, T0);
+    assert_eq!(renew(1, address).to(&mut server, T0 + 14).changes, []);
+    let later = renew(1, address).to(&mut server, T0 + 15);
+    assert_eq!(later.changes.len(), 1);
+}
+
+#[test]
+fn a_lease_without_end_is_written_once() {
+    let mut config = config(254);
+    config.lease_time = crate::LeaseTime::Infinite;
+    let mut server = server(config);
+    let address = lease(&mut server, 1, T0);
+    let renewal = renew(1, address).to(&mut server, T0 + 99_999);
+    assert_eq!(received(&renewal).options[&51], [255; 4]);
+    assert_eq!(renewal.changes, []);
+}
+
+#[test]
+fn a_renewal_that_changes_more_than_the_time_is_written_at_once() {
+    let mut server = server(config(254));
+    let address = lease(&mut server, 1, T0);
+    for message in [
+        renew(1, address).option(12, b"db"),
+        renew(1, address).option(61, &[0, 7]),
+        renew(1, address).option(51, &600_u32.to_be_bytes()),
+        renew(1, address),
+    ] {
+        let outcome = message.to(&mut server, T0 + 1);
+        assert_eq!(received(&outcome).kind, ACK);
+        assert_eq!(outcome.changes.len(), 1, "{outcome:?}");
+    }
+    // A clock set back: the record says more than the client may have.
+    let earlier = renew(1, address).to(&mut server, T0 - 999);
+    assert_eq!(earlier.changes.len(), 1);
+}
+
+#[test]
 fn rebinding_recovers_a_lease_that_the_server_lost() {
     let mut server = server(config(254));
     assert_eq!(answered(&mut server, renew(1, ip(42)), T0), ACK);
@@ -203,6 +270,25 @@ fn nobody_can_decline_or_release_the_address_of_another() {
     let release = release.server_id(ip(9));
     assert_eq!(silence(&release.to(&mut server, T0)), Silence::OtherServer);
     assert_eq!(server.used(), 1);
+}
+
+#[test]
+fn a_station_cannot_decline_or_release_in_the_name_of_another() {
+    let mut server = server(config(254));
+    let address = lease(&mut server, 1, T0);
+    let decline = Message::new(DECLINE, mac(1)).requested(address);
+    let release = Message::new(RELEASE, mac(1)).ciaddr(address);
+    for message in [decline, release.clone()] {
+        // From another port, and from a neighbour behind the same one.
+        for port in [1, 2] {
+            let outcome = message.clone().from(sender(port, 2), &mut server, T0);
+            assert_eq!(silence(&outcome), Silence::OtherSender);
+            assert_eq!((outcome.changes, outcome.events), (vec![], vec![]));
+        }
+    }
+    assert_eq!(held(&server, T0), [(address, LeaseState::Bound, T0 + 3600)]);
+    let own = release.from(sender(1, 1), &mut server, T0);
+    assert_eq!(silence(&own), Silence::NoAnswerDue);
 }
 
 #[test]

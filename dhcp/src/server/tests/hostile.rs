@@ -9,7 +9,7 @@ use crate::leasefile;
 
 fn refused(bytes: &[u8]) -> Silence {
     let mut server = server(config(254));
-    let outcome = server.handle(bytes, T0);
+    let outcome = server.handle(bytes, sender(1, 1), T0);
     assert_eq!((outcome.changes, outcome.events), (vec![], vec![]));
     assert_eq!(server.leases(T0).count(), 0);
     match outcome.answer {
@@ -80,10 +80,10 @@ fn a_message_type_must_be_a_clients() {
 fn options_behind_the_end_marker_and_without_one_are_no_matter() {
     let mut bytes = discover(1).bytes();
     bytes.extend([12, 200]);
-    received(&server(config(254)).handle(&bytes, T0));
+    received(&server(config(254)).handle(&bytes, sender(1, 1), T0));
     let mut bytes = discover(1).bytes();
     bytes.pop();
-    received(&server(config(254)).handle(&bytes, T0));
+    received(&server(config(254)).handle(&bytes, sender(1, 1), T0));
 }
 
 #[test]
@@ -236,7 +236,9 @@ proptest! {
                 match reply.kind {
                     OFFER => { offered.insert(client, reply.yiaddr); }
                     ACK if !write_fails => {
-                        believed.insert(mac(client), (reply.yiaddr, now + 3000));
+                        let time: [u8; 4] = reply.options[&51][..].try_into().unwrap();
+                        let until = now + u64::from(u32::from_be_bytes(time));
+                        believed.insert(mac(client), (reply.yiaddr, until));
                     }
                     NAK => { believed.remove(&mac(client)); }
                     _ => {}
@@ -260,7 +262,7 @@ proptest! {
                     let file = leasefile::format(disk.values());
                     let leases = leasefile::parse(file.as_bytes()).map(Result::unwrap);
                     server = Server::new(server.config().clone(), leases, 7, now).unwrap();
-                    for gone in server.not_loaded() { disk.remove(&gone.mac); }
+                    for (gone, _) in server.not_loaded() { disk.remove(&gone.mac); }
                 }
                 30 | 45 => {
                     let next = if i % 50 == 30 { &narrow } else { &config };
@@ -286,10 +288,10 @@ proptest! {
         let mut server = server(config(9));
         let mut bytes = Message::new(kind, mac(1)).0;
         bytes.extend(&tail);
-        server.handle(&bytes, T0);
+        server.handle(&bytes, sender(1, 1), T0);
         for (at, byte) in fields { bytes[at] = byte; }
-        server.handle(&bytes, T0);
-        server.handle(&tail, T0);
+        server.handle(&bytes, sender(1, 1), T0);
+        server.handle(&tail, sender(1, 1), T0);
     }
 
     #[test]
@@ -316,7 +318,8 @@ proptest! {
             for (at, byte) in mutations {
                 if let Some(to) = bytes.get_mut(at) { *to = byte; }
             }
-            let outcome = server.handle(&bytes, T0);
+            let sender = Sender { origin: Origin(a.into()), mac: client };
+            let outcome = server.handle(&bytes, sender, T0);
             if let Answer::Reply(reply) = &outcome.answer {
                 prop_assert!((300..=1472).contains(&reply.message.len()));
             }

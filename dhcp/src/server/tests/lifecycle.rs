@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::lease::{Lease, LeaseState};
+use crate::outcome::LeftOut;
 
 fn record(client: u8, address: u8, expiry: u64) -> Lease {
     Lease {
@@ -44,7 +45,10 @@ fn of_two_leases_with_one_address_or_mac_the_longer_counts() {
     ]);
     assert_eq!(
         server.not_loaded(),
-        [record(2, 50, T0 + 20), record(4, 52, T0 + 10)]
+        [
+            (record(2, 50, T0 + 20), LeftOut::ClientHasAnother),
+            (record(4, 52, T0 + 10), LeftOut::AddressTaken)
+        ]
     );
     assert_eq!(server.leases(T0).count(), 3);
 }
@@ -54,8 +58,33 @@ fn expired_leases_without_an_address_here_are_not_loaded() {
     let gone = record(1, 200, T0);
     let live = record(2, 201, T0 + 1);
     let server = loaded([gone.clone(), live.clone()]);
-    assert_eq!(server.not_loaded(), [gone]);
+    assert_eq!(server.not_loaded(), [(gone, LeftOut::NotServed)]);
     assert_eq!(server.records().collect::<Vec<_>>(), [&live]);
+}
+
+#[test]
+fn expired_leases_for_which_there_is_no_room_are_not_loaded() {
+    let mut config = config(99);
+    config.max_leases = 1;
+    let records = [record(1, 50, T0 - 10), record(2, 51, T0 - 9)];
+    let server = Server::new(config, records.clone(), 7, T0).unwrap();
+    let [older, _] = records;
+    assert_eq!(server.not_loaded(), [(older, LeftOut::LeaseLimit)]);
+}
+
+#[test]
+fn the_next_expiry_is_that_of_the_lease_that_runs_out_first() {
+    let mut server = loaded([
+        record(1, 50, T0 + 10),
+        record(2, 51, T0 - 10),
+        record(3, 52, 0),
+    ]);
+    assert_eq!(server.next_expiry(), Some(T0 + 10));
+    assert_eq!(answered(&mut server, renew(1, ip(50)), T0 + 5), ACK);
+    assert_eq!(server.next_expiry(), Some(T0 + 3605));
+    assert_eq!(server.expire(T0 + 3604), []);
+    assert_eq!(server.expire(T0 + 3605).len(), 1);
+    assert_eq!(server.next_expiry(), None);
 }
 
 #[test]
@@ -96,14 +125,14 @@ fn what_could_not_be_written_is_undone() {
     // One batch: a new client takes over the only address, and renews.
     received(&discover(2).to(&mut server, T0));
     changes.extend(select(2, ip(2)).to(&mut server, T0).changes);
-    changes.extend(renew(2, ip(2)).to(&mut server, T0 + 1).changes);
+    changes.extend(renew(2, ip(2)).to(&mut server, T0 + 60).changes);
     assert_eq!(changes.len(), 3);
     for change in changes.iter().rev() {
-        server.undo(change, T0 + 1);
+        server.undo(change, T0 + 60);
     }
     assert_eq!(server.records().cloned().collect::<Vec<_>>(), before);
     assert_eq!(server.used(), 0);
-    assert_eq!(lease(&mut server, 1, T0 + 2), ip(2));
+    assert_eq!(lease(&mut server, 1, T0 + 61), ip(2));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod addresses;
 mod exchange;
 mod hostile;
 mod lifecycle;
+mod origins;
 mod replies;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use pnet_base::MacAddr;
 use super::Server;
 use crate::config::{Config, Host, HostKey};
 use crate::outcome::{Answer, Destination, Outcome, Silence};
+use crate::sender::{Origin, Sender};
 
 /// The time at which tests start.
 const T0: u64 = 1_700_000_000;
@@ -35,6 +37,14 @@ fn ip(last: u8) -> Ipv4Addr {
 /// 52:54:00:00:00:`last`.
 fn mac(last: u8) -> MacAddr {
     MacAddr(0x52, 0x54, 0, 0, 0, last)
+}
+
+/// The station `mac(last)` behind port `origin`.
+fn sender(origin: u32, last: u8) -> Sender {
+    Sender {
+        origin: Origin(origin),
+        mac: mac(last),
+    }
 }
 
 /// 192.168.122.0/24, served by .1 from .2 to `last`.
@@ -99,8 +109,14 @@ impl Message {
         self.0
     }
 
+    /// Sent by the client itself, from a port of its own.
     fn to(self, server: &mut Server, now: u64) -> Outcome {
-        server.handle(&self.bytes(), now)
+        let last = self.0[33];
+        self.from(sender(last.into(), last), server, now)
+    }
+
+    fn from(self, sender: Sender, server: &mut Server, now: u64) -> Outcome {
+        server.handle(&self.bytes(), sender, now)
     }
 }
 

@@ -3,21 +3,29 @@
 //!
 //! Messages come in batches. The whole batch is decided first, then written
 //! with one fsync, and only then do the replies leave: an acknowledged lease
-//! is on disk. If the write fails, what the batch changed is undone and only
-//! replies that change nothing leave.
+//! is on disk. If the write fails, what the batch changed is undone and none of
+//! its replies leaves. The switch is told of each lease that begins or ends
+//! ([`bindings`]); those that run out while no message comes are seen to by
+//! [`DhcpService::expire_on_time`].
+
+mod bindings;
+#[cfg(test)]
+mod tests;
 
 use super::eventlog::EventLog;
 use super::message;
 use crate::host::leases::LeaseFile;
+use bindings::Binding;
 use pnet_base::MacAddr;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::Notify;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
 use vmlan_dhcp::{
-    Answer, Change, Config, ConfigError, Event, Lease, LeaseView, Outcome, Server, Silence,
-    leasefile,
+    Answer, Change, Config, ConfigError, Event, Lease, LeaseView, LeftOut, Origin, Outcome, Sender,
+    Server, Silence, leasefile,
 };
 
 /// The server, shared by the responder's thread and the control API.
@@ -34,6 +42,11 @@ struct State {
     mac: MacAddr,
     switch: Option<Switch>,
     log: EventLog,
+    /// When [`DhcpService::expire_on_time`] wakes up, in epoch seconds; `None`:
+    /// when it is told to.
+    awake_at: Option<u64>,
+    /// Tells it that a lease runs out before that.
+    earlier: Arc<Notify>,
 }
 
 /// Why the leases cannot be served.
@@ -63,6 +76,8 @@ impl DhcpService {
             mac,
             switch: None,
             log: EventLog::new(Instant::now()),
+            awake_at: None,
+            earlier: Arc::default(),
         })))
     }
 
@@ -77,44 +92,72 @@ impl DhcpService {
     pub(super) fn configure(&self, config: Option<Config>) -> Result<(), DhcpError> {
         let mut state = self.state();
         let now = epoch();
+        state.expire(now);
         match (config, &mut state.server) {
             (None, _) => {
-                let bound = state.bound();
+                let bound = state.bound(now);
                 state.server = None;
-                state.tell(
-                    bound
-                        .into_iter()
-                        .map(|(address, _)| (address, None))
-                        .collect(),
-                );
+                state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
             }
-            (Some(config), Some(server)) => server.reconfigure(config, now)?,
+            (Some(config), Some(server)) => {
+                server.reconfigure(config, now)?;
+                state.forget();
+            }
             (Some(config), None) => {
                 let leases = state.load()?;
                 let server = Server::new(config, leases, state.hash_key, now)?;
-                for lease in server.not_loaded() {
+                for (lease, reason) in server.not_loaded() {
                     tracing::warn!(
-                        "lease of {} by {} is left out: another lease has the address",
+                        "lease of {} by {} is left out: {}",
                         lease.address,
-                        lease.mac
+                        lease.mac,
+                        why(*reason)
                     );
                 }
                 state.server = Some(server);
-                let bound = state.bound();
+                let bound = state.bound(now);
                 state.tell(bound.into_iter().map(|(a, mac)| (a, Some(mac))).collect());
             }
         }
+        state.look_earlier();
         Ok(())
+    }
+
+    /// Ends the leases that have run out, and says how long it is until the
+    /// next one does; `None` if none will.
+    pub(super) fn expire(&self) -> Option<Duration> {
+        let mut state = self.state();
+        state.expire(epoch());
+        let next = state.server.as_ref().and_then(Server::next_expiry);
+        state.awake_at = next;
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        next.map(|at| Duration::from_secs(at).saturating_sub(since_1970.unwrap_or_default()))
+    }
+
+    /// Ends each lease when it runs out, for as long as it is polled: the
+    /// address is no longer answered for, whether or not a message comes.
+    ///
+    /// It wakes up once for a lease's end, and when one begins that ends before
+    /// all others. A clock that is set forward is noticed at the next message.
+    pub(super) async fn expire_on_time(self) {
+        let earlier = Arc::clone(&self.state().earlier);
+        loop {
+            match self.expire() {
+                Some(wait) => {
+                    // Either way it is time to look again.
+                    let _ = tokio::time::timeout(wait, earlier.notified()).await;
+                }
+                None => earlier.notified().await,
+            }
+        }
     }
 
     /// Leases in use, and addresses that there are; `None` while off.
     pub(super) fn fill(&self) -> Option<(usize, usize)> {
         let mut state = self.state();
-        let server = state.server.as_mut()?;
-        let events = server.expire(epoch());
-        let fill = (server.used(), server.capacity());
-        state.note(&events);
-        Some(fill)
+        state.expire(epoch());
+        let server = state.server.as_ref()?;
+        Some((server.used(), server.capacity()))
     }
 
     /// What `view` makes of every lease.
@@ -138,7 +181,9 @@ impl DhcpService {
             .release(address)
             .ok_or(DhcpError::NotLeased(address))?;
         let changes = [change];
-        state.commit(&changes)?;
+        let now = epoch();
+        state.save(&changes, now)?;
+        state.tell(bindings::changed(&changes, now).collect());
         changes
             .first()
             .and_then(Change::mac)
@@ -162,27 +207,47 @@ impl State {
         let Some(server) = &mut self.server else {
             return Vec::new();
         };
-        let address = server.config().server;
+        let (address, subnet) = (server.config().server, server.config().subnet);
         let mut outcomes: Vec<(&Request, Outcome)> = requests
             .iter()
             .filter_map(|request| {
                 let received = message::unwrap(&request.frame)?;
-                Some((request, server.handle(received.message, now)))
+                let to = received.destination;
+                if ![address, Ipv4Addr::BROADCAST, subnet.broadcast()].contains(&to) {
+                    tracing::debug!("DHCP: a message gets no answer: it is for {to}");
+                    return None;
+                }
+                let sender = Sender {
+                    origin: Origin(request.ingress.0.into()),
+                    mac: received.source,
+                };
+                Some((request, server.handle(received.message, sender, now)))
             })
             .collect();
         let changes: Vec<Change> = outcomes
             .iter()
             .flat_map(|(_, outcome)| outcome.changes.iter().cloned())
             .collect();
-        if let Err(error) = self.commit(&changes) {
-            let error = anyhow::Error::from(error);
-            let what = format!("DHCP: no lease is given out or renewed: {error:#}");
+        let saved = self.save(&changes, now).map_err(super::network::chain);
+        if let Err(error) = &saved {
+            for (_, outcome) in &mut outcomes {
+                // What ran out did so whatever the disk says; nothing else happened.
+                outcome.changes.clear();
+                let ran_out = |event: &Event| matches!(event, Event::Expired { .. });
+                outcome.events.retain(ran_out);
+            }
+            let what = format!("DHCP: no lease is given out or renewed: {error}");
             self.log.trouble(&what, Instant::now());
-            outcomes.retain(|(_, outcome)| outcome.changes.is_empty());
         }
+        let told = outcomes.iter().flat_map(|(_, o)| bindings::of(o, now));
+        self.tell(told.collect());
+        self.look_earlier();
         let mut replies = Vec::new();
         for (request, outcome) in &outcomes {
             self.note(&outcome.events);
+            if saved.is_err() {
+                continue;
+            }
             match &outcome.answer {
                 Answer::Reply(reply) => {
                     let egress = request.ingress;
@@ -195,8 +260,8 @@ impl State {
         replies
     }
 
-    /// Puts `changes` on disk and tells the switch; undoes them if that fails.
-    fn commit(&mut self, changes: &[Change]) -> Result<(), DhcpError> {
+    /// Puts `changes`, made at `now`, on disk; undoes them if that fails.
+    fn save(&mut self, changes: &[Change], now: u64) -> Result<(), DhcpError> {
         let Some(server) = &mut self.server else {
             return Ok(());
         };
@@ -206,22 +271,44 @@ impl State {
         let text = leasefile::format(server.records());
         if let Err(error) = self.file.save(&text) {
             for change in changes.iter().rev() {
-                server.undo(change, epoch());
+                server.undo(change, now);
             }
             return Err(error.into());
         }
-        let now = epoch();
-        let ended = changes.iter().filter_map(|change| change.before.as_ref());
-        let begun = changes
-            .iter()
-            .filter_map(|change| change.after.as_ref())
-            .filter(|lease| lease.is_live(now));
-        let bindings = ended
-            .map(|lease| (lease.address, None))
-            .chain(begun.map(|lease| (lease.address, Some(lease.mac))))
-            .collect();
-        self.tell(bindings);
         Ok(())
+    }
+
+    /// Writes the lease file without what another configuration has made
+    /// worthless. If that fails, the next write does it: only leases that ran
+    /// out are in it too many.
+    fn forget(&mut self) {
+        let Some(server) = &self.server else { return };
+        let text = leasefile::format(server.records());
+        if let Err(error) = self.file.save(&text) {
+            tracing::warn!("{}", super::network::chain(error));
+        }
+    }
+
+    /// Ends the leases that have run out by `now`.
+    fn expire(&mut self, now: u64) {
+        let Some(server) = &mut self.server else {
+            return;
+        };
+        let events = server.expire(now);
+        self.tell(bindings::expired(&events).collect());
+        self.note(&events);
+    }
+
+    /// Has [`DhcpService::expire_on_time`] look again if a lease runs out
+    /// before it would.
+    fn look_earlier(&mut self) {
+        let next = self.server.as_ref().and_then(Server::next_expiry);
+        if let Some(next) = next
+            && self.awake_at.is_none_or(|at| next < at)
+        {
+            self.awake_at = Some(next);
+            self.earlier.notify_one();
+        }
     }
 
     /// Reads the lease file. One that makes no sense is kept aside.
@@ -252,14 +339,14 @@ impl State {
         Ok(leases)
     }
 
-    fn bound(&self) -> Vec<(Ipv4Addr, MacAddr)> {
+    fn bound(&self, now: u64) -> Vec<(Ipv4Addr, MacAddr)> {
         self.server
             .iter()
-            .flat_map(|server| server.bindings(epoch()))
+            .flat_map(|server| server.bindings(now))
             .collect()
     }
 
-    fn tell(&self, bindings: Vec<(Ipv4Addr, Option<MacAddr>)>) {
+    fn tell(&self, bindings: Vec<Binding>) {
         if let Some(switch) = &self.switch
             && !bindings.is_empty()
         {
@@ -267,12 +354,9 @@ impl State {
         }
     }
 
-    /// Logs what happened, and has the switch forget leases that ran out.
+    /// Logs what happened.
     fn note(&mut self, events: &[Event]) {
         for event in events {
-            if let Event::Expired { address, .. } = event {
-                self.tell(vec![(*address, None)]);
-            }
             self.log.event(event, Instant::now());
         }
     }
@@ -282,10 +366,21 @@ impl State {
         let mend = match silence {
             Silence::RangeExhausted => "widen the range under [dhcp]",
             Silence::LeaseLimit => "there are as many leases as the server keeps",
+            Silence::OriginLimit => "too many are on offer to stations behind its port",
             _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
         };
         let what = format!("DHCP: a client gets no address, {silence}: {mend}");
         self.log.trouble(&what, Instant::now());
+    }
+}
+
+/// Why a lease in the file is not served, in words.
+fn why(reason: LeftOut) -> &'static str {
+    match reason {
+        LeftOut::AddressTaken => "another lease has the address",
+        LeftOut::ClientHasAnother => "its client has another lease, which lasts longer",
+        LeftOut::NotServed => "it ran out, and the address is not served any more",
+        LeftOut::LeaseLimit => "it ran out, and there are as many leases as the server keeps",
     }
 }
 
