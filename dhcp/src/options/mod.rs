@@ -18,7 +18,7 @@ mod value;
 
 use thiserror::Error;
 
-pub use names::Form;
+pub use names::{Form, name_of};
 
 /// A value as a configuration file gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]

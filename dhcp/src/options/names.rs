@@ -122,6 +122,15 @@ const OPTIONS: &[(&str, u8, Form)] = &[
     ("tftp-server-address", 150, Form::Addresses),
 ];
 
+/// dnsmasq's name of option `code`.
+#[must_use]
+pub fn name_of(code: u8) -> Option<&'static str> {
+    OPTIONS
+        .iter()
+        .find(|(_, c, _)| *c == code)
+        .map(|(name, _, _)| *name)
+}
+
 /// The form of option `code`.
 pub(super) fn form_of(code: u8) -> Form {
     OPTIONS

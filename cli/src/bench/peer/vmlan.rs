@@ -1,6 +1,7 @@
 //! vmlan: this very program, run as `vmlan run`.
 
 use super::{Switch, hand_over};
+use crate::args::Place;
 use crate::bench::interrupt::wait_for;
 use crate::bench::lab::Lab;
 use crate::bench::lab::namespace::{Namespace, SOON};
@@ -38,7 +39,11 @@ impl Vmlan {
         let (process, _) = start(command, &folder)?;
         Ok(Self {
             process,
-            client: Client::new(&folder.join("run"), NETWORK.parse()?),
+            client: Client::new(&Place {
+                network: Some(NETWORK.parse()?),
+                run_dir: Some(folder.join("run")),
+                state_dir: None,
+            }),
             namespace: Rc::clone(namespace),
         })
     }

@@ -232,9 +232,9 @@ fn the_crc_of_sctp_is_no_sum_and_is_left_to_no_egress() {
     assert_eq!(offload.to_vnet(), header);
     assert!(!Abilities::ALL.take(&offload));
     // Whatever else has its checksum there is summed.
-    let mut other = frame.clone();
-    other[23] = 200;
-    let offload = Offload::from_vnet(&header, &other).unwrap();
+    let mut frame = frame;
+    frame[23] = 200;
+    let offload = Offload::from_vnet(&header, &frame).unwrap();
     let offset = 8;
     assert_eq!(offload.checksum, Checksum::Needed { start: 34, offset });
 }
