@@ -6,6 +6,7 @@ use super::ports::{Netdev, Origin};
 use crate::config::{Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
+use crate::host::sysctl;
 use crate::model::ApiError;
 use std::io;
 use vmlan_dataplane::forward::Role;
@@ -63,6 +64,7 @@ impl Network {
     pub(super) async fn link_changed(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Changed(link) => self.link_seen(&link).await,
+            LinkEvent::Sysctls => self.isolate_again(),
             LinkEvent::Gone {
                 index,
                 name: netdev,
@@ -88,6 +90,27 @@ impl Network {
         }
     }
 
+    /// Sets the sysctls again that somebody has written for all netdevs at
+    /// once, as Docker does to turn on forwarding.
+    fn isolate_again(&mut self) {
+        if let Err(error) = self.quiet.keep_from_forwarding() {
+            tracing::warn!("{}", chain(error));
+        }
+        let Some(interface) = self.ports.host_interface() else {
+            return;
+        };
+        match sysctl::isolate_host_interface(interface) {
+            Ok(changed) => {
+                for key in changed {
+                    tracing::warn!(
+                        "somebody has changed {key}: it is set back, to keep {interface} isolated"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!("{}", chain(error)),
+        }
+    }
+
     /// Takes note of a netdev: its state, or that it is to be taken.
     pub(super) async fn link_seen(&mut self, link: &Link) {
         if let Some((name, port)) = self.ports.by_index(link.index) {
@@ -100,6 +123,9 @@ impl Network {
                     let state = if link.carrier { "up" } else { "down" };
                     tracing::info!("port {name} is {state}");
                 }
+            }
+            if let Err(error) = self.quiet.follow(link) {
+                tracing::warn!("{}", chain(error));
             }
             if let (PortKind::Packet, Some(master)) = (kind, &link.master) {
                 tracing::warn!(
@@ -181,7 +207,8 @@ impl Network {
         let addresses = self.links.addresses_of(link).await?;
         let packet = Packet::open(link.index).map_err(|error| packet_error(interface, &error))?;
         // Before it comes up, so that no IPv6 address appears on it.
-        match self.quiet.take(link, &addresses) {
+        let upper = self.links.standing_on(link).await?;
+        match self.quiet.take(link, &addresses, upper) {
             Ok(None) => {}
             Ok(Some(warning)) => tracing::warn!("{warning}"),
             Err(error) => return Err(ApiError::runtime(chain(error))),

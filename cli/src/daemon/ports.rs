@@ -84,6 +84,14 @@ impl Ports {
         self.ports.iter_mut().find(|(_, port)| has_index(port))
     }
 
+    /// The name of the network's own netdev, while it can be seen.
+    pub(super) fn host_interface(&self) -> Option<&str> {
+        let mut ports = self.ports.values();
+        let own = ports.find(|port| port.origin == Origin::Network)?;
+        let netdev = own.netdev.as_ref()?;
+        netdev.index.map(|_| netdev.name.as_str())
+    }
+
     /// A name for the next connection: `stream0`, `stream1`, … Numbers are not
     /// used again, so that counters and log lines of two guests do not mix.
     pub(super) fn stream_name(&mut self) -> Option<PortName> {
