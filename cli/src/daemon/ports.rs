@@ -1,8 +1,10 @@
 //! The named ports of a running network: what people see of a port, beside the
 //! number that the switch knows it by.
 
+use super::allowance::Allowance;
 use crate::config::{PortKind, PortName};
 use std::collections::BTreeMap;
+use std::time::Instant;
 use vmlan_dataplane::table::PortId;
 
 /// A port and where it came from.
@@ -42,10 +44,22 @@ pub(super) enum Origin {
 }
 
 /// The ports, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ports {
     ports: BTreeMap<PortName, NamedPort>,
     streams: u64,
+    /// Anybody who may connect can do so in a loop.
+    stream_lines: Allowance,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            ports: BTreeMap::new(),
+            streams: 0,
+            stream_lines: Allowance::new(Instant::now()),
+        }
+    }
 }
 
 impl Ports {
@@ -102,5 +116,11 @@ impl Ports {
                 return Some(name);
             }
         }
+    }
+
+    /// Logs `line` about a connection, unless there were too many of late; with
+    /// what to put behind it.
+    pub(super) fn stream_line(&mut self, line: impl FnOnce(&str)) {
+        self.stream_lines.say(Instant::now(), line);
     }
 }
