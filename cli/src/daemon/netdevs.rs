@@ -56,7 +56,7 @@ impl Network {
                 .help("`vmlan ports` lists those that are"));
         };
         let name = name.clone();
-        self.remove(&name);
+        self.remove_on_request(&name);
         Ok(format!("{interface} detached"))
     }
 
@@ -69,6 +69,7 @@ impl Network {
                 index,
                 name: netdev,
             } => {
+                self.ports.forget(index);
                 let Some((name, port)) = self.ports.by_index(index) else {
                     return;
                 };
@@ -141,13 +142,24 @@ impl Network {
         };
         match self.add(&port, origin).await {
             Ok(()) => tracing::info!("{} is attached", link.name),
-            Err(error) => tracing::warn!("{} cannot be attached: {error}", link.name),
+            Err(error) => {
+                let warning = format!("{} cannot be attached: {error}", link.name);
+                self.warn_once(link, &warning);
+            }
+        }
+    }
+
+    /// Warns of a netdev that cannot be attached, or only with a drawback:
+    /// each change of it is another try.
+    fn warn_once(&mut self, link: &Link, warning: &str) {
+        if self.ports.first_warning(link.index, warning) {
+            tracing::warn!("{warning}");
         }
     }
 
     /// The packet port that a netdev is to become, by the configuration.
     fn wanted(&self, link: &Link) -> Option<(Port, Origin)> {
-        if link.master.is_some() {
+        if link.master.is_some() || self.ports.is_detached(link.index) {
             return None;
         }
         let configured = self
@@ -196,13 +208,12 @@ impl Network {
             )));
         }
         if link.mtu < self.config.mtu.into() {
-            tracing::warn!(
-                "{interface} takes packets of {} bytes only, the network's MTU is {}: longer \
-                 frames to it are dropped. `ip link set {interface} mtu {}` mends it",
-                link.mtu,
-                self.config.mtu,
-                self.config.mtu
+            let (least, mtu) = (link.mtu, self.config.mtu);
+            let warning = format!(
+                "{interface} takes packets of {least} bytes only, the network's MTU is {mtu}: \
+                 longer frames to it are dropped. `ip link set {interface} mtu {mtu}` mends it"
             );
+            self.warn_once(link, &warning);
         }
         let addresses = self.links.addresses_of(link).await?;
         let packet = Packet::open(link.index).map_err(|error| packet_error(interface, &error))?;
@@ -210,12 +221,13 @@ impl Network {
         let upper = self.links.standing_on(link).await?;
         match self.quiet.take(link, &addresses, upper) {
             Ok(None) => {}
-            Ok(Some(warning)) => tracing::warn!("{warning}"),
+            Ok(Some(warning)) => self.warn_once(link, &warning.to_string()),
             Err(error) => return Err(ApiError::runtime(chain(error))),
         }
         let added = self.bring_in(link, packet, port).await;
         match added {
             Ok(id) => {
+                self.ports.forget(link.index);
                 let netdev = Netdev {
                     name: interface.clone(),
                     index: Some(link.index),

@@ -200,8 +200,17 @@ impl Network {
                     .help("set interface = \"\" in the configuration to have none"),
             );
         }
-        self.remove(name);
+        self.remove_on_request(name);
         Ok(format!("port {name} deleted"))
+    }
+
+    /// Takes a port away for good: its netdev is not taken again by itself.
+    pub(super) fn remove_on_request(&mut self, name: &PortName) {
+        let netdev = self.ports.get(name).and_then(|port| port.netdev.as_ref());
+        if let Some(index) = netdev.and_then(|netdev| netdev.index) {
+            self.ports.detached(index);
+        }
+        self.remove(name);
     }
 
     /// Takes a port out of the switch and lets the host back on its netdev.

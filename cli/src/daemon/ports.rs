@@ -3,7 +3,7 @@
 
 use super::allowance::Allowance;
 use crate::config::{PortKind, PortName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 use vmlan_dataplane::table::PortId;
 
@@ -50,7 +50,15 @@ pub(super) struct Ports {
     streams: u64,
     /// Anybody who may connect can do so in a loop.
     stream_lines: Allowance,
+    /// The netdevs that somebody has detached: they are not taken by a pattern
+    /// again.
+    detached: BTreeSet<u32>,
+    /// What the log says already of netdevs that were not attached.
+    warnings: BTreeMap<u32, Vec<String>>,
 }
+
+/// Warnings that are remembered of one netdev. The log has no more of them.
+const MAX_WARNINGS: usize = 8;
 
 impl Default for Ports {
     fn default() -> Self {
@@ -58,6 +66,8 @@ impl Default for Ports {
             ports: BTreeMap::new(),
             streams: 0,
             stream_lines: Allowance::new(Instant::now()),
+            detached: BTreeSet::new(),
+            warnings: BTreeMap::new(),
         }
     }
 }
@@ -122,5 +132,49 @@ impl Ports {
     /// what to put behind it.
     pub(super) fn stream_line(&mut self, line: impl FnOnce(&str)) {
         self.stream_lines.say(Instant::now(), line);
+    }
+
+    /// Remembers that somebody has detached the netdev with this number.
+    pub(super) fn detached(&mut self, index: u32) {
+        self.detached.insert(index);
+    }
+
+    pub(super) fn is_detached(&self, index: u32) -> bool {
+        self.detached.contains(&index)
+    }
+
+    /// Whether a netdev is warned of like this for the first time.
+    pub(super) fn first_warning(&mut self, index: u32, warning: &str) -> bool {
+        let said = self.warnings.entry(index).or_default();
+        let first = said.len() < MAX_WARNINGS && !said.iter().any(|it| it == warning);
+        if first {
+            said.push(warning.to_owned());
+        }
+        first
+    }
+
+    /// Forgets what was remembered of a netdev: it is attached, or gone.
+    pub(super) fn forget(&mut self, index: u32) {
+        self.detached.remove(&index);
+        self.warnings.remove(&index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_new_once_a_netdev() {
+        let mut ports = Ports::default();
+        assert!(ports.first_warning(7, "no rights"));
+        assert!(!ports.first_warning(7, "no rights"));
+        assert!(ports.first_warning(7, "no memory"));
+        assert!(!ports.first_warning(7, "no rights"));
+        assert!(ports.first_warning(8, "no rights"));
+        ports.forget(7);
+        assert!(ports.first_warning(7, "no rights"));
+        let new = (0..100).filter(|n| ports.first_warning(7, &n.to_string()));
+        assert_eq!(new.count(), MAX_WARNINGS - 1);
     }
 }
