@@ -20,6 +20,7 @@ packages=(
 	iputils-arping
 	iputils-ping
 	isc-dhcp-client    # dhclient
+	nftables           # shows and flushes the rules
 	procps
 	qemu-system-x86
 	tcpdump

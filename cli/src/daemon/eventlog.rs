@@ -1,31 +1,22 @@
 //! One log line for what happens to a lease. Guests cause these, so their
-//! number is bounded: what exceeds the allowance is counted and said as one
-//! line later.
+//! number is bounded.
 
+use super::allowance::Allowance;
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use vmlan_dhcp::{Event, MacAddr};
-
-/// Lines that may come at once.
-const BURST: u32 = 100;
-/// Time after which one more line may come.
-const REFILL: Duration = Duration::from_millis(200);
 
 /// The log of one network's DHCP events.
 #[derive(Debug)]
 pub(super) struct EventLog {
-    allowance: u32,
-    refilled: Instant,
-    unsaid: u64,
+    lines: Allowance,
 }
 
 impl EventLog {
     /// With its whole allowance.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            allowance: BURST,
-            refilled: now,
-            unsaid: 0,
+            lines: Allowance::new(now),
         }
     }
 
@@ -33,33 +24,19 @@ impl EventLog {
     pub(super) fn event(&mut self, event: &Event, now: Instant) {
         match text(event) {
             Line::Routine(text) => tracing::debug!("{text}"),
-            Line::News(text) => self.say(now, |unsaid| tracing::info!("{text}{unsaid}")),
-            Line::Trouble(text) => self.say(now, |unsaid| tracing::warn!("{text}{unsaid}")),
+            Line::News(text) => self
+                .lines
+                .say(now, |unsaid| tracing::info!("{text}{unsaid}")),
+            Line::Trouble(text) => self
+                .lines
+                .say(now, |unsaid| tracing::warn!("{text}{unsaid}")),
         }
     }
 
     /// Logs that something is wrong.
     pub(super) fn trouble(&mut self, what: &str, now: Instant) {
-        self.say(now, |unsaid| tracing::warn!("{what}{unsaid}"));
-    }
-
-    fn say(&mut self, now: Instant, line: impl FnOnce(&str)) {
-        let refills = now.saturating_duration_since(self.refilled).as_millis() / REFILL.as_millis();
-        if let Ok(refills) = u32::try_from(refills)
-            && refills > 0
-        {
-            self.allowance = self.allowance.saturating_add(refills).min(BURST);
-            self.refilled = now;
-        }
-        let Some(rest) = self.allowance.checked_sub(1) else {
-            self.unsaid += 1;
-            return;
-        };
-        self.allowance = rest;
-        match std::mem::take(&mut self.unsaid) {
-            0 => line(""),
-            n => line(&format!(" ({n} more lines before this one are left out)")),
-        }
+        self.lines
+            .say(now, |unsaid| tracing::warn!("{what}{unsaid}"));
     }
 }
 
@@ -120,26 +97,5 @@ fn text(event: &Event) -> Line {
         Event::OptionsLeftOut { mac, codes } => Line::Routine(format!(
             "DHCP: {mac} takes too short a message for the options {codes:?}"
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_beyond_the_allowance_are_counted_and_said_later() {
-        let start = Instant::now();
-        let mut log = EventLog::new(start);
-        let mut said = Vec::new();
-        for _ in 0..BURST + 7 {
-            log.say(start, |unsaid| said.push(unsaid.to_owned()));
-        }
-        assert_eq!(said.len(), BURST as usize);
-        log.say(start + REFILL, |unsaid| said.push(unsaid.to_owned()));
-        assert_eq!(
-            said.last().map(String::as_str),
-            Some(" (7 more lines before this one are left out)")
-        );
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! The switch's worker and the DHCP responder have threads of their own. All
 //! else happens here, on one thread: the control socket ([`api`]), connections
-//! to `vm.sock`, netdevs that come and go, signals. [`network`] is what they
-//! work on ([`netdevs`]: those of others), [`start`] puts it in place and [`reload`] changes it.
+//! to `vm.sock` ([`connections`]), netdevs that come and go, signals.
+//! [`network`] is what they work on ([`netdevs`]: those of others), [`start`]
+//! puts it in place and [`reload`] changes it.
 
+mod allowance;
 mod api;
+mod connections;
 mod dhcp;
 mod eventlog;
 mod greeting;
@@ -20,14 +23,15 @@ mod view;
 
 use crate::args::Place;
 use crate::config::Loaded;
-use crate::host::monitor::{LinkEvent, Monitor};
+use crate::host::monitor::{LinkEvent, Monitor, MonitorError};
 use crate::log;
 use anyhow::{Context as _, bail};
 use api::Shared;
+use connections::Connections;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, mpsc};
@@ -45,11 +49,22 @@ const CONNECT: &str = "vm.sock";
 /// What keeps it from being served; nothing is left behind then.
 pub fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     log::start();
+    allow_files();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?
         .block_on(serve(place, loaded))
+}
+
+/// Allows as many open files as may be: each port has at least one, and the
+/// usual limit is that of ports, 1,024.
+fn allow_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!("cannot raise the limit of open files: {error}");
+    }
 }
 
 async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
@@ -62,14 +77,16 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
     let result = async {
-        let (mut monitor, connections) = open(&network).await?;
+        let (mut monitor, mut connections) = open(&network).await?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => hung_up(&network).await,
                 event = monitor.next() => followed(&network, event).await,
-                accepted = connections.accept() => connected(&network, accepted).await,
+                accepted = connections.next(&network) => {
+                    connections::connected(&network, accepted).await;
+                }
                 event = events.recv() => match event {
                     Some(Event::PortClosed { id, reason }) => {
                         network.lock().await.closed(id, reason);
@@ -93,14 +110,14 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
 
 /// Opens the network to the outside: sockets, netdevs that are there already,
 /// and says so.
-async fn open(network: &Shared) -> anyhow::Result<(Monitor, UnixListener)> {
+async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
     let mut held = network.lock().await;
     let monitor = Monitor::new(held.links.clone())?;
     for link in held.links.all().await? {
         held.link_changed(LinkEvent::Changed(link)).await;
     }
     // What changed meanwhile, and all that is there once more, comes up here.
-    let connections = listener(held.run.listen(CONNECT)?)?;
+    let connections = Connections::new(listener(held.run.listen(CONNECT)?)?);
     let control = listener(held.run.listen(CONTROL)?)?;
     let routes = api::router(network.clone());
     tokio::spawn(async move {
@@ -143,34 +160,9 @@ async fn hung_up(network: &Shared) {
     }
 }
 
-async fn followed(network: &Shared, event: Result<LinkEvent, crate::host::monitor::MonitorError>) {
+async fn followed(network: &Shared, event: Result<LinkEvent, MonitorError>) {
     match event {
         Ok(event) => network.lock().await.link_changed(event).await,
-        Err(error) => {
-            tracing::warn!("{}", network::chain(error));
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-async fn connected(
-    network: &Shared,
-    accepted: io::Result<(tokio::net::UnixStream, tokio::net::unix::SocketAddr)>,
-) {
-    let socket = match accepted {
-        Ok((socket, _)) => socket,
-        Err(error) => {
-            // Out of file descriptors, as a rule: try again, not at once.
-            tracing::warn!("a connection to vm.sock is refused: {error}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            return;
-        }
-    };
-    let joined = match socket.into_std() {
-        Ok(socket) => network.lock().await.connected(socket),
-        Err(error) => Err(crate::model::ApiError::runtime(error)),
-    };
-    if let Err(error) = joined {
-        tracing::warn!("a connection to vm.sock is refused: {error}");
+        Err(error) => tracing::warn!("{}", network::chain(error)),
     }
 }

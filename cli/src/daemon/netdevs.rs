@@ -6,6 +6,7 @@ use super::ports::{Netdev, Origin};
 use crate::config::{Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
+use crate::host::sysctl;
 use crate::model::ApiError;
 use std::io;
 use vmlan_dataplane::forward::Role;
@@ -55,7 +56,7 @@ impl Network {
                 .help("`vmlan ports` lists those that are"));
         };
         let name = name.clone();
-        self.remove(&name);
+        self.remove_on_request(&name);
         Ok(format!("{interface} detached"))
     }
 
@@ -63,10 +64,12 @@ impl Network {
     pub(super) async fn link_changed(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Changed(link) => self.link_seen(&link).await,
+            LinkEvent::Sysctls => self.isolate_again(),
             LinkEvent::Gone {
                 index,
                 name: netdev,
             } => {
+                self.ports.forget(index);
                 let Some((name, port)) = self.ports.by_index(index) else {
                     return;
                 };
@@ -88,6 +91,27 @@ impl Network {
         }
     }
 
+    /// Sets the sysctls again that somebody has written for all netdevs at
+    /// once, as Docker does to turn on forwarding.
+    fn isolate_again(&mut self) {
+        if let Err(error) = self.quiet.keep_from_forwarding() {
+            tracing::warn!("{}", chain(error));
+        }
+        let Some(interface) = self.ports.host_interface() else {
+            return;
+        };
+        match sysctl::isolate_host_interface(interface) {
+            Ok(changed) => {
+                for key in changed {
+                    tracing::warn!(
+                        "somebody has changed {key}: it is set back, to keep {interface} isolated"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!("{}", chain(error)),
+        }
+    }
+
     /// Takes note of a netdev: its state, or that it is to be taken.
     pub(super) async fn link_seen(&mut self, link: &Link) {
         if let Some((name, port)) = self.ports.by_index(link.index) {
@@ -100,6 +124,9 @@ impl Network {
                     let state = if link.carrier { "up" } else { "down" };
                     tracing::info!("port {name} is {state}");
                 }
+            }
+            if let Err(error) = self.quiet.follow(link) {
+                tracing::warn!("{}", chain(error));
             }
             if let (PortKind::Packet, Some(master)) = (kind, &link.master) {
                 tracing::warn!(
@@ -115,13 +142,24 @@ impl Network {
         };
         match self.add(&port, origin).await {
             Ok(()) => tracing::info!("{} is attached", link.name),
-            Err(error) => tracing::warn!("{} cannot be attached: {error}", link.name),
+            Err(error) => {
+                let warning = format!("{} cannot be attached: {error}", link.name);
+                self.warn_once(link, &warning);
+            }
+        }
+    }
+
+    /// Warns of a netdev that cannot be attached, or only with a drawback:
+    /// each change of it is another try.
+    fn warn_once(&mut self, link: &Link, warning: &str) {
+        if self.ports.first_warning(link.index, warning) {
+            tracing::warn!("{warning}");
         }
     }
 
     /// The packet port that a netdev is to become, by the configuration.
     fn wanted(&self, link: &Link) -> Option<(Port, Origin)> {
-        if link.master.is_some() {
+        if link.master.is_some() || self.ports.is_detached(link.index) {
             return None;
         }
         let configured = self
@@ -170,25 +208,26 @@ impl Network {
             )));
         }
         if link.mtu < self.config.mtu.into() {
-            tracing::warn!(
-                "{interface} takes packets of {} bytes only, the network's MTU is {}: longer \
-                 frames to it are dropped. `ip link set {interface} mtu {}` mends it",
-                link.mtu,
-                self.config.mtu,
-                self.config.mtu
+            let (least, mtu) = (link.mtu, self.config.mtu);
+            let warning = format!(
+                "{interface} takes packets of {least} bytes only, the network's MTU is {mtu}: \
+                 longer frames to it are dropped. `ip link set {interface} mtu {mtu}` mends it"
             );
+            self.warn_once(link, &warning);
         }
         let addresses = self.links.addresses_of(link).await?;
         let packet = Packet::open(link.index).map_err(|error| packet_error(interface, &error))?;
         // Before it comes up, so that no IPv6 address appears on it.
-        match self.quiet.take(link, &addresses) {
+        let upper = self.links.standing_on(link).await?;
+        match self.quiet.take(link, &addresses, upper) {
             Ok(None) => {}
-            Ok(Some(warning)) => tracing::warn!("{warning}"),
+            Ok(Some(warning)) => self.warn_once(link, &warning.to_string()),
             Err(error) => return Err(ApiError::runtime(chain(error))),
         }
         let added = self.bring_in(link, packet, port).await;
         match added {
             Ok(id) => {
+                self.ports.forget(link.index);
                 let netdev = Netdev {
                     name: interface.clone(),
                     index: Some(link.index),

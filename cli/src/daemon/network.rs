@@ -200,22 +200,47 @@ impl Network {
                     .help("set interface = \"\" in the configuration to have none"),
             );
         }
-        self.remove(name);
+        self.remove_on_request(name);
         Ok(format!("port {name} deleted"))
+    }
+
+    /// Takes a port away for good: its netdev is not taken again by itself.
+    pub(super) fn remove_on_request(&mut self, name: &PortName) {
+        let netdev = self.ports.get(name).and_then(|port| port.netdev.as_ref());
+        if let Some(index) = netdev.and_then(|netdev| netdev.index) {
+            self.ports.detached(index);
+        }
+        self.remove(name);
     }
 
     /// Takes a port out of the switch and lets the host back on its netdev.
     pub(super) fn remove(&mut self, name: &PortName) {
+        self.remove_since(name, "");
+    }
+
+    /// [`Network::remove`], with the end of the log line.
+    fn remove_since(&mut self, name: &PortName, why: &str) {
         let Some(port) = self.ports.remove(name) else {
             return;
         };
+        let kind = port.kind;
         if let Err(error) = self.switch.remove_port(port.id) {
             tracing::warn!("port {name}: {}", chain(error));
         }
         if let Some(index) = port.netdev.and_then(|netdev| netdev.index) {
             self.let_go(index);
         }
-        tracing::info!("port {name} is gone");
+        self.say(kind, &format!("port {name} is gone{why}"));
+    }
+
+    /// Logs what became of a port; about connections a bounded number of lines.
+    fn say(&mut self, kind: PortKind, line: &str) {
+        if kind == PortKind::Stream {
+            let bounded = |unsaid: &str| tracing::info!("{line}{unsaid}");
+            self.ports.stream_line(bounded);
+        } else {
+            tracing::info!("{line}");
+        }
     }
 
     /// A port ended on its own.
@@ -223,8 +248,7 @@ impl Network {
         let Some(name) = self.ports.by_id(id) else {
             return;
         };
-        tracing::info!("port {name} ends: {}", chain(reason));
-        self.remove(&name);
+        self.remove_since(&name, &format!(": {}", chain(reason)));
     }
 
     /// The ports that the configuration names: `[[port]]`, and `uplink` where
@@ -262,7 +286,7 @@ impl Network {
         netdev: Option<Netdev>,
         origin: Origin,
     ) {
-        tracing::info!("port {name} ({kind}) is there");
+        self.say(kind, &format!("port {name} ({kind}) is there"));
         let port = NamedPort {
             id,
             kind,

@@ -1,8 +1,10 @@
 //! The named ports of a running network: what people see of a port, beside the
 //! number that the switch knows it by.
 
+use super::allowance::Allowance;
 use crate::config::{PortKind, PortName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 use vmlan_dataplane::table::PortId;
 
 /// A port and where it came from.
@@ -42,10 +44,32 @@ pub(super) enum Origin {
 }
 
 /// The ports, by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ports {
     ports: BTreeMap<PortName, NamedPort>,
     streams: u64,
+    /// Anybody who may connect can do so in a loop.
+    stream_lines: Allowance,
+    /// The netdevs that somebody has detached: they are not taken by a pattern
+    /// again.
+    detached: BTreeSet<u32>,
+    /// What the log says already of netdevs that were not attached.
+    warnings: BTreeMap<u32, Vec<String>>,
+}
+
+/// Warnings that are remembered of one netdev. The log has no more of them.
+const MAX_WARNINGS: usize = 8;
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            ports: BTreeMap::new(),
+            streams: 0,
+            stream_lines: Allowance::new(Instant::now()),
+            detached: BTreeSet::new(),
+            warnings: BTreeMap::new(),
+        }
+    }
 }
 
 impl Ports {
@@ -84,6 +108,14 @@ impl Ports {
         self.ports.iter_mut().find(|(_, port)| has_index(port))
     }
 
+    /// The name of the network's own netdev, while it can be seen.
+    pub(super) fn host_interface(&self) -> Option<&str> {
+        let mut ports = self.ports.values();
+        let own = ports.find(|port| port.origin == Origin::Network)?;
+        let netdev = own.netdev.as_ref()?;
+        netdev.index.map(|_| netdev.name.as_str())
+    }
+
     /// A name for the next connection: `stream0`, `stream1`, … Numbers are not
     /// used again, so that counters and log lines of two guests do not mix.
     pub(super) fn stream_name(&mut self) -> Option<PortName> {
@@ -94,5 +126,55 @@ impl Ports {
                 return Some(name);
             }
         }
+    }
+
+    /// Logs `line` about a connection, unless there were too many of late; with
+    /// what to put behind it.
+    pub(super) fn stream_line(&mut self, line: impl FnOnce(&str)) {
+        self.stream_lines.say(Instant::now(), line);
+    }
+
+    /// Remembers that somebody has detached the netdev with this number.
+    pub(super) fn detached(&mut self, index: u32) {
+        self.detached.insert(index);
+    }
+
+    pub(super) fn is_detached(&self, index: u32) -> bool {
+        self.detached.contains(&index)
+    }
+
+    /// Whether a netdev is warned of like this for the first time.
+    pub(super) fn first_warning(&mut self, index: u32, warning: &str) -> bool {
+        let said = self.warnings.entry(index).or_default();
+        let first = said.len() < MAX_WARNINGS && !said.iter().any(|it| it == warning);
+        if first {
+            said.push(warning.to_owned());
+        }
+        first
+    }
+
+    /// Forgets what was remembered of a netdev: it is attached, or gone.
+    pub(super) fn forget(&mut self, index: u32) {
+        self.detached.remove(&index);
+        self.warnings.remove(&index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_new_once_a_netdev() {
+        let mut ports = Ports::default();
+        assert!(ports.first_warning(7, "no rights"));
+        assert!(!ports.first_warning(7, "no rights"));
+        assert!(ports.first_warning(7, "no memory"));
+        assert!(!ports.first_warning(7, "no rights"));
+        assert!(ports.first_warning(8, "no rights"));
+        ports.forget(7);
+        assert!(ports.first_warning(7, "no rights"));
+        let new = (0..100).filter(|n| ports.first_warning(7, &n.to_string()));
+        assert_eq!(new.count(), MAX_WARNINGS - 1);
     }
 }

@@ -22,6 +22,10 @@ pub(crate) const MAX_NAME: usize = 15;
 /// netlink crates, so that the request would wait for ever.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// The kinds of netdevs that get their frames from another netdev, to which
+/// they do not belong.
+const STACKED: [&str; 6] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"];
+
 /// A netdev as the kernel described it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -42,6 +46,8 @@ pub(crate) struct Link {
     pub(crate) carrier: bool,
     /// The bridge, bond, … that it belongs to.
     pub(crate) master: Option<Master>,
+    /// The number of the netdev that it stands on, as a VLAN stands on a NIC.
+    pub(crate) base: Option<u32>,
     /// The kernel's word for its kind, such as `tun`, `veth`, `bridge`;
     /// [`None`] for a NIC.
     pub(crate) kind: Option<String>,
@@ -173,6 +179,17 @@ impl Links {
             .ok_or(LinkError::NoSuchIndex(index))
     }
 
+    /// The name of a netdev of this namespace that stands on `link`, if there
+    /// is one.
+    ///
+    /// # Errors
+    /// [`LinkError::Ask`].
+    pub(crate) async fn standing_on(&self, link: &Link) -> Result<Option<String>, LinkError> {
+        let all = self.all().await?;
+        let standing = all.into_iter().find(|it| it.base == Some(link.index));
+        Ok(standing.map(|it| it.name))
+    }
+
     async fn one(&self, request: rtnetlink::LinkGetRequest) -> Result<Option<Link>, LinkError> {
         let messages: Vec<LinkMessage> = match answer(request.execute().try_collect()).await {
             Ok(messages) => messages,
@@ -277,8 +294,10 @@ impl Link {
             up: header.flags.contains(LinkFlags::Up),
             carrier: header.flags.contains(LinkFlags::LowerUp),
             master: None,
+            base: None,
             kind: None,
         };
+        let mut lower = None;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -294,6 +313,7 @@ impl Link {
                         name: None,
                     });
                 }
+                LinkAttribute::Link(index) => lower = Some(*index),
                 LinkAttribute::LinkInfo(infos) => {
                     link.kind = infos.iter().find_map(|info| match info {
                         LinkInfo::Kind(kind) => Some(kind.to_string()),
@@ -303,6 +323,9 @@ impl Link {
                 _ => {}
             }
         }
+        // That of others says something else, such as a veth's other end.
+        let stands = link.kind.as_deref().is_some_and(|k| STACKED.contains(&k));
+        link.base = lower.filter(|_| stands);
         (!link.name.is_empty()).then_some(link)
     }
 }
@@ -381,6 +404,19 @@ mod tests {
             let all = links.all().await.unwrap();
             let one = all.iter().find(|link| link.name == "one").unwrap();
             assert_eq!(one.master.as_ref(), Some(&master));
+        });
+    }
+
+    #[test]
+    fn what_stands_on_a_netdev_is_found_and_the_end_of_a_veth_is_not() {
+        block_on_in_new_netns(|| async {
+            ip("link add one type veth peer name two");
+            let links = Links::new().unwrap();
+            let one = links.by_name("one").await.unwrap();
+            assert_eq!(links.standing_on(&one).await.unwrap(), None);
+            ip("link add link one name upper type macvlan");
+            let found = links.standing_on(&one).await.unwrap();
+            assert_eq!(found.as_deref(), Some("upper"));
         });
     }
 

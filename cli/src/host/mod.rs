@@ -3,8 +3,8 @@
 //! - [`link`], [`address`] and [`monitor`]: its netdevs, asked for, changed and
 //!   watched over rtnetlink;
 //! - [`subnet`]: which subnet none of its addresses and routes overlap;
-//! - [`quiet`] and [`sysctl`]: its own network stack, kept off the netdevs that
-//!   the switch takes;
+//! - [`quiet`], [`ingress`] and [`sysctl`]: its own network stack, kept off the
+//!   netdevs that the switch takes;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
 //! - [`identity`], [`leases`] and below them [`durable`]: STATE/NAME, what has
@@ -13,6 +13,7 @@
 mod address;
 pub(crate) mod durable;
 pub(crate) mod identity;
+mod ingress;
 pub(crate) mod leases;
 pub(crate) mod link;
 mod lock;

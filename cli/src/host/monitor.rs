@@ -10,9 +10,13 @@
 //!
 //! The socket is the monitor's own, since an `rtnetlink` connection forwards
 //! messages through an unbounded queue, where "read empty" cannot be told.
+//!
+//! Beside, it hears when the sysctls of netdevs may have been written by
+//! others, of which the kernel tells by `RTNLGRP_IPV4_NETCONF` (forwarding) and
+//! by `RTNLGRP_IPV6_IFADDR` (a netdev that gets IPv6 gets an address).
 
 use super::link::{Link, LinkError, Links};
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{NetlinkBuffer, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
@@ -21,6 +25,15 @@ use rtnetlink::{MulticastGroup, packet_route::AddressFamily};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The pause after an error, which as a rule comes again at once.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// `RTM_NEWADDR` and `RTM_NEWNETCONF` (linux/rtnetlink.h).
+const NEW_ADDRESS: u16 = 20;
+const NEW_NETCONF: u16 = 80;
 
 /// Receive buffer in bytes, of which the kernel grants as much as
 /// net.core.rmem_max allows: some hundred netdevs may change at once.
@@ -39,6 +52,8 @@ pub(crate) enum LinkEvent {
         /// The name that it had last.
         name: String,
     },
+    /// Somebody may have written the sysctls of netdevs: forwarding, IPv6.
+    Sysctls,
 }
 
 /// The netdevs cannot be followed.
@@ -60,6 +75,8 @@ pub(crate) struct Monitor {
     events: VecDeque<LinkEvent>,
     /// Messages were lost, or none was read yet.
     stale: bool,
+    /// When to go on after an error.
+    resume: Option<Instant>,
 }
 
 impl Monitor {
@@ -74,13 +91,20 @@ impl Monitor {
         let netlink = socket.socket_mut();
         netlink.set_rx_buf_sz(BUFFER)?;
         netlink.bind(&SocketAddr::new(0, 0))?;
-        netlink.add_membership(MulticastGroup::Link as u32)?;
+        for group in [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Netconf,
+            MulticastGroup::Ipv6Ifaddr,
+        ] {
+            netlink.add_membership(group as u32)?;
+        }
         Ok(Self {
             socket,
             links,
             known: BTreeMap::new(),
             events: VecDeque::new(),
             stale: true,
+            resume: None,
         })
     }
 
@@ -88,8 +112,20 @@ impl Monitor {
     /// lost.
     ///
     /// # Errors
-    /// [`MonitorError`]; a later call tries again.
+    /// [`MonitorError`]; the next call tries again, after a pause.
     pub(crate) async fn next(&mut self) -> Result<LinkEvent, MonitorError> {
+        if let Some(resume) = self.resume {
+            tokio::time::sleep_until(resume).await;
+            self.resume = None;
+        }
+        let next = self.read().await;
+        if next.is_err() {
+            self.resume = Some(Instant::now() + PAUSE);
+        }
+        next
+    }
+
+    async fn read(&mut self) -> Result<LinkEvent, MonitorError> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
@@ -140,10 +176,19 @@ impl Monitor {
         for link in links {
             self.changed(link);
         }
+        self.events.push_back(LinkEvent::Sysctls);
     }
 
     fn take(&mut self, datagram: &[u8]) {
         // A multicast datagram holds one message.
+        let kind = NetlinkBuffer::new_checked(datagram).map(|message| message.message_type());
+        if let Ok(NEW_ADDRESS | NEW_NETCONF) = kind {
+            // One for each netdev comes at once; asking once is enough.
+            if self.events.back() != Some(&LinkEvent::Sysctls) {
+                self.events.push_back(LinkEvent::Sysctls);
+            }
+            return;
+        }
         match NetlinkMessage::<RouteNetlinkMessage>::deserialize(datagram) {
             Ok(message) => match message.payload {
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
@@ -294,6 +339,53 @@ mod tests {
                 until(&mut monitor, changed("one", |_| true)).await;
                 ip(&format!("link set one netns {other}"));
                 until(&mut monitor, gone("one")).await;
+            });
+        });
+    }
+
+    #[test]
+    fn sysctls_written_by_others_are_told_of() {
+        block_on_in_new_netns(|| async {
+            let write = |path: &str, value: &str| {
+                std::fs::write(format!("/proc/sys/net/{path}"), value).unwrap();
+            };
+            ip("link add one type veth peer name two");
+            ip("link set one up");
+            ip("link set two up");
+            write("ipv6/conf/all/disable_ipv6", "1");
+            let mut monitor = Monitor::new(Links::new().unwrap()).unwrap();
+            // Comes once at the start as well, after all netdevs.
+            let told = |event: &LinkEvent| *event == LinkEvent::Sysctls;
+            until(&mut monitor, told).await;
+            write("ipv4/ip_forward", "1");
+            until(&mut monitor, told).await;
+            write("ipv6/conf/all/disable_ipv6", "0");
+            until(&mut monitor, told).await;
+        });
+    }
+
+    #[test]
+    fn after_an_error_it_pauses_and_keeps_nobody_waiting_meanwhile() {
+        in_new_netns(|| {
+            let runtime = || {
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap()
+            };
+            let ended = runtime();
+            let links = ended.block_on(async { Links::new().unwrap() });
+            drop(ended);
+            runtime().block_on(async {
+                let mut monitor = Monitor::new(links).unwrap();
+                assert!(monitor.next().await.is_err());
+                tokio::select! {
+                    biased;
+                    _ = monitor.next() => panic!("no pause"),
+                    () = std::future::ready(()) => {}
+                }
+                let again = tokio::time::timeout(PAUSE * 10, monitor.next());
+                assert!(again.await.unwrap().is_err());
             });
         });
     }

@@ -1,23 +1,30 @@
 //! Keeps the host's own network stack off the netdevs that the switch takes.
 //!
 //! A netdev that the switch takes as a `packet` port still hands each frame to
-//! the host as well. There the host would take part as one more station: by an
-//! IPv6 link-local address, and by answering ARP for any of its addresses on
-//! every netdev. So, for as long as the netdev is taken,
-//! `net.ipv6.conf.IF.disable_ipv6` is 1 and `net.ipv4.conf.IF.arp_ignore` is 8
-//! (Linux, Documentation/networking/ip-sysctl.rst).
+//! the host as well. There the host would take part as one more station, and
+//! as a router: a guest that sends to the netdev's own MAC would reach the
+//! host's services by it, and what lies behind the host. So, for as long as
+//! the netdev is taken, what comes in by it is dropped once the port has seen
+//! it ([`Ingress`]).
 //!
-//! What they were before stands in RUN/NAME/taken.toml *before* they are
-//! changed, so that they are put back even by the start that follows a crash.
-//! A sysctl that somebody else has changed meanwhile is left as it is.
+//! Behind that stands a second line, for a kernel that cannot do so, and for
+//! the time between a crash and the next start: the host has no IPv6 there,
+//! answers no ARP, forwards nothing that comes in by it, and takes no packet
+//! whose source it would not answer by it, so none at all, as there is no
+//! address on it (Linux, Documentation/networking/ip-sysctl.rst). What these
+//! sysctls were before stands in RUN/NAME/taken.toml *before* they are changed,
+//! so that they are put back even by the start that follows a crash. A sysctl
+//! that somebody else has changed meanwhile is left as it is.
 
 use super::durable;
+use super::ingress::Ingress;
 use super::link::Link;
-use super::sysctl::{Setting, SysctlError};
+use super::sysctl::{self, Setting, SysctlError};
 use ipnet::IpNet;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,10 +37,16 @@ pub(crate) struct Quiet {
     record: PathBuf,
     taken: Vec<Taken>,
     restored: Vec<String>,
+    /// There while something is taken, if the kernel can do it.
+    ingress: Option<Ingress>,
+    /// The user knows that the kernel cannot.
+    told: bool,
+    /// net.ipv4.ip_forward as seen last.
+    host_forwards: Option<String>,
 }
 
 /// What is changed on a taken netdev, and to what.
-const SETTINGS: [Setting; 2] = [
+const SETTINGS: [Setting; 4] = [
     Setting {
         family: "ipv6",
         key: "disable_ipv6",
@@ -44,7 +57,19 @@ const SETTINGS: [Setting; 2] = [
         key: "arp_ignore",
         value: "8",
     },
+    Setting {
+        family: "ipv4",
+        key: "rp_filter",
+        value: "1",
+    },
+    FORWARDING,
 ];
+
+const FORWARDING: Setting = Setting {
+    family: "ipv4",
+    key: "forwarding",
+    value: "0",
+};
 
 /// taken.toml.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,22 +82,48 @@ struct Record {
 struct Taken {
     interface: String,
     index: u32,
-    /// The values before, in the order of [`SETTINGS`]; one that the kernel
-    /// does not have is empty.
-    before: [String; SETTINGS.len()],
+    /// The values before, by the last word of the sysctl's name; one that the
+    /// kernel does not have is missing.
+    before: BTreeMap<String, String>,
+    /// Whether its frames are dropped.
+    #[serde(skip)]
+    dropped: bool,
 }
 
-/// The netdev has addresses, so the host was left on it. Its
+/// The host is on a netdev still, beside the switch. Its
 /// [`Display`](std::fmt::Display) is a warning for the user.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "netdev {netdev} has the address {address}: both the host and the switch will see its \
-     frames. Move the address to the network's own `interface`, or remove it (`ip address del \
-     {address} dev {netdev}`), and attach the netdev again"
-)]
-pub(crate) struct HostListens {
-    netdev: String,
-    address: IpNet,
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HostListens {
+    /// The netdev has addresses; nothing was changed on it.
+    #[error(
+        "netdev {netdev} has the address {address}: both the host and the switch will see its \
+         frames. Move the address to the network's own `interface`, or remove it (`ip address \
+         del {address} dev {netdev}`), and attach the netdev again"
+    )]
+    Address {
+        /// The netdev.
+        netdev: String,
+        /// One of its addresses.
+        address: IpNet,
+    },
+    /// The host uses it through another netdev, so that only the second line
+    /// was drawn.
+    #[error(
+        "{upper} stands on netdev {netdev}: the host goes on to receive by it what is for {upper}"
+    )]
+    Upper {
+        /// The netdev.
+        netdev: String,
+        /// The one that stands on it.
+        upper: String,
+    },
+    /// The kernel cannot drop, so that only the second line was drawn.
+    #[error(
+        "the kernel does not keep the frames of taken netdevs from the host ({0}; it takes \
+         Linux 5.12 with CONFIG_NF_TABLES_NETDEV): sysctls do, except for broadcasts from \
+         0.0.0.0 and for protocols other than IP"
+    )]
+    NoDrop(io::Error),
 }
 
 /// A netdev cannot be taken or released.
@@ -89,6 +140,14 @@ pub(crate) enum QuietError {
         /// taken.toml.
         path: PathBuf,
         /// The answer.
+        source: io::Error,
+    },
+    /// The kernel does not change whether its frames are dropped.
+    #[error("cannot change whether the host receives by netdev {netdev}")]
+    Drop {
+        /// The netdev's name.
+        netdev: String,
+        /// The kernel's answer.
         source: io::Error,
     },
     /// It cannot be told whether a netdev is still there.
@@ -141,6 +200,9 @@ impl Quiet {
             record,
             taken: Vec::new(),
             restored,
+            ingress: None,
+            told: false,
+            host_forwards: sysctl::host_forwards()?,
         };
         quiet.save()?;
         Ok(quiet)
@@ -152,9 +214,11 @@ impl Quiet {
         &self.restored
     }
 
-    /// Keeps the host off `link`, unless it has `addresses` (those of
-    /// [`Links::addresses_of`](super::link::Links::addresses_of)): then nothing
-    /// is changed, and the answer is a warning.
+    /// Keeps the host off `link`. Where it has `addresses` (those of
+    /// [`Links::addresses_of`](super::link::Links::addresses_of)) nothing is
+    /// changed, and where the netdev `upper` stands on it
+    /// ([`Links::standing_on`](super::link::Links::standing_on)), nothing is
+    /// dropped: the answer is a warning then.
     ///
     /// # Errors
     /// [`QuietError`]; nothing is changed then.
@@ -162,9 +226,10 @@ impl Quiet {
         &mut self,
         link: &Link,
         addresses: &[IpNet],
+        upper: Option<String>,
     ) -> Result<Option<HostListens>, QuietError> {
         if let Some(address) = addresses.first() {
-            return Ok(Some(HostListens {
+            return Ok(Some(HostListens::Address {
                 netdev: link.name.clone(),
                 address: *address,
             }));
@@ -172,14 +237,17 @@ impl Quiet {
         if self.taken.iter().any(|taken| taken.index == link.index) {
             return Ok(None);
         }
-        let mut before = <[String; SETTINGS.len()]>::default();
-        for (setting, before) in SETTINGS.iter().zip(&mut before) {
-            *before = setting.read(&link.name)?.unwrap_or_default();
+        let mut before = BTreeMap::new();
+        for setting in SETTINGS {
+            if let Some(value) = setting.read(&link.name)? {
+                before.insert(setting.key.to_owned(), value);
+            }
         }
         self.taken.push(Taken {
             interface: link.name.clone(),
             index: link.index,
             before,
+            dropped: false,
         });
         let changed = self.save().and_then(|()| {
             SETTINGS
@@ -191,7 +259,91 @@ impl Quiet {
             drop(self.release(link.index));
             return Err(error);
         }
-        Ok(None)
+        if let Some(upper) = upper {
+            return Ok(Some(HostListens::Upper {
+                netdev: link.name.clone(),
+                upper,
+            }));
+        }
+        match self.drop_frames(link) {
+            Ok(()) => Ok(None),
+            // It has gone meanwhile, which is an event of its own.
+            Err(_) if name_of(link.index)?.is_none() => Ok(None),
+            Err(_) if self.told => Ok(None),
+            Err(error) => {
+                self.told = true;
+                Ok(Some(HostListens::NoDrop(error)))
+            }
+        }
+    }
+
+    /// Drops what comes in by a taken netdev.
+    fn drop_frames(&mut self, link: &Link) -> io::Result<()> {
+        let ingress = match &mut self.ingress {
+            Some(ingress) => ingress,
+            none => none.insert(Ingress::open()?),
+        };
+        ingress.block(link.index, &link.name)?;
+        for taken in &mut self.taken {
+            taken.dropped |= taken.index == link.index;
+        }
+        Ok(())
+    }
+
+    /// Follows a taken netdev to another name: newer kernels drop by the name.
+    ///
+    /// # Errors
+    /// [`QuietError`].
+    pub(crate) fn follow(&mut self, link: &Link) -> Result<(), QuietError> {
+        let mut taken = self.taken.iter_mut();
+        let Some(taken) =
+            taken.find(|taken| taken.index == link.index && taken.interface != link.name)
+        else {
+            return Ok(());
+        };
+        taken.interface.clone_from(&link.name);
+        if let (true, Some(ingress)) = (taken.dropped, &mut self.ingress) {
+            ingress
+                .unblock(link.index)
+                .and_then(|()| ingress.block(link.index, &link.name))
+                .map_err(|source| QuietError::Drop {
+                    netdev: link.name.clone(),
+                    source,
+                })?;
+        }
+        self.save()
+    }
+
+    /// Turns forwarding off again on the taken netdevs. Writing
+    /// net.ipv4.ip_forward, by whomever, gives all netdevs that value.
+    ///
+    /// # Errors
+    /// [`QuietError`].
+    pub(crate) fn keep_from_forwarding(&mut self) -> Result<(), QuietError> {
+        let host_forwards = sysctl::host_forwards()?;
+        let mut changed = Vec::new();
+        for taken in &mut self.taken {
+            let now = FORWARDING.read(&taken.interface)?;
+            let before = if self.host_forwards == host_forwards {
+                now.clone().filter(|now| now != FORWARDING.value)
+            } else {
+                host_forwards.clone()
+            };
+            if let Some(before) = before {
+                taken.before.insert(FORWARDING.key.to_owned(), before);
+            }
+            if now.is_some_and(|now| now != FORWARDING.value) {
+                changed.push(taken.interface.clone());
+            }
+        }
+        self.host_forwards = host_forwards;
+        if !self.taken.is_empty() {
+            self.save()?;
+        }
+        for interface in changed {
+            FORWARDING.apply(&interface)?;
+        }
+        Ok(())
     }
 
     /// Lets the host back on the netdev with number `index`, by whatever name
@@ -208,7 +360,25 @@ impl Quiet {
             Some(name) => taken.restore(&name),
             None => Ok(()),
         };
-        self.save().and(restored.map_err(QuietError::from))
+        // Last, so that the host never hears it with half of the settings.
+        let unblocked = self.unblock(&taken);
+        self.save()
+            .and(restored.map_err(QuietError::from))
+            .and(unblocked)
+    }
+
+    fn unblock(&mut self, taken: &Taken) -> Result<(), QuietError> {
+        let result = match &mut self.ingress {
+            Some(ingress) if taken.dropped => ingress.unblock(taken.index),
+            _ => Ok(()),
+        };
+        if self.taken.is_empty() {
+            self.ingress = None;
+        }
+        result.map_err(|source| QuietError::Drop {
+            netdev: taken.interface.clone(),
+            source,
+        })
     }
 
     /// [`Quiet::release`] for each taken netdev, for a clean exit.
@@ -246,8 +416,8 @@ impl Quiet {
 impl Taken {
     fn restore(&self, interface: &str) -> Result<(), SysctlError> {
         let mut result = Ok(());
-        for (setting, before) in SETTINGS.iter().zip(&self.before) {
-            if !before.is_empty() {
+        for setting in SETTINGS {
+            if let Some(before) = self.before.get(setting.key) {
                 result = result.and(setting.restore(interface, before));
             }
         }
@@ -277,120 +447,4 @@ fn name_of(index: u32) -> Result<Option<String>, QuietError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::link::Links;
-    use super::super::netns::{block_on_in_new_netns, ip};
-    use super::*;
-    use std::fs;
-
-    fn settings(interface: &str) -> [String; 2] {
-        SETTINGS.map(|setting| setting.read(interface).unwrap().unwrap())
-    }
-
-    const BEFORE: [&str; 2] = ["0", "0"];
-    const QUIET: [&str; 2] = ["1", "8"];
-
-    async fn link(name: &str) -> Link {
-        Links::new().unwrap().by_name(name).await.unwrap()
-    }
-
-    #[test]
-    fn a_taken_netdev_is_quiet_until_it_is_released() {
-        block_on_in_new_netns(|| async {
-            let run = tempfile::tempdir().unwrap();
-            ip("link add eth7.5 type veth peer name two");
-            ip("link add three type veth peer name four");
-            let mut quiet = Quiet::open(run.path()).unwrap();
-            for name in ["eth7.5", "three"] {
-                assert_eq!(quiet.take(&link(name).await, &[]).unwrap(), None);
-                assert_eq!(settings(name), QUIET);
-            }
-            // The second time must not record the quiet values as those before.
-            let eth = link("eth7.5").await;
-            assert_eq!(quiet.take(&eth, &[]).unwrap(), None);
-
-            quiet.release(eth.index).unwrap();
-            assert_eq!(settings("eth7.5"), BEFORE);
-            assert_eq!(settings("three"), QUIET);
-            ip("link set three name renamed");
-            quiet.release_all().unwrap();
-            assert_eq!(settings("renamed"), BEFORE);
-            assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
-        });
-    }
-
-    #[test]
-    fn the_start_after_a_crash_puts_back_what_was_changed() {
-        block_on_in_new_netns(|| async {
-            let run = tempfile::tempdir().unwrap();
-            for pair in [["one", "two"], ["gone", "five"], ["anew", "six"]] {
-                ip(&format!(
-                    "link add {} type veth peer name {}",
-                    pair[0], pair[1]
-                ));
-            }
-            let mut killed = Quiet::open(run.path()).unwrap();
-            for name in ["one", "gone", "anew"] {
-                killed.take(&link(name).await, &[]).unwrap();
-            }
-            drop(killed);
-            ip("link del gone");
-            ip("link del anew");
-            ip("link add anew type veth peer name six");
-            for setting in SETTINGS {
-                setting.apply("anew").unwrap();
-            }
-
-            let next = Quiet::open(run.path()).unwrap();
-            assert_eq!(next.restored(), ["one"]);
-            assert_eq!(settings("one"), BEFORE);
-            assert_eq!(settings("anew"), QUIET, "it is another netdev");
-            assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
-        });
-    }
-
-    #[test]
-    fn a_netdev_with_an_address_is_left_alone_and_warned_about() {
-        block_on_in_new_netns(|| async {
-            let run = tempfile::tempdir().unwrap();
-            ip("link add one type veth peer name two");
-            let one = link("one").await;
-            let mut quiet = Quiet::open(run.path()).unwrap();
-            let address = "10.0.0.1/8".parse().unwrap();
-            let warning = quiet.take(&one, &[address]).unwrap().unwrap().to_string();
-            assert!(
-                warning.contains("both the host and the switch"),
-                "{warning}"
-            );
-            assert!(
-                warning.contains("ip address del 10.0.0.1/8 dev one"),
-                "{warning}"
-            );
-            assert_eq!(settings("one"), BEFORE);
-        });
-    }
-
-    #[test]
-    fn a_netdev_that_vanishes_while_it_is_taken_is_no_error() {
-        block_on_in_new_netns(|| async {
-            let run = tempfile::tempdir().unwrap();
-            ip("link add one type veth peer name two");
-            ip("link add three type veth peer name four");
-            let (one, three) = (link("one").await, link("three").await);
-            let mut quiet = Quiet::open(run.path()).unwrap();
-            ip("link del three");
-            quiet.take(&three, &[]).unwrap();
-            quiet.take(&one, &[]).unwrap();
-            ip("link del one");
-            quiet.release_all().unwrap();
-            assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
-        });
-    }
-
-    #[test]
-    fn a_record_that_makes_no_sense_does_not_stop_the_start() {
-        let run = tempfile::tempdir().unwrap();
-        fs::write(run.path().join("taken.toml"), "taken = 7").unwrap();
-        assert!(Quiet::open(run.path()).unwrap().restored().is_empty());
-    }
-}
+mod tests;

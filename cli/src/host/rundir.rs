@@ -1,5 +1,5 @@
-//! RUN/NAME: one process serves a network, and no two networks have one host
-//! interface.
+//! RUN/NAME: one process serves a network, and no two networks in one network
+//! namespace have one host interface.
 //!
 //! A process that serves holds an exclusive flock(2) on RUN/NAME/lock for as
 //! long as it lives; the kernel gives it up with the process, however that
@@ -18,7 +18,7 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +96,8 @@ fn mend(error: &io::Error) -> &'static str {
 struct Owner {
     pid: Option<i32>,
     interface: Option<String>,
+    /// Inode number of the network namespace that the interface is in.
+    netns: Option<u64>,
 }
 
 impl RunDir {
@@ -140,12 +142,14 @@ impl RunDir {
 
     /// The rest of [`RunDir::claim`], while RUN/.lock is held.
     fn fill(&mut self, network: &str, interface: Option<&str>) -> Result<(), RunDirError> {
+        let netns = netns();
         if let Some(interface) = interface {
-            refuse_shared(&self.root, network, interface)?;
+            refuse_shared(&self.root, network, interface, netns)?;
         }
         let owner = Owner {
             pid: Some(rustix::process::getpid().as_raw_nonzero().get()),
             interface: interface.map(str::to_owned),
+            netns,
         };
         let lock_path = self.path.join(LOCK);
         if let Some(lock) = &mut self.lock {
@@ -255,8 +259,14 @@ pub(crate) fn state_folder(root: &Path, network: &str) -> Result<PathBuf, RunDir
     Ok(path)
 }
 
-/// Refuses `interface` if a network other than `network` is served with it.
-fn refuse_shared(root: &Path, network: &str, interface: &str) -> Result<(), RunDirError> {
+/// Refuses `interface` if a network other than `network` is served with it in
+/// the network namespace `netns`.
+fn refuse_shared(
+    root: &Path,
+    network: &str,
+    interface: &str,
+    netns: Option<u64>,
+) -> Result<(), RunDirError> {
     let error = |source| file_error("look through", root, source);
     for entry in fs::read_dir(root).map_err(error)? {
         let entry = entry.map_err(error)?;
@@ -271,7 +281,8 @@ fn refuse_shared(root: &Path, network: &str, interface: &str) -> Result<(), RunD
             continue; // left over
         }
         let owner = owner(&file);
-        if owner.interface.as_deref() == Some(interface) {
+        let elsewhere = matches!((owner.netns, netns), (Some(a), Some(b)) if a != b);
+        if owner.interface.as_deref() == Some(interface) && !elsewhere {
             return Err(RunDirError::InterfaceTaken {
                 interface: interface.to_owned(),
                 network: entry.file_name().to_string_lossy().into_owned(),
@@ -280,6 +291,13 @@ fn refuse_shared(root: &Path, network: &str, interface: &str) -> Result<(), RunD
         }
     }
     Ok(())
+}
+
+/// What tells the calling thread's network namespace from others
+/// (namespaces(7)); [`None`] where there is no /proc to tell.
+fn netns() -> Option<u64> {
+    let namespace = fs::metadata("/proc/thread-self/ns/net").ok()?;
+    Some(namespace.ino())
 }
 
 /// RUN/.lock, held until it is dropped, which also removes it.

@@ -54,12 +54,7 @@ impl Setting {
     /// # Errors
     /// [`SysctlError`].
     pub(super) fn read(&self, interface: &str) -> Result<Option<String>, SysctlError> {
-        let path = self.path(interface)?;
-        match fs::read_to_string(&path) {
-            Ok(value) => Ok(Some(value.trim().to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(file_error("read", &path, source)),
-        }
+        read(&self.path(interface)?)
     }
 
     /// Gives `interface` the wanted value. Does nothing where
@@ -131,15 +126,42 @@ const ISOLATED: [Setting; 2] = [
 /// forwards no IPv4 packet that comes in by it, and speaks no IPv6 on it. The
 /// netdev is vmlan's own and goes with it, so nothing is recorded.
 ///
-/// Writing net.ipv4.ip_forward, by whomever, sets `forwarding` of every netdev
-/// to the same value: then this has to be called again.
+/// Writing net.ipv4.ip_forward or net.ipv6.conf.all.disable_ipv6, by whomever,
+/// gives every netdev the same value: then this has to be called again. The
+/// answer is the sysctls that had another value.
 ///
 /// # Errors
 /// [`SysctlError`].
-pub(crate) fn isolate_host_interface(interface: &str) -> Result<(), SysctlError> {
-    ISOLATED
-        .iter()
-        .try_for_each(|setting| setting.apply(interface))
+pub(crate) fn isolate_host_interface(interface: &str) -> Result<Vec<String>, SysctlError> {
+    let mut changed = Vec::new();
+    for setting in ISOLATED {
+        match setting.read(interface)? {
+            Some(now) if now != setting.value => {
+                setting.apply(interface)?;
+                let Setting { family, key, .. } = setting;
+                changed.push(format!("net.{family}.conf.{interface}.{key}"));
+            }
+            _ => {}
+        }
+    }
+    Ok(changed)
+}
+
+/// net.ipv4.ip_forward: whether the host forwards between its netdevs, except
+/// for those that have a value of their own. [`None`] without IPv4.
+///
+/// # Errors
+/// [`SysctlError::File`].
+pub(super) fn host_forwards() -> Result<Option<String>, SysctlError> {
+    read(Path::new("/proc/sys/net/ipv4/ip_forward"))
+}
+
+fn read(path: &Path) -> Result<Option<String>, SysctlError> {
+    match fs::read_to_string(path) {
+        Ok(value) => Ok(Some(value.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(file_error("read", path, source)),
+    }
 }
 
 fn file_error(action: &'static str, path: &Path, source: io::Error) -> SysctlError {
@@ -160,7 +182,15 @@ mod tests {
         in_new_netns(|| {
             ip("link add vmlan0 type veth peer name two");
             fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-            isolate_host_interface("vmlan0").unwrap();
+            let changed = isolate_host_interface("vmlan0").unwrap();
+            assert_eq!(
+                changed,
+                [
+                    "net.ipv4.conf.vmlan0.forwarding",
+                    "net.ipv6.conf.vmlan0.disable_ipv6"
+                ]
+            );
+            assert!(isolate_host_interface("vmlan0").unwrap().is_empty());
             let now = |name| ISOLATED.map(|setting| setting.read(name).unwrap().unwrap());
             assert_eq!(now("vmlan0"), ["0", "1"]);
             assert_eq!(now("two"), ["1", "0"], "the others are as they were");

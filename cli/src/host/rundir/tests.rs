@@ -1,3 +1,4 @@
+use super::super::netns::in_new_netns;
 use super::*;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -49,6 +50,19 @@ fn an_interface_belongs_to_one_network() {
     let _none = RunDir::claim(root.path(), "none", None).unwrap();
     other.release().unwrap();
     RunDir::claim(root.path(), "default", Some("vmlan0")).unwrap();
+}
+
+#[test]
+fn in_another_namespace_the_same_name_is_another_interface() {
+    let root = tempfile::tempdir().unwrap();
+    let mut here = RunDir::claim(root.path(), "here", Some("vmlan0")).unwrap();
+    in_new_netns(|| {
+        let mut there = RunDir::claim(root.path(), "there", Some("vmlan0")).unwrap();
+        let third = RunDir::claim(root.path(), "third", Some("vmlan0")).unwrap_err();
+        assert!(third.to_string().contains("\"there\""), "{third}");
+        there.release().unwrap();
+    });
+    here.release().unwrap();
 }
 
 /// Another process that holds `lock` until it is killed.
