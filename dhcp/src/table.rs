@@ -211,7 +211,7 @@ impl Table {
         self.offers.of_origin(origin)
     }
 
-    /// The offer to `mac` as it was made: its client's origin, for one.
+    /// The origin that the offer to `mac` counts for.
     pub(crate) fn origin_of_offer(&self, mac: MacAddr) -> Option<Origin> {
         let address = self.offer_of.get(&mac)?;
         self.offers.get(*address).map(|hold| hold.origin)

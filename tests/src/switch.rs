@@ -174,12 +174,47 @@ impl Switch {
             .join(name)
     }
 
+    /// Path of a file in the network's state folder as the running vmlan sees
+    /// it: for [`Switch::launch_on_tmpfs`].
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn state_file_inside(&self, name: &str) -> Result<PathBuf> {
+        let process = self.process.as_ref().context("vmlan does not run")?;
+        let root = PathBuf::from(format!("/proc/{}/root", process.id()));
+        Ok(root.join(self.state_file(name).strip_prefix("/")?))
+    }
+
     /// Starts vmlan and waits for its `ready: ` line.
     ///
     /// # Errors
     /// It does not come; with what it printed.
     pub fn launch(&mut self) -> Result<()> {
-        let mut process = Process::spawn(self.command(self.run_arguments()))?;
+        self.start_by(self.command(self.run_arguments()))
+    }
+
+    /// As [`Switch::launch`], with a state folder on a tmpfs of 64 KiB that
+    /// nobody else sees (each `ip netns exec` has mounts of its own) and that
+    /// ends with it.
+    ///
+    /// # Errors
+    /// As [`Switch::launch`].
+    pub fn launch_on_tmpfs(&mut self) -> Result<()> {
+        let state = self.folder.path().join("state");
+        fs::create_dir_all(&state)?;
+        let run = self.command(self.run_arguments());
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", self.namespace.name(), "sh", "-c"])
+            .arg(r#"mount -t tmpfs -o size=64k none "$0" && shift 3 && exec "$@""#)
+            .arg(&state)
+            // `ip netns exec NAME` has been done.
+            .args(run.get_args());
+        self.start_by(command)
+    }
+
+    fn start_by(&mut self, command: Command) -> Result<()> {
+        let mut process = Process::spawn(command)?;
         let ready = process.wait_for_line("ready: ", 0, SOON, |line| line.starts_with("ready: "));
         self.process = Some(process);
         ready.map(drop)
