@@ -72,7 +72,10 @@ pub(super) async fn connected(network: &Shared, accepted: io::Result<UnixStream>
     };
     if let Err(error) = result {
         network.ports.stream_line(|unsaid| {
-            tracing::warn!("a connection to vm.sock is refused: {error}{unsaid}");
+            tracing::warn!(
+                "a connection to vm.sock is refused: {}{unsaid}",
+                error.one_line()
+            );
         });
     }
 }

@@ -4,12 +4,9 @@ use bytes::Bytes;
 use etherparse::{LaxNetSlice, LaxSlicedPacket, LinkSlice, PacketBuilder, TransportSlice};
 use pnet_base::MacAddr;
 use std::net::Ipv4Addr;
+use vmlan_dataplane::hairpin::dhcp::{CLIENT_PORT, SERVER_PORT};
 use vmlan_dhcp::{Destination, Reply};
 
-/// UDP port of a DHCP server.
-const SERVER_PORT: u16 = 67;
-/// UDP port of a DHCP client.
-const CLIENT_PORT: u16 = 68;
 /// Hops that a reply may take: it stays in the segment.
 const TTL: u8 = 64;
 

@@ -89,7 +89,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
                 }
                 event = events.recv() => match event {
                     Some(Event::PortClosed { id, reason }) => {
-                        network.lock().await.closed(id, reason);
+                        network.lock().await.closed(id, reason)?;
                     }
                     Some(Event::Stopped(Err(e))) => {
                         return Err(e).context("the switch has failed");
@@ -154,10 +154,8 @@ fn forwarded(
 }
 
 async fn hung_up(network: &Shared) {
-    match reload::reload(&mut *network.lock().await).await {
-        Ok(done) => tracing::info!("{done}"),
-        Err(error) => tracing::error!("the configuration is not reloaded: {error}"),
-    }
+    // It says itself what it did, and what not.
+    let _ = reload::reload(&mut *network.lock().await).await;
 }
 
 async fn followed(network: &Shared, event: Result<LinkEvent, MonitorError>) {

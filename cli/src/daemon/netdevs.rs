@@ -3,11 +3,11 @@
 
 use super::network::{Network, chain};
 use super::ports::{Netdev, Origin};
-use crate::config::{Port, PortKind, PortName, PortSettings};
+use crate::config::{Forward, Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
 use crate::host::sysctl;
-use crate::model::ApiError;
+use crate::model::{ApiError, Fault};
 use std::io;
 use vmlan_dataplane::forward::Role;
 use vmlan_dataplane::port;
@@ -52,7 +52,7 @@ impl Network {
                     .is_some_and(|netdev| netdev.name == interface)
         });
         let Some((name, _)) = attached else {
-            return Err(ApiError::runtime(format!("{interface} is not attached"))
+            return Err(ApiError::not_found(format!("{interface} is not attached"))
                 .help("`vmlan ports` lists those that are"));
         };
         let name = name.clone();
@@ -83,8 +83,7 @@ impl Network {
                         own.up = true;
                     }
                     _ => {
-                        tracing::info!("{netdev} is gone");
-                        self.remove(&name);
+                        self.remove_since(&name, &format!(": {netdev} is gone"));
                     }
                 }
             }
@@ -100,6 +99,9 @@ impl Network {
         let Some(interface) = self.ports.host_interface() else {
             return;
         };
+        if self.config.forward != Forward::Isolated {
+            return;
+        }
         match sysctl::isolate_host_interface(interface) {
             Ok(changed) => {
                 for key in changed {
@@ -129,11 +131,11 @@ impl Network {
                 tracing::warn!("{}", chain(error));
             }
             if let (PortKind::Packet, Some(master)) = (kind, &link.master) {
-                tracing::warn!(
-                    "{} now belongs to {master}, which forwards its frames: it is left to that",
+                let why = format!(
+                    ": {} now belongs to {master}, which forwards its frames",
                     link.name
                 );
-                self.remove(&name);
+                self.remove_since(&name, &why);
             }
             return;
         }
@@ -141,9 +143,11 @@ impl Network {
             return;
         };
         match self.add(&port, origin).await {
-            Ok(()) => tracing::info!("{} is attached", link.name),
+            Ok(()) => {}
+            // It went away meanwhile, which is an event of its own.
+            Err(error) if error.fault == Fault::NotFound => {}
             Err(error) => {
-                let warning = format!("{} cannot be attached: {error}", link.name);
+                let warning = format!("{} cannot be attached: {}", link.name, error.one_line());
                 self.warn_once(link, &warning);
             }
         }

@@ -3,7 +3,7 @@
 
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
-use crate::config::{Config, Port, PortKind, PortName, PortSettings};
+use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
@@ -48,6 +48,9 @@ impl From<SwitchError> for ApiError {
 
 impl From<LinkError> for ApiError {
     fn from(error: LinkError) -> Self {
+        if let LinkError::NoSuchName(_) | LinkError::NoSuchIndex(_) = error {
+            return Self::not_found(chain(error));
+        }
         Self::runtime(chain(error))
     }
 }
@@ -75,7 +78,9 @@ impl Network {
 
     async fn set_up_host_interface(&self, name: &str) -> Result<(), ApiError> {
         let link = self.links.by_name(name).await?;
-        sysctl::isolate_host_interface(name).map_err(|e| ApiError::runtime(chain(e)))?;
+        if self.config.forward == Forward::Isolated {
+            sysctl::isolate_host_interface(name).map_err(|e| ApiError::runtime(chain(e)))?;
+        }
         self.links.set_mac(&link, self.mac).await?;
         if let Some(gateway) = self.gateway {
             self.links.add_address(&link, gateway).await?;
@@ -115,13 +120,17 @@ impl Network {
             Err(error) => return Err(error.into()),
             Ok(link) => {
                 let kind = link.kind.as_deref().unwrap_or("NIC");
-                return Err(ApiError::runtime(format!(
-                    "a netdev {interface} is there already ({kind})"
-                ))
-                .help(format!(
-                    "name another `interface`, or remove that one: `ip link del {interface}`; \
-                     as it is, it can be a packet port"
-                )));
+                let mut help = "give another name: `interface=NAME`".to_owned();
+                if kind == "tun" {
+                    help.push_str(&format!(", or remove that one: `ip link del {interface}`"));
+                }
+                if link.ethernet {
+                    help.push_str(&format!(
+                        "; to have {interface} itself as a port: `vmlan attach {interface}`"
+                    ));
+                }
+                let there = format!("a netdev {interface} is there already ({kind})");
+                return Err(ApiError::runtime(there).help(help));
             }
         }
         let tap = Tap::open(interface, offload).map_err(|error| tap_error(interface, &error))?;
@@ -219,7 +228,7 @@ impl Network {
     }
 
     /// [`Network::remove`], with the end of the log line.
-    fn remove_since(&mut self, name: &PortName, why: &str) {
+    pub(super) fn remove_since(&mut self, name: &PortName, why: &str) {
         let Some(port) = self.ports.remove(name) else {
             return;
         };
@@ -244,11 +253,23 @@ impl Network {
     }
 
     /// A port ended on its own.
-    pub(super) fn closed(&mut self, id: PortId, reason: CloseReason) {
+    ///
+    /// # Errors
+    /// It was the host's own interface: without that there is no network.
+    pub(super) fn closed(&mut self, id: PortId, reason: CloseReason) -> anyhow::Result<()> {
         let Some(name) = self.ports.by_id(id) else {
-            return;
+            return Ok(());
         };
+        let port = self.ports.get(&name);
+        let own = port.is_some_and(|port| port.origin == Origin::Network);
         self.remove_since(&name, &format!(": {}", chain(reason)));
+        if own {
+            anyhow::bail!(
+                "the host interface {name} is gone, and with it the gateway of the network: \
+                 somebody has deleted it; start vmlan again"
+            );
+        }
+        Ok(())
     }
 
     /// The ports that the configuration names: `[[port]]`, and `uplink` where
@@ -315,7 +336,7 @@ impl Network {
 }
 
 pub(super) fn no_port(name: &PortName) -> ApiError {
-    ApiError::runtime(format!("there is no port {name}")).help("`vmlan ports` lists them")
+    ApiError::not_found(format!("there is no port {name}")).help("`vmlan ports` lists them")
 }
 
 fn tap_error(interface: &str, error: &io::Error) -> ApiError {
