@@ -6,10 +6,11 @@
 //! - [`peer`] starts the switches that are compared: vmlan itself, the Linux
 //!   bridge, Open vSwitch, VDE.
 //! - [`generator`] sends and receives in the place of VMs and checks each
-//!   frame; [`headroom`] is what it can do by itself.
+//!   frame; [`stations`] are namespaces that do so by sockets; [`headroom`] is what it can do by itself.
 //! - [`work`] is what is measured, one file each, with [`search`] for the
 //!   highest rate without loss and [`load`] for what it costs.
-//! - [`result`] gathers and compares, with [`statistics`]; [`table`] shows it.
+//! - [`result`] gathers and compares, with [`statistics`]; [`table`] and
+//!   [`plot`] show it.
 //! - [`interrupt`] ends it early and in good order.
 //!
 //! In each round each work is done by all switches in turn, so that what else
@@ -23,9 +24,11 @@ mod load;
 mod machine;
 mod options;
 mod peer;
+mod plot;
 mod progress;
 mod result;
 mod search;
+mod stations;
 mod statistics;
 mod table;
 mod work;
@@ -125,6 +128,14 @@ impl Report {
     #[must_use]
     pub fn text(&self) -> String {
         table::text(self)
+    }
+
+    /// The report as a chart, in SVG.
+    ///
+    /// # Errors
+    /// There are no figures of two switches to draw.
+    pub fn svg(&self) -> Result<String> {
+        plot::svg(self)
     }
 
     /// Fails where vmlan did something wrong, or could not do a work.

@@ -107,6 +107,22 @@ impl Process {
         }
     }
 
+    /// Waits until it has printed `text`.
+    ///
+    /// # Errors
+    /// It has ended, or does not print it within `within`.
+    pub(crate) fn wait_for_text(&mut self, text: &str, within: Duration) -> Result<()> {
+        let name = self.name.clone();
+        wait_for(&name, within, || {
+            let printed = std::fs::read_to_string(&self.log).unwrap_or_default();
+            if printed.contains(text) {
+                return Ok(Some(()));
+            }
+            self.running()?;
+            Ok(None)
+        })
+    }
+
     /// Waits for its end and gives what it printed.
     ///
     /// # Errors
