@@ -88,7 +88,7 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
     let rounds = usize::try_from(args.rounds)?;
     let progress = Progress::new(rounds * works.len() * peers.len());
     progress.say("measuring the generator itself");
-    let headroom = if works.iter().any(|work| work.uses_generator()) {
+    let headroom = if works.iter().any(|work| work.has_guests()) {
         headroom::measure(&lab, place.time / 2)?
     } else {
         Vec::new()

@@ -5,7 +5,7 @@ use super::interrupt::Interrupted;
 use super::load::Cost;
 use super::peer::Peer;
 use super::statistics::Summary;
-use super::work::WorkName;
+use super::work::{ALL_CASES, WorkName};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -227,7 +227,8 @@ impl Results {
     pub(crate) fn finish(&mut self) {
         for line in &mut self.lines {
             for failure in &self.failures {
-                if failure.work == line.work && failure.case == line.case {
+                let whole = failure.wrong && failure.case == ALL_CASES;
+                if failure.work == line.work && (whole || failure.case == line.case) {
                     line.peers.retain(|series| series.peer != failure.peer);
                 }
             }

@@ -5,7 +5,7 @@
 use super::Place;
 use crate::bench::generator::Wrong;
 use crate::bench::generator::bed::Bed;
-use crate::bench::generator::frame::{EVERYONE, Mac, Shape, Template};
+use crate::bench::generator::frame::{EVERYONE, Mac, Shape, Template, guest_mac};
 use crate::bench::generator::inbox::{Depth, Inbox};
 use crate::bench::interrupt::wait_for;
 use crate::bench::peer::vmlan::FDB_SIZE;
@@ -50,10 +50,21 @@ pub(super) fn caching(place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result<
             teach(&mut bed, *block, LEARNERS, CAREFUL)?;
         }
         for block in &blocks {
-            unknown += ask(&mut bed, *block, LEARNERS, LEARNERS + 1)?;
+            unknown += ask(&mut bed, *block, LEARNERS, LEARNERS + 1, station)?;
         }
-        // The guests themselves were learned before.
-        let known = u64::from(asked + u32::from(LEARNERS) + 2) - unknown;
+        // The guests are stations too; the one that asks is known for sure.
+        let mut known = u64::from(asked) - unknown + 1;
+        for guest in (0..=LEARNERS + 1).filter(|guest| *guest != LEARNERS) {
+            let one = Block {
+                guest,
+                first: 0,
+                count: 1,
+            };
+            let bystander = if guest == 0 { 1 } else { 0 };
+            known += 1 - ask(&mut bed, one, LEARNERS, bystander, |_| {
+                guest_mac(guest.into())
+            })?;
+        }
         Ok(vec![Reading::new("held", known as f64, Unit::Stations)])
     })?;
     if unknown == 0 {
@@ -77,7 +88,7 @@ pub(super) fn learning(place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result
         let start = Instant::now();
         teach(&mut bed, block, 1, BRISK)?;
         let seconds = start.elapsed().as_secs_f64();
-        let learned = u64::from(block.count) - ask(&mut bed, block, 1, 2)?;
+        let learned = u64::from(block.count) - ask(&mut bed, block, 1, 2, station)?;
         Ok(vec![Reading::new(
             "learned",
             learned as f64 / seconds / 1e6,
@@ -104,16 +115,23 @@ fn teach(bed: &mut Bed, block: Block, to: u8, window: u32) -> Result<()> {
     Ok(())
 }
 
-/// Has the guest `from` send one frame to each of the stations of `block`;
-/// gives the number of those that the guest `bystander` got as well.
-fn ask(bed: &mut Bed, block: Block, from: u8, bystander: u8) -> Result<u64> {
+/// Has the guest `from` send one frame to each of the stations of `block`, whose
+/// MACs `mac` gives by their numbers. Gives the number of those frames that the
+/// guest `bystander` got as well.
+fn ask(
+    bed: &mut Bed,
+    block: Block,
+    from: u8,
+    bystander: u8,
+    mac: impl Fn(u32) -> Mac,
+) -> Result<u64> {
     let (guests, sequence) = bed.parts();
     let guest = guests.get(usize::from(from)).context("no such guest")?;
     let mut inbox = Inbox::new(guests);
     // Whoever gets it may have it: it is flooded where the switch has to.
     let mut template = Template::new(from, EVERYONE, Shape::Plain(60), 0);
     for number in 0..block.count {
-        template.set_destination(station(block.first + number));
+        template.set_destination(mac(block.first + number));
         *sequence += 1;
         template.number(*sequence);
         guest.send(&template)?;

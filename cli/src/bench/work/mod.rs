@@ -76,8 +76,8 @@ impl WorkName {
             .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// Whether frames come out of the generator, whose headroom matters then.
-    pub(crate) fn uses_generator(self) -> bool {
+    /// Whether guests take part: frames come out of the generator.
+    pub(crate) fn has_guests(self) -> bool {
         !matches!(self, Self::Tcp | Self::Udp | Self::Rtt | Self::Idle)
     }
 
@@ -86,6 +86,13 @@ impl WorkName {
     /// # Errors
     /// The bench was interrupted.
     pub(crate) fn run(self, place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result<()> {
+        if self.has_guests() && !recorder.peer.takes_guests() {
+            recorder.note(format!(
+                "{} cannot take the TAP of a VM, and is left out there",
+                recorder.peer
+            ));
+            return Ok(());
+        }
         let result = match self {
             Self::Vmm => vmm::run(place, recorder),
             Self::Tcp => streams::run(place, recorder, Protocol::Tcp),

@@ -5,9 +5,10 @@ use super::Place;
 use crate::bench::lab::namespace::{SOON, address};
 use crate::bench::lab::process::Process;
 use crate::bench::load::{Cost, CpuTime};
+use crate::bench::peer::Peer;
 use crate::bench::result::{Reading, Recorder, Unit};
 use crate::bench::stations::Stations;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -35,15 +36,17 @@ pub(super) fn run(
     protocol: Protocol,
 ) -> Result<()> {
     let mut stations = Stations::new(place.lab, recorder.peer, 2)?;
+    // VDE's TAPs have no offloads, and refuse to have them turned on.
+    let has_offloads = recorder.peer != Peer::Vde;
     for (offloads, on) in [("offloads on", true), ("offloads off", false)] {
-        if !on && recorder.peer == crate::bench::Peer::Vde {
-            // VDE's TAPs have none to turn off: the figure would be the same.
-            recorder.note("VDE has no offloads; its TAPs are measured once".to_owned());
-            continue;
-        }
-        // VDE's TAPs refuse to turn on what they do not have.
-        if recorder.peer != crate::bench::Peer::Vde {
+        if has_offloads {
             stations.set_offloads(on)?;
+        } else if !on {
+            recorder.note(format!(
+                "{} has no offloads: it is measured once, beside those that have them on",
+                recorder.peer
+            ));
+            continue;
         }
         for (flows, count) in [("1 flow", 1), ("8 flows", 8)] {
             recorder.case(&format!("{offloads}, {flows}"), || {
@@ -97,11 +100,13 @@ struct Received {
 impl Received {
     /// Reads the client's report.
     fn parse(text: &str) -> Result<Self> {
-        let report: Value = serde_json::from_str(text)
-            .with_context(|| format!("iperf3 has no JSON for us: {text}"))?;
+        let report: Value = serde_json::from_str(text).context("iperf3 printed no JSON")?;
+        if let Some(error) = report.get("error").and_then(Value::as_str) {
+            bail!("iperf3: {error}");
+        }
         let sum = report
             .pointer("/end/sum_received")
-            .with_context(|| format!("iperf3 received nothing: {text}"))?;
+            .context("iperf3 does not say what was received")?;
         let number = |key| sum.get(key).and_then(Value::as_u64);
         let packets = number("packets").zip(number("lost_packets"));
         Ok(Self {
