@@ -124,6 +124,18 @@ fn chosen<T: clap::ValueEnum + Ord>(wanted: &[T]) -> Vec<T> {
 }
 
 impl Report {
+    /// A report on `results`, of a machine without a name.
+    #[cfg(test)]
+    fn sample(results: Results) -> Self {
+        Self {
+            machine: Machine::this(&[]),
+            rounds: 1,
+            seconds: 1.0,
+            headroom: Vec::new(),
+            results,
+        }
+    }
+
     /// The report for a reader.
     #[must_use]
     pub fn text(&self) -> String {

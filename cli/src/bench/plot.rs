@@ -24,6 +24,9 @@ const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const FAINT: RGBColor = RGBColor(0x77, 0x77, 0x77);
 /// Part of a group's width that its bars take.
 const FILLED: f64 = 0.82;
+/// Bars that are higher than this are cut: one of 200 would leave nothing to
+/// see of the others.
+const CUT: f64 = 4.0;
 /// Groups in a panel, at most: labels below need room.
 const GROUPS: usize = 8;
 
@@ -151,7 +154,8 @@ fn draw_panel(panel: &Panel<'_>, area: &Area<'_>) -> Drawn {
         .filter_map(|line| Some((line, base(line)?)))
         .flat_map(|(line, base)| line.peers.iter().map(move |series| (series, base)))
         .filter_map(|(series, base)| Some(series.summary?.max / base))
-        .fold(1.0, f64::max);
+        .fold(1.0, f64::max)
+        .min(CUT);
     let mut chart = ChartBuilder::on(area)
         .caption(&panel.title, (FONT, 19).into_font().color(&INK))
         .margin_left(8)
@@ -190,23 +194,30 @@ fn draw_panel(panel: &Panel<'_>, area: &Area<'_>) -> Drawn {
     };
     for (group, line) in panel.lines.iter().enumerate() {
         let Some(base) = base(line) else { continue };
-        for bar in bars(group as f64, line, base) {
+        for bar in bars(group as f64, line, base, top) {
             let ink = color(bar.series.peer);
             let corners = [(bar.left, 0.0), (bar.right, bar.middle)];
             chart.draw_series([Rectangle::new(corners, ink.filled())])?;
-            let whisker = vec![(bar.center(), bar.low), (bar.center(), bar.high)];
-            chart.draw_series([PathElement::new(whisker, INK.stroke_width(1))])?;
-            for end in [bar.low, bar.high] {
+            if let Some((low, high)) = bar.whisker {
                 let half = (bar.right - bar.left) / 6.0;
-                let cap = vec![(bar.center() - half, end), (bar.center() + half, end)];
-                chart.draw_series([PathElement::new(cap, INK.stroke_width(1))])?;
+                let center = bar.center();
+                for stroke in [
+                    [(center, low), (center, high)],
+                    [(center - half, low), (center + half, low)],
+                    [(center - half, high), (center + half, high)],
+                ] {
+                    let stroke = PathElement::new(stroke.to_vec(), INK.stroke_width(1));
+                    chart.draw_series([stroke])?;
+                }
             }
-            let above = (bar.center(), bar.high + top * 0.02);
+            let head = bar.whisker.map_or(bar.middle, |(_, high)| high);
+            let above = (bar.center(), head + top * 0.02);
             let weight = match bar.series.peer {
                 Peer::Vmlan => FontStyle::Bold,
                 _ => FontStyle::Normal,
             };
-            let value = line.unit.show(bar.value);
+            let cut = if bar.whisker.is_none() { "↑ " } else { "" };
+            let value = format!("{cut}{}", line.unit.show(bar.value));
             let shown = EmptyElement::at(above) + Text::new(value, (0, 0), value_style(weight));
             chart.draw_series([shown])?;
         }
@@ -233,9 +244,9 @@ struct Bar<'r> {
     series: &'r Series,
     left: f64,
     right: f64,
-    low: f64,
     middle: f64,
-    high: f64,
+    /// From the least to the greatest; absent on a bar that is cut.
+    whisker: Option<(f64, f64)>,
     /// The median itself.
     value: f64,
 }
@@ -246,8 +257,8 @@ impl Bar<'_> {
     }
 }
 
-/// The bars of the group that starts at `x`.
-fn bars(x: f64, line: &Line, base: f64) -> impl Iterator<Item = Bar<'_>> {
+/// The bars of the group that starts at `x`, cut at `top`.
+fn bars(x: f64, line: &Line, base: f64, top: f64) -> impl Iterator<Item = Bar<'_>> {
     let width = FILLED / line.peers.len() as f64;
     let start = x + (1.0 - FILLED) / 2.0;
     line.peers
@@ -260,10 +271,54 @@ fn bars(x: f64, line: &Line, base: f64) -> impl Iterator<Item = Bar<'_>> {
                 series,
                 left,
                 right: left + width * 0.92,
-                low: min / base,
-                middle: median / base,
-                high: max / base,
+                middle: (median / base).min(top),
+                whisker: (median / base <= top)
+                    .then_some((min / base, (max / base).min(top * 1.1))),
                 value: median,
             })
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Results;
+    use crate::bench::result::{Reading, Unit};
+
+    fn report(values: &[(Peer, f64)]) -> Report {
+        let mut results = Results::default();
+        for (peer, value) in values {
+            let mut recorder = results.recorder(WorkName::Vmm, *peer, &|_| {});
+            let reading = Reading::new("at overload", *value, Unit::Mpps);
+            recorder.case("60 B", || Ok(vec![reading])).unwrap();
+        }
+        results.finish();
+        Report::sample(results)
+    }
+
+    #[test]
+    fn a_chart_names_switches_values_and_ratios() {
+        let svg = svg(&report(&[(Peer::Vmlan, 0.6), (Peer::Bridge, 0.4)])).unwrap();
+        for text in [
+            "vmlan",
+            "Linux bridge",
+            "60 B, at overload",
+            "0.600",
+            "1.50×",
+        ] {
+            assert!(svg.contains(text), "no {text:?} in {svg}");
+        }
+        assert!(svg.starts_with("<svg"), "{svg}");
+    }
+
+    #[test]
+    fn a_bar_far_beyond_the_others_is_cut() {
+        let svg = svg(&report(&[(Peer::Vmlan, 500.0), (Peer::Bridge, 1.0)])).unwrap();
+        assert!(svg.contains("↑ 500"), "{svg}");
+    }
+
+    #[test]
+    fn one_switch_alone_makes_no_chart() {
+        assert!(svg(&report(&[(Peer::Vmlan, 1.0)])).is_err());
+    }
 }
