@@ -352,6 +352,9 @@ mod tests {
             "vmlan leases --json",
             "vmlan lease del 192.168.122.4",
             "vmlan reload",
+            "vmlan bench",
+            "vmlan bench --work vmm,tcp --peers vmlan,bridge --rounds 3 --seconds 0.5",
+            "vmlan bench --json --plot x.svg",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -372,6 +375,9 @@ mod tests {
             ("vmlan fdb add ff:ff:ff:ff:ff:ff lan0", "group address"),
             ("vmlan fdb add 52:54:00:00:00:01 lan0 --vlan 4095", "4094"),
             ("vmlan lease del here", "invalid value"),
+            ("vmlan bench --work all", "possible values: vmm"),
+            ("vmlan bench --seconds 0", "from 0.1 to 60"),
+            ("vmlan bench --rounds 0", "1..=100"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

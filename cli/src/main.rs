@@ -1,10 +1,12 @@
 //! The `vmlan` program: does one command and says how it went.
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
+use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, PortCommand, key_map};
@@ -111,6 +113,10 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
 /// Runs the bench and shows what came out.
 fn measure(args: &BenchArgs) -> anyhow::Result<()> {
     let report = bench::run(args)?;
+    if let Some(file) = &args.plot {
+        fs::write(file, report.svg()?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     if args.json {
         print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
@@ -188,7 +194,6 @@ fn print(text: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context as _;
     use vmlan::config::Places;
 
     #[test]

@@ -6,10 +6,11 @@
 //! - [`peer`] starts the switches that are compared: vmlan itself, the Linux
 //!   bridge, Open vSwitch, VDE.
 //! - [`generator`] sends and receives in the place of VMs and checks each
-//!   frame; [`headroom`] is what it can do by itself.
+//!   frame; [`stations`] are namespaces that do so by sockets; [`headroom`] is what it can do by itself.
 //! - [`work`] is what is measured, one file each, with [`search`] for the
 //!   highest rate without loss and [`load`] for what it costs.
-//! - [`result`] gathers and compares, with [`statistics`]; [`table`] shows it.
+//! - [`result`] gathers and compares, with [`statistics`]; [`table`] and
+//!   [`plot`] show it.
 //! - [`interrupt`] ends it early and in good order.
 //!
 //! In each round each work is done by all switches in turn, so that what else
@@ -23,9 +24,11 @@ mod load;
 mod machine;
 mod options;
 mod peer;
+mod plot;
 mod progress;
 mod result;
 mod search;
+mod stations;
 mod statistics;
 mod table;
 mod work;
@@ -85,7 +88,7 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
     let rounds = usize::try_from(args.rounds)?;
     let progress = Progress::new(rounds * works.len() * peers.len());
     progress.say("measuring the generator itself");
-    let headroom = if works.iter().any(|work| work.uses_generator()) {
+    let headroom = if works.iter().any(|work| work.has_guests()) {
         headroom::measure(&lab, place.time / 2)?
     } else {
         Vec::new()
@@ -121,10 +124,30 @@ fn chosen<T: clap::ValueEnum + Ord>(wanted: &[T]) -> Vec<T> {
 }
 
 impl Report {
+    /// A report on `results`, of a machine without a name.
+    #[cfg(test)]
+    fn sample(results: Results) -> Self {
+        Self {
+            machine: Machine::this(&[]),
+            rounds: 1,
+            seconds: 1.0,
+            headroom: Vec::new(),
+            results,
+        }
+    }
+
     /// The report for a reader.
     #[must_use]
     pub fn text(&self) -> String {
         table::text(self)
+    }
+
+    /// The report as a chart, in SVG.
+    ///
+    /// # Errors
+    /// There are no figures of two switches to draw.
+    pub fn svg(&self) -> Result<String> {
+        plot::svg(self)
     }
 
     /// Fails where vmlan did something wrong, or could not do a work.

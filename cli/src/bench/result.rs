@@ -5,7 +5,7 @@ use super::interrupt::Interrupted;
 use super::load::Cost;
 use super::peer::Peer;
 use super::statistics::Summary;
-use super::work::WorkName;
+use super::work::{ALL_CASES, WorkName};
 use anyhow::Result;
 use serde::Serialize;
 
@@ -30,6 +30,18 @@ pub(crate) enum Unit {
     /// Hundredths.
     #[serde(rename = "%")]
     Percent,
+    /// Milliseconds.
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// Clock ticks of 10 ms.
+    #[serde(rename = "ticks")]
+    Ticks,
+    /// A number of events.
+    #[serde(rename = "times")]
+    Times,
+    /// 2^20 bytes.
+    #[serde(rename = "MiB")]
+    Mebibytes,
 }
 
 impl Unit {
@@ -42,17 +54,25 @@ impl Unit {
             Self::Stations => "stations",
             Self::MegaStations => "M stations/s",
             Self::Percent => "%",
+            Self::Milliseconds => "ms",
+            Self::Ticks => "ticks",
+            Self::Times => "times",
+            Self::Mebibytes => "MiB",
         }
     }
 
     /// Whether less is better.
     pub(crate) fn less_is_better(self) -> bool {
-        self == Self::Microseconds
+        matches!(
+            self,
+            Self::Microseconds | Self::Milliseconds | Self::Ticks | Self::Times | Self::Mebibytes
+        )
     }
 
     /// A value with three figures that count, without the unit.
     pub(crate) fn show(self, value: f64) -> String {
-        if self == Self::Stations || value >= 100.0 {
+        let whole = matches!(self, Self::Stations | Self::Ticks | Self::Times);
+        if whole || value >= 100.0 {
             format!("{value:.0}")
         } else if value >= 10.0 {
             format!("{value:.1}")
@@ -171,7 +191,7 @@ impl Results {
         }
     }
 
-    fn add(&mut self, work: WorkName, case: &str, peer: Peer, reading: Reading) {
+    fn add(&mut self, work: WorkName, case: &str, peer: Peer, reading: &Reading) {
         let same =
             |line: &Line| line.work == work && line.case == case && line.what == reading.what;
         let at = self.lines.iter().position(same).unwrap_or_else(|| {
@@ -207,7 +227,8 @@ impl Results {
     pub(crate) fn finish(&mut self) {
         for line in &mut self.lines {
             for failure in &self.failures {
-                if failure.work == line.work && failure.case == line.case {
+                let whole = failure.wrong && failure.case == ALL_CASES;
+                if failure.work == line.work && (whole || failure.case == line.case) {
                     line.peers.retain(|series| series.peer != failure.peer);
                 }
             }
@@ -281,7 +302,7 @@ impl Recorder<'_> {
                     .map(|r| format!("{} {}", r.unit.show(r.value), r.unit.label()))
                     .collect();
                 (self.progress)(&format!("{case}: {}", shown.join(", ")));
-                for reading in readings {
+                for reading in &readings {
                     self.results.add(self.work, case, self.peer, reading);
                 }
                 Ok(())

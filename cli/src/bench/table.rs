@@ -131,3 +131,54 @@ fn row(name: &str, line: &Line, series: &Series) -> [String; 8] {
         cost(|cost| cost.per_million_frames),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Results;
+    use crate::bench::generator::Wrong;
+    use crate::bench::peer::Peer;
+    use crate::bench::result::{Reading, Unit};
+
+    #[test]
+    fn figures_and_failures_are_told() {
+        let mut results = Results::default();
+        for (peer, value) in [(Peer::Vmlan, 1.5), (Peer::Bridge, 0.5)] {
+            let mut recorder = results.recorder(WorkName::Vmm, peer, &|_| {});
+            let reading = Reading::new("at overload", value, Unit::Mpps);
+            let reading = reading.cost(Cost::new(2.0, 4_000_000_000, Some(1_000_000)));
+            recorder.case("60 B", || Ok(vec![reading])).unwrap();
+        }
+        let mut recorder = results.recorder(WorkName::Vmm, Peer::Ovs, &|_| {});
+        recorder
+            .case("60 B", || Err(Wrong("a byte was changed".into()).into()))
+            .unwrap();
+        results.finish();
+        let text = text(&Report::sample(results));
+        let row = |peer: &str| {
+            let row = text
+                .lines()
+                .find(|line| line.contains(&format!("| {peer}  ")));
+            row.unwrap_or_else(|| panic!("{text}")).to_owned()
+        };
+        let vmlan: Vec<_> = row("vmlan")
+            .split('|')
+            .map(str::trim)
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            vmlan[1..9],
+            [
+                "60 B, at overload, Mpps",
+                "vmlan",
+                "1.50",
+                "1.50 … 1.50",
+                "3.00",
+                "1.00",
+                "0.50",
+                "2.00"
+            ]
+        );
+        assert!(text.contains("no figures: Open vSwitch in vmm (60 B): wrong: a byte was changed"));
+    }
+}

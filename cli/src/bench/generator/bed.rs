@@ -19,6 +19,9 @@ const START: Duration = Duration::from_secs(20);
 /// Between two tries of a guest to be heard.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// Where nothing comes for so long, nothing is under way.
+const SILENCE: Duration = Duration::from_millis(60);
+
 /// What qemu leaves a TAP at, and the kernel makes it with (`TUN_READQ_SIZE`,
 /// drivers/net/tun.c): frames that wait for the guest.
 const QUEUE: usize = 500;
@@ -52,9 +55,9 @@ impl Bed {
         Ok(bed)
     }
 
-    /// The guests, by their numbers.
-    pub(crate) fn guests(&self) -> &[Guest] {
-        &self.guests
+    /// The guests, and the last sequence number that was used.
+    pub(crate) fn parts(&mut self) -> (&[Guest], &mut u64) {
+        (&self.guests, &mut self.sequence)
     }
 
     /// Runs `traffic`.
@@ -75,10 +78,14 @@ impl Bed {
         proof::prove(&self.guests, flows, &mut self.sequence)
     }
 
-    /// A sequence number that was not used before.
-    pub(crate) fn next_sequence(&mut self) -> u64 {
-        self.sequence += 1;
-        self.sequence
+    /// Reads all that waits for the guests.
+    ///
+    /// # Errors
+    /// A frame is wrong.
+    pub(crate) fn drain(&mut self) -> Result<()> {
+        let mut inbox = Inbox::new(&self.guests);
+        while inbox.turn(SILENCE, Depth::Sample, |_| true)? {}
+        Ok(())
     }
 
     /// Has each guest send to all, until all others have heard it: so the

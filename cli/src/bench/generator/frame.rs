@@ -225,9 +225,9 @@ pub(crate) struct Arrival<'a> {
 impl<'a> Arrival<'a> {
     /// Reads a frame; [`None`] for one that is not ours.
     pub(crate) fn parse(frame: &'a [u8]) -> Option<Self> {
-        let (payload, offset) = match frame.get(12..14)?.first_chunk()? {
-            &ETHERTYPE => (frame.get(ETHERNET..)?, 0),
-            &IPV4 => {
+        let (payload, offset) = match *frame.get(12..14)?.first_chunk()? {
+            ETHERTYPE => (frame.get(ETHERNET..)?, 0),
+            IPV4 => {
                 let position = frame.get(ETHERNET + 24..ETHERNET + 28)?.first_chunk()?;
                 let position = usize::try_from(u32::from_be_bytes(*position)).ok()?;
                 let length = frame.get(ETHERNET + 2..ETHERNET + 4)?.first_chunk()?;

@@ -1,6 +1,6 @@
 //! One guest: the file of a TAP, as a VMM holds it.
 
-use super::frame::{Mac, Template, guest_mac};
+use super::frame::Template;
 use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
@@ -18,8 +18,6 @@ pub(crate) struct Guest {
     file: File,
     /// Name of its netdev.
     pub(crate) netdev: String,
-    /// The MAC that it has as a station.
-    pub(crate) mac: Mac,
 }
 
 impl Guest {
@@ -33,11 +31,7 @@ impl Guest {
         let netdev = format!("guest{index}");
         let file = tun::open(&netdev, vnet::LEN).context("cannot make a TAP")?;
         tun::set_offload(&file, true).context("cannot set the offloads of a TAP")?;
-        Ok(Self {
-            file,
-            netdev,
-            mac: guest_mac(index),
-        })
+        Ok(Self { file, netdev })
     }
 
     /// Sends one frame.
@@ -51,10 +45,7 @@ impl Guest {
             IoSlice::new(head),
             IoSlice::new(body),
         ];
-        #[expect(
-            clippy::unused_io_amount,
-            reason = "a TAP takes a frame whole or not at all"
-        )]
+        // A TAP takes a frame whole or not at all.
         (&self.file)
             .write_vectored(&slices)
             .with_context(|| format!("cannot send on {}", self.netdev))?;

@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 
 /// Frames of each flow.
 const FRAMES: u16 = 256;
-/// Frames that are under way at a time.
+/// Frames that are under way at a time, at most.
 const WINDOW: u16 = 16;
+/// Bytes that are under way at a time, if it is more than one frame: no more
+/// than the smallest receive buffer of a socket takes.
+const WINDOW_BYTES: u64 = 32 << 10;
 /// How long a window may take: a frame that is not there by then is lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long is waited for frames that should not come.
@@ -36,6 +39,7 @@ pub(crate) fn prove(guests: &[Guest], flows: &[Flow], sequence: &mut u64) -> Res
             EVERYONE => guests.len() as u64 - 1,
             _ => 1,
         };
+        let mut arrived = Count::default();
         for number in 0..frames {
             let salt = number.wrapping_mul(97) % SALTS;
             let shape = vary(flow.shape, number, frames);
@@ -44,8 +48,12 @@ pub(crate) fn prove(guests: &[Guest], flows: &[Flow], sequence: &mut u64) -> Res
             *sequence += 1;
             guest.send(&template)?;
             sent.add(template.payload());
-            if number % WINDOW == WINDOW - 1 || number == frames - 1 {
+            if sent.frames - arrived.frames >= WINDOW.into()
+                || sent.bytes - arrived.bytes >= WINDOW_BYTES
+                || number == frames - 1
+            {
                 await_all(&mut inbox, sent, copies)?;
+                arrived = sent;
             }
         }
         // Nothing more may come, to nobody.

@@ -4,7 +4,7 @@
 use crate::bench::interrupt::{self, wait_for};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -23,20 +23,21 @@ const QUOTED: usize = 8;
 pub(crate) struct Process {
     name: String,
     child: Child,
+    /// What it prints, unless that is read as it comes.
+    out: PathBuf,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts `command`, with what it prints in `FOLDER/NAME.log` and its
-    /// standard input left open.
+    /// Starts `command`, with what it prints in `FOLDER/NAME.out`, its errors
+    /// in `FOLDER/NAME.log`, and its standard input left open.
     ///
     /// # Errors
     /// It is not installed.
     pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
-        let log = folder.join(format!("{name}.log"));
-        let out = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-        command.stdout(out.try_clone()?).stderr(out);
-        Self::spawn(name, command, log)
+        let out = folder.join(format!("{name}.out"));
+        command.stdout(create(&out)?);
+        Self::spawn(name, command, folder)
     }
 
     /// As [`Process::start`], but waits for the first line of standard output
@@ -51,11 +52,9 @@ impl Process {
         start: &str,
         within: Duration,
     ) -> Result<(Self, Duration)> {
-        let log = folder.join(format!("{name}.log"));
-        let out = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-        command.stdout(Stdio::piped()).stderr(out);
+        command.stdout(Stdio::piped());
         let begun = Instant::now();
-        let mut process = Self::spawn(name, command, log)?;
+        let mut process = Self::spawn(name, command, folder)?;
         let pipe = process.child.stdout.take().context("stdout is a pipe")?;
         let (sender, receiver) = mpsc::channel();
         let start = start.to_owned();
@@ -78,15 +77,18 @@ impl Process {
         Ok((process, time))
     }
 
-    fn spawn(name: &str, mut command: Command, log: PathBuf) -> Result<Self> {
+    fn spawn(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
+        let log = folder.join(format!("{name}.log"));
         let child = command
             .process_group(0)
             .stdin(Stdio::piped())
+            .stderr(create(&log)?)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         Ok(Self {
             name: name.to_owned(),
             child,
+            out: folder.join(format!("{name}.out")),
             log,
         })
     }
@@ -107,6 +109,22 @@ impl Process {
         }
     }
 
+    /// Waits until it has printed `text`.
+    ///
+    /// # Errors
+    /// It has ended, or does not print it within `within`.
+    pub(crate) fn wait_for_text(&mut self, text: &str, within: Duration) -> Result<()> {
+        let name = self.name.clone();
+        wait_for(&name, within, || {
+            let printed = fs::read_to_string(&self.out).unwrap_or_default();
+            if printed.contains(text) {
+                return Ok(Some(()));
+            }
+            self.running()?;
+            Ok(None)
+        })
+    }
+
     /// Waits for its end and gives what it printed.
     ///
     /// # Errors
@@ -115,7 +133,7 @@ impl Process {
         let name = self.name.clone();
         let status = wait_for(&name, within, || Ok(self.child.try_wait()?))?;
         ensure!(status.success(), "{name}: {status}: {}", self.log());
-        std::fs::read_to_string(&self.log).with_context(|| format!("cannot read the log of {name}"))
+        fs::read_to_string(&self.out).with_context(|| format!("cannot read what {name} printed"))
     }
 
     /// Asks it to end, and waits until it has.
@@ -134,10 +152,10 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// The last lines of its log.
+    /// The last lines that it printed, errors last.
     fn log(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        last_lines(&text)
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        last_lines(&(read(&self.out) + &read(&self.log)))
     }
 
     fn pid(&self) -> Option<Pid> {
@@ -149,6 +167,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// Runs `command` to its end and gives its standard output.
@@ -179,7 +201,7 @@ pub(crate) fn run(mut command: Command, within: Duration) -> Result<String> {
     ensure!(
         status.success(),
         "{name}: {status}: {}",
-        last_lines(&format!("{err}{out}"))
+        last_lines(&format!("{out}{err}"))
     );
     Ok(out)
 }

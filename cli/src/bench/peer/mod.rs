@@ -35,7 +35,7 @@ pub(crate) trait Switch {
     /// in the switch's namespace, and up.
     ///
     /// # Errors
-    /// The switch refuses.
+    /// The switch refuses; see [`Peer::takes_guests`].
     fn attach(&mut self, netdev: &str) -> Result<()>;
 
     /// Makes a port of its own kind whose netdev `eth0` is in `station`, with
@@ -76,8 +76,9 @@ impl Peer {
         }
     }
 
-    /// Whether super-frames (GSO) pass through it.
-    pub(crate) fn takes_super_frames(self) -> bool {
+    /// Whether the TAP of a guest, whose file a VMM holds, can be its port. VDE
+    /// wants that file itself.
+    pub(crate) fn takes_guests(self) -> bool {
         self != Self::Vde
     }
 

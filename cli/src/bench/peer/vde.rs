@@ -1,19 +1,17 @@
-//! VDE: `vde_switch`, with `vde_plug2tap` for a TAP of a station and
-//! `vde_pcapplug` for the TAP of a guest, whose file VDE cannot have.
+//! VDE: `vde_switch`, with `vde_plug2tap` for the TAP of a station.
 
 use super::{Switch, first_line, hand_over};
 use crate::bench::interrupt::wait_for;
 use crate::bench::lab::Lab;
 use crate::bench::lab::namespace::{Namespace, SOON};
 use crate::bench::lab::process::Process;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 /// Its version; [`None`] where it is not installed.
 pub(super) fn version() -> Option<String> {
     let line = first_line("vde_switch", "--version")?;
-    first_line("vde_plug2tap", "--help")?;
     line.split_whitespace().nth(1).map(str::to_owned)
 }
 
@@ -45,14 +43,14 @@ impl Vde {
         })
     }
 
-    /// Starts `program` between the switch and `netdev`.
-    fn plug(&mut self, program: &str, netdev: &str) -> Result<()> {
-        let mut command = self.namespace.command(program);
+    /// Makes the TAP `netdev`, plugged into the switch.
+    fn plug(&mut self, netdev: &str) -> Result<()> {
+        let mut command = self.namespace.command("vde_plug2tap");
         command
             .arg("--sock")
             .arg(self.folder.join("ctl"))
             .arg(netdev);
-        let name = format!("{program}-{netdev}");
+        let name = format!("vde_plug2tap-{netdev}");
         self.plugs
             .push(Process::start(&name, command, &self.folder)?);
         Ok(())
@@ -61,12 +59,12 @@ impl Vde {
 
 impl Switch for Vde {
     fn attach(&mut self, netdev: &str) -> Result<()> {
-        self.plug("vde_pcapplug", netdev)
+        bail!("VDE cannot have {netdev}, whose file another program holds")
     }
 
     fn connect(&mut self, station: &Namespace, number: usize) -> Result<()> {
         let netdev = format!("port{number}");
-        self.plug("vde_plug2tap", &netdev)?;
+        self.plug(&netdev)?;
         wait_for("the TAP of vde_plug2tap", SOON, || {
             self.check()?;
             Ok(hand_over(&self.namespace, &netdev, station).ok())

@@ -17,6 +17,8 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Stations that its MAC table holds, as by default.
+pub(crate) const FDB_SIZE: u32 = 8192;
 /// The network that it serves.
 const NETWORK: &str = "bench";
 
@@ -62,7 +64,7 @@ pub(crate) fn command(
     let file = folder.join("bench.toml");
     let text = format!(
         "name = \"{NETWORK}\"\ninterface = \"\"\nforward = \"isolated\"\n\
-         [dhcp]\nenabled = false\n[attach]\nmatch = [\"guest*\"]\n{config}"
+         [switch]\nfdb-size = {FDB_SIZE}\n[dhcp]\nenabled = false\n[attach]\nmatch = [\"guest*\"]\n{config}"
     );
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;

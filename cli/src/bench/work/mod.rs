@@ -1,5 +1,12 @@
 //! What is measured, one file each.
 
+mod addresses;
+mod blocking;
+mod flood;
+mod idle;
+mod mesh;
+mod rtt;
+mod streams;
 mod vmm;
 
 pub(crate) use vmm::SHAPES;
@@ -10,6 +17,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::time::Duration;
+use streams::Protocol;
 
 /// A work to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
@@ -17,42 +25,24 @@ use std::time::Duration;
 pub enum WorkName {
     /// Frames from the TAP of one VM to that of another
     Vmm,
-}
-
-impl WorkName {
-    /// What is measured, as a heading.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Vmm => "VM to VM, TAPs held as by a VMM",
-        }
-    }
-
-    /// Its name as an argument.
-    pub(crate) fn name(self) -> String {
-        self.to_possible_value()
-            .map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-
-    /// Whether frames come out of the generator, whose headroom matters then.
-    pub(crate) fn uses_generator(self) -> bool {
-        match self {
-            Self::Vmm => true,
-        }
-    }
-
-    /// Measures `peer` once. What fails is put on record.
-    ///
-    /// # Errors
-    /// The bench was interrupted.
-    pub(crate) fn run(self, place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result<()> {
-        let result = match self {
-            Self::Vmm => vmm::run(place, recorder),
-        };
-        match result {
-            Ok(()) => Ok(()),
-            Err(error) => recorder.failed("all", &error).ok_or(error),
-        }
-    }
+    /// TCP between two namespaces, by iperf3
+    Tcp,
+    /// UDP between two namespaces, by iperf3
+    Udp,
+    /// Round trips between two namespaces
+    Rtt,
+    /// Each of 8 VMs sends to each other
+    Mesh,
+    /// One VM sends to 7 others at once
+    Flood,
+    /// How many stations the switch can hold
+    Caching,
+    /// How fast it learns new stations
+    Learning,
+    /// Whether a VM that reads nothing stops another
+    Blocking,
+    /// What vmlan takes while nothing happens, and to start
+    Idle,
 }
 
 /// Where and for how long a work runs.
@@ -62,3 +52,65 @@ pub(crate) struct Place<'l> {
     /// How long one measurement takes.
     pub(crate) time: Duration,
 }
+
+impl WorkName {
+    /// What is measured, as a heading.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Vmm => "VM to VM, over TAPs whose files the VMMs hold",
+            Self::Tcp => "TCP between namespaces",
+            Self::Udp => "UDP between namespaces",
+            Self::Rtt => "Round trip between namespaces",
+            Self::Mesh => "Full mesh of 8 VMs",
+            Self::Flood => "Broadcast from one VM to 7",
+            Self::Caching => "Address caching capacity",
+            Self::Learning => "Address learning rate",
+            Self::Blocking => "Head-of-line blocking",
+            Self::Idle => "At rest",
+        }
+    }
+
+    /// Its name as an argument.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Whether guests take part: frames come out of the generator.
+    pub(crate) fn has_guests(self) -> bool {
+        !matches!(self, Self::Tcp | Self::Udp | Self::Rtt | Self::Idle)
+    }
+
+    /// Measures the recorder's peer once. What fails is put on record.
+    ///
+    /// # Errors
+    /// The bench was interrupted.
+    pub(crate) fn run(self, place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result<()> {
+        if self.has_guests() && !recorder.peer.takes_guests() {
+            recorder.note(format!(
+                "{} cannot take the TAP of a VM, and is left out there",
+                recorder.peer
+            ));
+            return Ok(());
+        }
+        let result = match self {
+            Self::Vmm => vmm::run(place, recorder),
+            Self::Tcp => streams::run(place, recorder, Protocol::Tcp),
+            Self::Udp => streams::run(place, recorder, Protocol::Udp),
+            Self::Rtt => rtt::run(place, recorder),
+            Self::Mesh => mesh::run(place, recorder),
+            Self::Flood => flood::run(place, recorder),
+            Self::Caching => addresses::caching(place, recorder),
+            Self::Learning => addresses::learning(place, recorder),
+            Self::Blocking => blocking::run(place, recorder),
+            Self::Idle => idle::run(place, recorder),
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) => recorder.failed(ALL_CASES, &error).ok_or(error),
+        }
+    }
+}
+
+/// Stands for the case where a work failed as a whole.
+pub(crate) const ALL_CASES: &str = "all";
