@@ -183,6 +183,12 @@ fn vxlan(ends: [(&Namespace, IpAddr); 2], arguments: &str) -> Result<()> {
     Ok(())
 }
 
+/// What a namespace received with a wrong checksum: TCP would send it again, so
+/// that it shows nowhere else.
+fn checksum_errors(namespace: &Namespace) -> Result<String> {
+    namespace.run("nstat -asz TcpInCsumErrors UdpInCsumErrors Udp6InCsumErrors")
+}
+
 #[test]
 fn tcp_in_a_vxlan_moves_as_super_frames_and_no_byte_changes() -> Result<()> {
     let ports = packets(&["v1", "v2"]) + &taps(&["c1"]);
@@ -218,17 +224,15 @@ fn tcp_in_a_vxlan_moves_as_super_frames_and_no_byte_changes() -> Result<()> {
         ((&v1, v1_six), (&c1, c1_six), ""),
     ] {
         vxlan([near, far], arguments)?;
+        // Not from 0: an end without its VXLAN yet takes no checksum of 0.
+        let before = [checksum_errors(near.0)?, checksum_errors(far.0)?];
         for address in ["10.9.0.2", "fd09::2"] {
             transfer::tcp(near.0, far.0, address, 20, MINUTES)?;
         }
         transfer::tcp(far.0, near.0, "10.9.0.1", 20, MINUTES)?;
+        let after = [checksum_errors(near.0)?, checksum_errors(far.0)?];
+        assert_eq!(before, after, "with {arguments:?}");
         for (namespace, _) in [near, far] {
-            // A segment or datagram of a wrong checksum would be sent again.
-            for counter in ["TcpInCsumErrors", "UdpInCsumErrors", "Udp6InCsumErrors"] {
-                let count = namespace.run(&format!("nstat -asz {counter}"))?;
-                let count = count.split_whitespace().rev().nth(1).map(str::to_owned);
-                assert_eq!(count.as_deref(), Some("0"), "{counter} {arguments}");
-            }
             namespace.run("ip link del vx")?;
         }
     }
