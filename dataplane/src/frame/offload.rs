@@ -291,13 +291,15 @@ fn gso_from_vnet(
     let size = NonZeroU16::new(header.gso_size.get()).ok_or(BadOffload::NoSegmentSize)?;
 
     let outer = Transport::locate(frame).ok_or(BadOffload::NoTransport)?;
-    let inner = match checksum {
-        Checksum::Needed { start, .. } if usize::from(start) > outer.start => {
-            tunnel::inner(frame, &outer, start.into(), kind.protocol())
-        }
-        _ => None,
-    };
-    let transport = inner.unwrap_or(outer);
+    let mut transport = outer;
+    let mut inner_network = None;
+    if let Checksum::Needed { start, .. } = checksum
+        && usize::from(start) > outer.start
+        && let Some(inner) = tunnel::inner(frame, &outer, start.into(), kind.protocol())
+    {
+        transport = inner;
+        inner_network = u16::try_from(inner.network).ok().and_then(NonZeroU16::new);
+    }
     let field = match (kind, transport.version, transport.protocol) {
         (GsoKind::TcpV4, IpVersion::V4, transport::TCP)
         | (GsoKind::TcpV6, IpVersion::V6, transport::TCP) => transport::TCP_CHECKSUM,
@@ -337,9 +339,7 @@ fn gso_from_vnet(
             size,
             header_len,
             ecn,
-            inner_network: inner
-                .and_then(|inner| u16::try_from(inner.network).ok())
-                .and_then(NonZeroU16::new),
+            inner_network,
         })),
         _ => Err(BadOffload::HeadersTooLong(payload)),
     }

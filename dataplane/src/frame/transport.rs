@@ -69,6 +69,7 @@ impl Transport {
     /// Any other IPv6 header, a fragment header among them, is left standing as
     /// the `protocol`. The length fields of the IP header are not looked at.
     #[must_use]
+    #[inline]
     pub fn locate(frame: &[u8]) -> Option<Self> {
         let ethernet = Header::parse(frame)?;
         match ethernet.ethertype {
@@ -108,6 +109,7 @@ impl Transport {
     /// length of `frame`. `None` for other protocols and when the header is cut
     /// short.
     #[must_use]
+    #[inline]
     pub fn payload(&self, frame: &[u8]) -> Option<usize> {
         let header = frame.get(self.start..)?;
         let (len, least) = match self.protocol {
@@ -124,6 +126,7 @@ impl Transport {
             .then_some(self.start + len)
     }
 
+    #[inline]
     fn behind_ipv4(frame: &[u8], network: usize) -> Option<Self> {
         let &[version_ihl, _, _, _, _, _, f0, f1, _, protocol, ..] =
             frame.get(network..)?.first_chunk::<IPV4_HEADER>()?;
