@@ -172,11 +172,8 @@ impl Offload {
             if usize::from(start) < headers || field_end > frame.len() {
                 return Err(BadOffload::ChecksumOutside { start, offset });
             }
-            if usize::from(offset) == transport::SCTP_CHECKSUM && is_sctp(frame, start.into()) {
-                if field_end + 2 > frame.len() {
-                    return Err(BadOffload::ChecksumOutside { start, offset });
-                }
-                Checksum::NeededCrc32c { start }
+            if offset == SCTP_OFFSET {
+                perhaps_sctp(frame, start)?
             } else {
                 Checksum::Needed { start, offset }
             }
@@ -266,14 +263,23 @@ impl Offload {
 #[expect(clippy::cast_possible_truncation, reason = "it is 8")]
 const SCTP_OFFSET: u16 = transport::SCTP_CHECKSUM as u16;
 
-/// Whether the header at `start` is SCTP's, in a tunnel or not. Out of the way
-/// of TCP and UDP, which have their checksums elsewhere.
+/// The state of a checksum that is needed [`SCTP_OFFSET`] bytes behind `start`.
+/// Out of the way of TCP and UDP, which have theirs elsewhere.
 #[cold]
-fn is_sctp(frame: &[u8], start: usize) -> bool {
-    Transport::locate(frame).is_some_and(|at| {
-        at.protocol == transport::SCTP && at.start == start
-            || tunnel::inner(frame, &at, start, transport::SCTP).is_some()
-    })
+#[inline(never)]
+fn perhaps_sctp(frame: &[u8], start: u16) -> Result<Checksum, BadOffload> {
+    let (at, offset) = (usize::from(start), SCTP_OFFSET);
+    let is_sctp = Transport::locate(frame).is_some_and(|outer| {
+        outer.protocol == transport::SCTP && outer.start == at
+            || tunnel::inner(frame, &outer, at, transport::SCTP).is_some()
+    });
+    if !is_sctp {
+        return Ok(Checksum::Needed { start, offset });
+    }
+    if at + transport::SCTP_CHECKSUM + 4 > frame.len() {
+        return Err(BadOffload::ChecksumOutside { start, offset });
+    }
+    Ok(Checksum::NeededCrc32c { start })
 }
 
 fn gso_from_vnet(
