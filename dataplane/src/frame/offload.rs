@@ -11,7 +11,7 @@ use super::segment::MAX_HEADERS;
 use super::transport::{self, IpVersion, Transport};
 pub use super::vnet::VnetHeader;
 use super::{tunnel, vnet};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16};
 
 /// What is left to do on a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +60,11 @@ pub struct Gso {
     /// TCP with CWR set: only the first segment carries it
     /// (`VIRTIO_NET_HDR_GSO_ECN`).
     pub ecn: bool,
-    /// Set on a super-frame that was put into a tunnel whole: where the inner
-    /// IP header starts, in bytes from the start of the frame. The virtio-net
-    /// header has no word for it that every egress understands, so such a frame
-    /// is always cut here.
-    pub inner_network: Option<NonZeroU16>,
+    /// Set on a super-frame that was put into a tunnel whole: bytes of the inner
+    /// IP and transport headers, in units of 4 (all of these headers are made
+    /// of such). The virtio-net header has no word for it that every egress
+    /// understands, so such a frame is always cut here.
+    pub inner_words: Option<NonZeroU8>,
 }
 
 /// Protocol of a super-frame.
@@ -76,6 +76,16 @@ pub enum GsoKind {
     TcpV6,
     /// UDP over either (`VIRTIO_NET_HDR_GSO_UDP_L4`).
     Udp,
+}
+
+impl Gso {
+    /// In a tunnel, where the inner IP header starts, in bytes from the start of
+    /// the frame.
+    #[must_use]
+    pub fn inner_network(&self) -> Option<u16> {
+        let inner = u16::from(self.inner_words?.get()) * 4;
+        self.header_len.checked_sub(inner)
+    }
 }
 
 impl GsoKind {
@@ -254,7 +264,6 @@ impl Offload {
         }
         if let Some(gso) = &mut self.gso {
             gso.header_len = gso.header_len.saturating_add(by);
-            gso.inner_network = gso.inner_network.map(|at| at.saturating_add(by));
         }
     }
 }
@@ -298,13 +307,13 @@ fn gso_from_vnet(
 
     let outer = Transport::locate(frame).ok_or(BadOffload::NoTransport)?;
     let mut transport = outer;
-    let mut inner_network = None;
+    let mut inner = None;
     if let Checksum::Needed { start, .. } = checksum
         && usize::from(start) > outer.start
-        && let Some(inner) = tunnel::inner(frame, &outer, start.into(), kind.protocol())
+        && let Some(at) = tunnel::inner(frame, &outer, start.into(), kind.protocol())
     {
-        transport = inner;
-        inner_network = u16::try_from(inner.network).ok().and_then(NonZeroU16::new);
+        transport = at;
+        inner = Some(at.network);
     }
     let field = match (kind, transport.version, transport.protocol) {
         (GsoKind::TcpV4, IpVersion::V4, transport::TCP)
@@ -345,7 +354,9 @@ fn gso_from_vnet(
             size,
             header_len,
             ecn,
-            inner_network,
+            inner_words: inner
+                .and_then(|network| u8::try_from((payload - network) / 4).ok())
+                .and_then(NonZeroU8::new),
         })),
         _ => Err(BadOffload::HeadersTooLong(payload)),
     }

@@ -76,9 +76,9 @@ impl<'a> Segments<'a> {
     #[must_use]
     pub fn new(frame: &'a [u8], gso: &Gso) -> Option<Self> {
         let outer = Transport::locate(frame)?;
-        let at = match gso.inner_network {
+        let at = match gso.inner_network() {
             None => outer,
-            Some(network) => Transport::at(frame, network.get().into())?,
+            Some(network) => Transport::at(frame, network.into())?,
         };
         let head = at.payload(frame)?;
         let size = usize::from(gso.size.get());
@@ -99,7 +99,7 @@ impl<'a> Segments<'a> {
 
         let mut template = [0; MAX_HEAD];
         template.get_mut(..head)?.copy_from_slice(headers);
-        let outer = match gso.inner_network {
+        let outer = match gso.inner_words {
             None => None,
             Some(_) => Some(Outer::take(&mut template, &outer, &at)?),
         };

@@ -60,7 +60,7 @@ mod tests {
             size: NonZeroU16::new(size).unwrap(),
             header_len: 54,
             ecn: false,
-            inner_network: None,
+            inner_words: None,
         };
         super_frame.offload.gso = Some(gso(1460));
         assert!(admit(&super_frame, 1500).is_ok());

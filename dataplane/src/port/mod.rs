@@ -174,7 +174,7 @@ impl Abilities {
             Checksum::NeededCrc32c { .. } => false,
         };
         let gso = offload.gso.is_none_or(|gso| {
-            gso.inner_network.is_none()
+            gso.inner_words.is_none()
                 && match gso.kind {
                     GsoKind::TcpV4 => self.tso4,
                     GsoKind::TcpV6 => self.tso6,

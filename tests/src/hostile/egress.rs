@@ -125,7 +125,7 @@ impl Egress<'_> {
                 .context("a segment without headers")?;
             ensure!(rest == body, "segment {i} holds another payload");
             ensure!(head.get(..14) == headers.get(..14), "another link header");
-            let packet = match gso.inner_network {
+            let packet = match gso.inner_network() {
                 None => Packet::read(segment),
                 Some(at) => {
                     if let Some(outer) = Packet::read(segment) {
@@ -133,7 +133,7 @@ impl Egress<'_> {
                         let verified = outer.verify_tunnel();
                         verified.with_context(|| format!("the tunnel of segment {i}"))?;
                     }
-                    segment.get(at.get().into()..).and_then(Packet::read_ip)
+                    segment.get(at.into()..).and_then(Packet::read_ip)
                 }
             };
             let Some(packet) = packet else {

@@ -320,7 +320,7 @@ proptest! {
         let offload = Offload::from_vnet(&sample.vnet(size), &sample.frame).unwrap();
         let gso = offload.gso.unwrap();
         prop_assert_eq!(usize::from(gso.header_len), sample.payload);
-        prop_assert_eq!(gso.inner_network.map(|at| usize::from(at.get())), Some(sample.network));
+        prop_assert_eq!(gso.inner_network().map(usize::from), Some(sample.network));
         prop_assert!(!Abilities::ALL.take(&offload));
     }
 

@@ -53,7 +53,7 @@ fn tcp() -> (Vec<u8>, Gso) {
         size: 50.try_into().unwrap(),
         header_len: 54,
         ecn: false,
-        inner_network: None,
+        inner_words: None,
     };
     (frame, gso)
 }
