@@ -1,7 +1,7 @@
 //! The fixtures against a Linux bridge and dnsmasq: what fails here is the
 //! test bed's fault, not vmlan's.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::Duration;
@@ -155,6 +155,13 @@ fn a_namespace_takes_its_processes_along() -> Result<()> {
     let namespace = Namespace::new("short")?;
     let mut sleeper = namespace.spawn("exec sleep 600")?;
     let name = namespace.name().to_owned();
+    wait::until("the process in its namespace", SOON, || {
+        let mut pids = Command::new("ip");
+        pids.args(["netns", "pids", &name]);
+        let pids = process::run(pids, SOON)?.success()?;
+        ensure!(!pids.trim().is_empty(), "none yet");
+        Ok(())
+    })?;
     drop(namespace);
     sleeper.wait(SOON)?;
     let mut list = Command::new("ip");

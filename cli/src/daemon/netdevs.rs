@@ -184,6 +184,23 @@ impl Network {
         Some((port, Origin::Pattern))
     }
 
+    /// Refuses a netdev that another network has taken: the two would be one.
+    fn refuse_taken(&self, link: &Link) -> Result<(), ApiError> {
+        let holder = self.run.taken_by_another(link.index);
+        match holder.map_err(|e| ApiError::runtime(chain(e)))? {
+            None => Ok(()),
+            Some(network) => Err(ApiError::runtime(format!(
+                "{} is a port of the network {network:?}",
+                link.name
+            ))
+            .help(format!(
+                "let that one go of it first: `vmlan detach {} --network {network}`; or give \
+                 the networks different patterns under [attach]",
+                link.name
+            ))),
+        }
+    }
+
     /// Takes an existing netdev.
     pub(super) async fn take(
         &mut self,
@@ -223,7 +240,12 @@ impl Network {
         let packet = Packet::open(link.index).map_err(|error| packet_error(interface, &error))?;
         // Before it comes up, so that no IPv6 address appears on it.
         let upper = self.links.standing_on(link).await?;
-        match self.quiet.take(link, &addresses, upper) {
+        let all = self.run.hold_all();
+        let all = all.map_err(|e| ApiError::runtime(chain(e)))?;
+        self.refuse_taken(link)?;
+        let quieted = self.quiet.take(link, &addresses, upper);
+        drop(all);
+        match quieted {
             Ok(None) => {}
             Ok(Some(warning)) => self.warn_once(link, &warning.to_string()),
             Err(error) => return Err(ApiError::runtime(chain(error))),

@@ -28,6 +28,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The record's name in RUN/NAME.
+const RECORD: &str = "taken.toml";
+
 /// The most that is read of taken.toml, in bytes.
 const LIMIT: usize = 1 << 20;
 
@@ -160,6 +163,14 @@ pub(crate) enum QuietError {
     },
 }
 
+/// Whether the network whose folder RUN/NAME is `run` has the netdev with
+/// number `index`, and the host off it.
+pub(super) fn is_taken_in(run: &Path, index: u32) -> bool {
+    let record = durable::read(&run.join(RECORD), LIMIT).ok().flatten();
+    let record: Option<Record> = record.and_then(|text| toml::from_slice(&text).ok());
+    record.is_some_and(|record| record.taken.iter().any(|taken| taken.index == index))
+}
+
 impl Quiet {
     /// Starts with `run`, the folder RUN/NAME, and puts back what a killed
     /// process has left changed there.
@@ -167,7 +178,7 @@ impl Quiet {
     /// # Errors
     /// [`QuietError`].
     pub(crate) fn open(run: &Path) -> Result<Self, QuietError> {
-        let record = run.join("taken.toml");
+        let record = run.join(RECORD);
         let left = durable::read(&record, LIMIT)
             .map_err(|source| QuietError::Record {
                 action: "read",

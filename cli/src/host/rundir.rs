@@ -13,6 +13,7 @@
 
 use super::durable;
 use super::lock::{self, Locked};
+use super::quiet;
 use super::socket::{self, SocketError};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
@@ -166,6 +167,29 @@ impl RunDir {
         Ok(())
     }
 
+    /// Keeps all networks of RUN from changing what they hold, until the answer
+    /// is dropped. Not to be held for long: they wait.
+    ///
+    /// # Errors
+    /// [`RunDirError::File`].
+    pub(crate) fn hold_all(&self) -> Result<All, RunDirError> {
+        claim_all(&self.root)
+    }
+
+    /// The other network that has taken the netdev with number `index`, by its
+    /// taken.toml.
+    ///
+    /// # Errors
+    /// [`RunDirError::File`].
+    pub(crate) fn taken_by_another(&self, index: u32) -> Result<Option<String>, RunDirError> {
+        let network = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let others = others(&self.root, &network, netns())?;
+        let holder = others
+            .into_iter()
+            .find(|other| quiet::is_taken_in(&other.path, index));
+        Ok(holder.map(|other| other.network))
+    }
+
     /// RUN/NAME.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -267,7 +291,29 @@ fn refuse_shared(
     interface: &str,
     netns: Option<u64>,
 ) -> Result<(), RunDirError> {
+    let mut others = others(root, network, netns)?.into_iter();
+    match others.find(|other| other.owner.interface.as_deref() == Some(interface)) {
+        None => Ok(()),
+        Some(other) => Err(RunDirError::InterfaceTaken {
+            interface: interface.to_owned(),
+            network: other.network,
+            pid: other.owner.pid,
+        }),
+    }
+}
+
+/// A network that another process serves.
+struct Other {
+    network: String,
+    path: PathBuf,
+    owner: Owner,
+}
+
+/// The networks but `network` that are served in the network namespace
+/// `netns`.
+fn others(root: &Path, network: &str, netns: Option<u64>) -> Result<Vec<Other>, RunDirError> {
     let error = |source| file_error("look through", root, source);
+    let mut others = Vec::new();
     for entry in fs::read_dir(root).map_err(error)? {
         let entry = entry.map_err(error)?;
         if entry.file_name() == network {
@@ -281,16 +327,16 @@ fn refuse_shared(
             continue; // left over
         }
         let owner = owner(&file);
-        let elsewhere = matches!((owner.netns, netns), (Some(a), Some(b)) if a != b);
-        if owner.interface.as_deref() == Some(interface) && !elsewhere {
-            return Err(RunDirError::InterfaceTaken {
-                interface: interface.to_owned(),
-                network: entry.file_name().to_string_lossy().into_owned(),
-                pid: owner.pid,
-            });
+        if matches!((owner.netns, netns), (Some(a), Some(b)) if a != b) {
+            continue;
         }
+        others.push(Other {
+            network: entry.file_name().to_string_lossy().into_owned(),
+            path: entry.path(),
+            owner,
+        });
     }
-    Ok(())
+    Ok(others)
 }
 
 /// What tells the calling thread's network namespace from others
@@ -301,7 +347,8 @@ fn netns() -> Option<u64> {
 }
 
 /// RUN/.lock, held until it is dropped, which also removes it.
-struct All {
+#[derive(Debug)]
+pub(crate) struct All {
     path: PathBuf,
     _lock: File,
 }

@@ -198,3 +198,17 @@ fn a_sockets_file_is_removed_once_and_then_fine() {
     run.remove("fast0.sock").unwrap();
     let _again = run.listen("fast0.sock").unwrap();
 }
+
+#[test]
+fn a_netdev_that_another_network_has_taken_is_known_by_its_number() {
+    let root = tempfile::tempdir().unwrap();
+    let first = RunDir::claim(root.path(), "one", None).unwrap();
+    let record = "[[taken]]\ninterface = \"vnet0\"\nindex = 7\n[taken.before]\n";
+    fs::write(first.path().join("taken.toml"), record).unwrap();
+    let second = RunDir::claim(root.path(), "two", None).unwrap();
+    assert_eq!(second.taken_by_another(7).unwrap().as_deref(), Some("one"));
+    assert_eq!(second.taken_by_another(8).unwrap(), None);
+    assert_eq!(first.taken_by_another(7).unwrap(), None, "its own");
+    drop(first);
+    assert_eq!(second.taken_by_another(7).unwrap(), None, "not served");
+}
