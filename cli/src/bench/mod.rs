@@ -41,6 +41,7 @@ use anyhow::{Result, ensure};
 use headroom::Headroom;
 use lab::Lab;
 use machine::Machine;
+use peer::first_line;
 use progress::Progress;
 use result::Results;
 use serde::Serialize;
@@ -69,8 +70,15 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
         "the bench makes network namespaces: run it as root"
     );
     interrupt::listen()?;
-    let works = chosen(&args.work);
+    let mut works = chosen(&args.work);
     let mut results = Results::default();
+    if first_line("iperf3", "--version").is_none() {
+        let all = works.len();
+        works.retain(|work| !work.wants_iperf3());
+        if works.len() < all {
+            results.note("iperf3 is not installed: tcp and udp are left out".to_owned());
+        }
+    }
     let mut peers = chosen(&args.peers);
     peers.retain(|peer| {
         let there = peer.version().is_some();

@@ -27,6 +27,9 @@ const FILLED: f64 = 0.82;
 /// Bars that are higher than this are cut: one of 200 would leave nothing to
 /// see of the others.
 const CUT: f64 = 4.0;
+/// Room for this many groups in a panel, at least: bars as broad as a hand say
+/// no more.
+const ROOM: f64 = 4.0;
 /// Groups in a panel, at most: labels below need room.
 const GROUPS: usize = 8;
 
@@ -147,7 +150,7 @@ fn draw_head(report: &Report, panels: &[Panel<'_>], area: &Area<'_>) -> Drawn {
 }
 
 fn draw_panel(panel: &Panel<'_>, area: &Area<'_>) -> Drawn {
-    let groups = panel.lines.len() as f64;
+    let groups = (panel.lines.len() as f64).max(ROOM);
     let top = panel
         .lines
         .iter()

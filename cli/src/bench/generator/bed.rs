@@ -22,9 +22,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Where nothing comes for so long, nothing is under way.
 const SILENCE: Duration = Duration::from_millis(60);
 
-/// What qemu leaves a TAP at, and the kernel makes it with (`TUN_READQ_SIZE`,
-/// drivers/net/tun.c): frames that wait for the guest.
-const QUEUE: usize = 500;
+/// Frames that wait for a guest (`txqueuelen`): what the kernel makes a TAP
+/// with, and what VMMs leave it at.
+const QUEUE: usize = 1000;
 
 /// A switch under test and its guests.
 pub(crate) struct Bed {

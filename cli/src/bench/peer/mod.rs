@@ -76,8 +76,9 @@ impl Peer {
         }
     }
 
-    /// Whether the TAP of a guest, whose file a VMM holds, can be its port. VDE
-    /// wants that file itself.
+    /// Whether the TAP of a guest, whose file a VMM holds, can be its port. VDE's
+    /// `vde_plug2tap` wants that file itself, and its `vde_pcapplug` passed no
+    /// frames of such a netdev when it was tried.
     pub(crate) fn takes_guests(self) -> bool {
         self != Self::Vde
     }

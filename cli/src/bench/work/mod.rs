@@ -81,6 +81,11 @@ impl WorkName {
         !matches!(self, Self::Tcp | Self::Udp | Self::Rtt | Self::Idle)
     }
 
+    /// Whether iperf3 does it.
+    pub(crate) fn wants_iperf3(self) -> bool {
+        matches!(self, Self::Tcp | Self::Udp)
+    }
+
     /// Measures the recorder's peer once. What fails is put on record.
     ///
     /// # Errors
