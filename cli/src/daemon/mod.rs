@@ -46,7 +46,8 @@ const CONNECT: &str = "vm.sock";
 /// Serves the network that `loaded` describes.
 ///
 /// # Errors
-/// What keeps it from being served; nothing is left behind then.
+/// What keeps it from being served. Nothing of it is left behind then but its
+/// identity in STATE/NAME, so that it has the same MAC address next time.
 pub fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     log::start();
     allow_files();
@@ -80,8 +81,8 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
         let (mut monitor, mut connections) = open(&network).await?;
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break tracing::info!("ends by SIGTERM"),
+                _ = interrupt.recv() => break tracing::info!("ends by SIGINT"),
                 _ = hangup.recv() => hung_up(&network).await,
                 event = monitor.next() => followed(&network, event).await,
                 accepted = connections.next(&network) => {
