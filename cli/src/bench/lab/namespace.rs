@@ -38,13 +38,13 @@ impl Namespace {
         &self.name
     }
 
-    /// A command that runs `program` inside. It ends with the thread that
-    /// starts it (`PR_SET_PDEATHSIG`), even if that is killed.
+    /// A command that runs `program` inside and ends with the thread that
+    /// starts it, see [`process::tied`].
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", &self.name])
-            .args(["setpriv", "--pdeathsig", "KILL", "--"])
+            .args(process::tied())
             .arg(program);
         command
     }

@@ -18,6 +18,25 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Lines of a log that are quoted in an error.
 const QUOTED: usize = 8;
 
+/// Arguments that have `PROGRAM ARGUMENTS…` behind them end with the thread that
+/// starts them (`PR_SET_PDEATHSIG`), even if that is killed. What was already an
+/// orphan when the signal was set would never get it, so it does not go on.
+pub(crate) fn tied() -> [String; 8] {
+    let parent = std::process::id().to_string();
+    let check = r#"[ "$PPID" = "$0" ] && exec "$@""#;
+    [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "--",
+        "sh",
+        "-c",
+        check,
+        &parent,
+    ]
+    .map(str::to_owned)
+}
+
 /// A program that runs beside the bench.
 #[derive(Debug)]
 pub(crate) struct Process {

@@ -3,6 +3,7 @@
 
 use super::Place;
 use crate::bench::interrupt;
+use crate::bench::lab::process;
 use crate::bench::peer::{Peer, vmlan};
 use crate::bench::result::{Reading, Recorder, Unit};
 use anyhow::{Context as _, Result};
@@ -30,8 +31,8 @@ pub(super) fn run(place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result<()> 
         // thread is inside, and vmlan ends with it.
         namespace.enter(|| {
             let command = vmlan::command(&folder, &ports, |program| {
-                let mut command = Command::new("setpriv");
-                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+                let mut command = Command::new("env");
+                command.args(process::tied()).arg(program);
                 command
             })?;
             let (mut process, ready) = vmlan::start(command, &folder)?;
