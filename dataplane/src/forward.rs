@@ -142,18 +142,9 @@ impl Forwarder {
         &mut self.arp
     }
 
-    /// Starts a burst: what the table said before may be outdated. `frames` are
-    /// those that the steps will be about.
-    pub fn begin_burst(&mut self, frames: &[Frame]) {
+    /// Starts a burst: what the table said before may be outdated.
+    pub fn begin_burst(&mut self) {
         self.recent = Recent::default();
-        let headers = frames
-            .iter()
-            .filter_map(|frame| Header::parse(frame.bytes()));
-        let stations = headers.flat_map(|header| {
-            let vid = header.vid();
-            [(header.source, vid), (header.destination, vid)]
-        });
-        self.fdb.prefetch(stations);
     }
 
     /// Decides about one frame of a burst that came in by `ingress`.

@@ -257,7 +257,7 @@ impl Worker {
             now,
             ..
         } = self;
-        forwarder.begin_burst(burst.frames());
+        forwarder.begin_burst();
         for (place, frame) in burst.frames().iter().enumerate() {
             let verdict = forwarder.step(frame, ingress, *now);
             let mut drop = None;

@@ -28,7 +28,6 @@ use super::{MAX_PORTS, PortId, Tick};
 use crate::MacAddr;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
-use std::hint::black_box;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -124,10 +123,6 @@ const OCCUPIED: u64 = 1;
 const STATIC: u16 = u16::MAX;
 const NEVER: u32 = u32::MAX;
 
-/// Slots that stay in a core's cache (1 MiB), so that touching them first gains
-/// nothing.
-const CACHED: usize = 1 << 16;
-
 impl Fdb {
     /// An empty table for `capacity` stations; entries not seen for `ageing`
     /// tenths of a second are forgotten, never with `None`.
@@ -171,20 +166,6 @@ impl Fdb {
     pub fn lookup(&self, mac: MacAddr, vlan: u16, now: Tick) -> Option<PortId> {
         let (_, place) = self.find(key(mac, vlan))?;
         self.is_live(&place, now).then_some(PortId(place.port))
-    }
-
-    /// Touches the slots where `stations` will be looked for first. In a large
-    /// table each of these is a miss of the cache; touched one after another,
-    /// with nothing decided in between, the misses pass side by side.
-    pub fn prefetch(&self, stations: impl IntoIterator<Item = (MacAddr, u16)>) {
-        if self.slots.len() <= CACHED {
-            return;
-        }
-        let touched = stations.into_iter().fold(0, |all, (mac, vlan)| {
-            let slot = self.slots.get(self.home(key(mac, vlan)));
-            all ^ slot.map_or(0, |slot| slot.key.load(Relaxed))
-        });
-        black_box(touched);
     }
 
     /// Notes that a station sent a frame into `port`.

@@ -168,7 +168,7 @@ impl Link {
             "the FDB holds {stations} stations, more than {FDB_SIZE}"
         );
         self.now.0 = self.now.0.saturating_add(rng.u32(..1500));
-        self.forwarder.begin_burst(&[]);
+        self.forwarder.begin_burst();
         self.forwarder.fdb().sweep(self.now, 1024);
         match rng.u8(..4) {
             0 => self.rearrange(rng),
