@@ -8,16 +8,14 @@
 use anyhow::{Context, Result};
 use criterion::Criterion;
 use etherparse::{PacketBuilder, TcpHeader};
-use mio::{Registry, Token};
 use std::hint::black_box;
-use std::io;
 use vmlan_dataplane::MacAddr;
 use vmlan_dataplane::forward::{Forwarder, Role, Settings, Verdict};
 use vmlan_dataplane::frame::finish::Finisher;
 use vmlan_dataplane::frame::transport::{TCP_CHECKSUM, Transport};
 use vmlan_dataplane::frame::vnet::{F_NEEDS_CSUM, GSO_NONE, GSO_TCPV4, VnetHeader};
-use vmlan_dataplane::frame::{BURST, Burst, Frame, Offload};
-use vmlan_dataplane::port::{Abilities, Port, Received, Sent, TxFrame};
+use vmlan_dataplane::frame::{BURST, Frame, Offload};
+use vmlan_dataplane::port::{Abilities, Egress, Sent, TxFrame};
 use vmlan_dataplane::table::{PortId, Tick};
 
 /// Ports of the [`switch`], station `n` behind port `n`.
@@ -109,20 +107,12 @@ pub fn switch() -> Forwarder {
 #[derive(Debug)]
 pub struct Sink(pub Abilities);
 
-impl Port for Sink {
+impl Egress for Sink {
     fn abilities(&self) -> Abilities {
         self.0
     }
 
-    fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn receive(&mut self, _: &mut Burst) -> Received {
-        Received::Drained
-    }
-
-    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+    fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
         for frame in frames {
             sent.count(black_box(frame));
         }
@@ -145,7 +135,7 @@ impl Path {
     pub fn new(abilities: Abilities) -> Self {
         Self {
             switch: switch(),
-            finisher: Finisher::default(),
+            finisher: Finisher::new(0),
             queues: vec![Vec::with_capacity(BURST); PORTS.into()],
             egress: Sink(abilities),
         }
@@ -168,7 +158,7 @@ impl Path {
         let mut sent = Sent::default();
         for queue in &mut self.queues {
             let frames = queue.iter().filter_map(|place| burst.get(*place));
-            self.finisher.transmit(frames, &mut self.egress, &mut sent);
+            self.finisher.transmit(frames, &self.egress, &mut sent);
             queue.clear();
         }
         sent

@@ -12,6 +12,17 @@ pub struct PortCounters {
     pub tx: Counters,
 }
 
+impl PortCounters {
+    /// Adds what another worker has counted of the port.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, part) in [(&mut self.rx, &other.rx), (&mut self.tx, &other.tx)] {
+            sum.frames += part.frames;
+            sum.bytes += part.bytes;
+            sum.drops.merge(&part.drops);
+        }
+    }
+}
+
 /// One direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {

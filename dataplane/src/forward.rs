@@ -16,6 +16,7 @@ use crate::policy::admit::admit;
 use crate::table::fdb::Learned;
 use crate::table::{Fdb, PortId, PortSet, Tick};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 /// What holds for the whole network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +65,11 @@ pub enum Verdict {
     Drop(DropReason),
 }
 
-/// The state of the step.
+/// The state of the step. Each worker has its own; the MAC table is one.
 #[derive(Debug)]
 pub struct Forwarder {
     settings: Settings,
-    fdb: Fdb,
+    fdb: Arc<Fdb>,
     arp: ArpTable,
     members: PortSet,
     uplinks: PortSet,
@@ -87,11 +88,18 @@ struct Recent {
 }
 
 impl Forwarder {
-    /// A switch without ports.
+    /// A switch without ports, with a MAC table of its own.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        let fdb = Fdb::new(settings.fdb_size, settings.ageing);
+        Self::sharing(settings, Arc::new(fdb))
+    }
+
+    /// A switch without ports that learns into `fdb`, as others do.
+    #[must_use]
+    pub fn sharing(settings: Settings, fdb: Arc<Fdb>) -> Self {
         let mut forwarder = Self {
-            fdb: Fdb::new(settings.fdb_size, settings.ageing),
+            fdb,
             arp: ArpTable::default(),
             members: PortSet::default(),
             uplinks: PortSet::default(),

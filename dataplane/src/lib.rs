@@ -15,19 +15,21 @@
 //! 6. [`frame::finish`] does in software what an egress cannot take, and
 //!    [`port`] transmits.
 //!
-//! [`worker`] is the only module that joins ports and the step: it runs a
-//! burst from receive to transmit on one thread. [`control`] is how the rest
-//! of the program talks to it, and [`counters`] what it has counted.
+//! [`worker`] is the only module that joins ports and the step: each worker is
+//! a thread that runs a burst from receive to transmit. [`control`] is how the
+//! rest of the program talks to them, and [`counters`] what they have counted.
 //!
 //! Nothing here reads a file, the configuration or netlink. Unsafe code is
 //! found in `port/sys` alone.
 
+pub mod clock;
 pub mod control;
 pub mod counters;
 pub mod forward;
 pub mod frame;
 pub mod hairpin;
 pub mod policy;
+mod polling;
 pub mod port;
 pub mod table;
 pub mod worker;

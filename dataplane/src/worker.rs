@@ -1,5 +1,9 @@
-//! The worker: one thread that carries bursts from receive to transmit. The
-//! only module that joins ports and the step.
+//! A worker: a thread that carries bursts from receive to transmit. The only
+//! module that joins ports and the step.
+//!
+//! The queues that frames come in by are spread over the workers; each worker
+//! can send out of every port. What one of them changes for itself it changes
+//! without a lock, and its counters are its own: only the MAC table is shared.
 //!
 //! Readiness is edge-triggered. A port that became readable joins the ready
 //! list and stays there until it says that it is drained; each round gives
@@ -7,50 +11,67 @@
 //! nothing ready the worker sleeps in the poll, with no timer: at rest it makes
 //! no wake-ups. Time is read once a round.
 
-use crate::control::{Event, RESPONDER_QUEUE};
+use crate::clock::Clock;
+use crate::control::Event;
 use crate::counters::PortCounters;
 use crate::forward::{Forwarder, Role, Settings, Verdict};
 use crate::frame::finish::Finisher;
-use crate::frame::offload::Checksum;
-use crate::frame::{BURST, Burst, Frame, Offload, checksum};
-use crate::hairpin::Request;
+use crate::frame::{BURST, Burst, Offload};
+use crate::hairpin::queue::Punts;
 use crate::policy::DropReason;
-use crate::port::{CloseReason, Port, Received, Sent, TxFrame};
-use crate::table::{MAX_PORTS, PortId, Tick};
-use bytes::BytesMut;
+use crate::polling::Polling;
+use crate::port::{CloseReason, Egress, Ingress, Received, Sent, TxFrame};
+use crate::table::{Fdb, MAX_PORTS, PortId, Tick};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll, Token};
 use std::io;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The token of the command channel's waker; ports have their numbers.
 pub(crate) const WAKER: Token = Token(MAX_PORTS as usize);
 
-/// Something for the worker to do between two rounds.
+/// Something for a worker to do between two rounds.
 pub(crate) type Command = Box<dyn FnOnce(&mut Worker) + Send>;
 
-/// A port and what belongs to it.
+/// What a worker is given to start with.
+pub(crate) struct Start {
+    /// Its number, from 0.
+    pub(crate) number: usize,
+    pub(crate) poll: Poll,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) fdb: Arc<Fdb>,
+    /// How long it looks for more after a busy burst, at most.
+    pub(crate) polling: Duration,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) events: Sender<Event>,
+    /// Where frames for the responder go; without it they are dropped.
+    pub(crate) punts: Option<Punts>,
+}
+
+/// A port as one worker sees it. On cache lines of its own (processors fetch
+/// them in pairs), since another worker's counters may be next in memory.
+#[repr(align(128))]
 struct Slot {
-    port: Box<dyn Port>,
+    egress: Arc<dyn Egress>,
+    /// The queue that this worker receives from, if it has one of this port.
+    ingress: Option<Box<dyn Ingress>>,
     counters: PortCounters,
     /// Whether it is in the ready list.
     ready: bool,
     /// Places in the burst of the frames that go out of it.
     queue: Vec<usize>,
-    /// Its frames that wait for the responder.
-    punted: usize,
 }
-
-/// Frames of one port that may wait for the responder: a quarter of all, so
-/// that a guest that floods it leaves room for the others.
-const PUNTED: usize = RESPONDER_QUEUE / 4;
 
 /// The worker's state, on its thread.
 pub(crate) struct Worker {
+    number: usize,
     poll: Poll,
+    polling: Polling,
     commands: Receiver<Command>,
     events: Sender<Event>,
-    responder: Option<Sender<Request>>,
+    punts: Option<Punts>,
     slots: Vec<Option<Slot>>,
     ready: Vec<PortId>,
     /// Ports with a queue to send.
@@ -58,36 +79,29 @@ pub(crate) struct Worker {
     forwarder: Forwarder,
     burst: Burst,
     finisher: Finisher,
-    started: Instant,
+    clock: Clock,
     now: Tick,
-    swept: Tick,
     stopping: bool,
 }
 
 impl Worker {
-    /// A worker without ports. Frames for the responder go into `responder`;
-    /// without one they are dropped.
-    pub(crate) fn new(
-        poll: Poll,
-        settings: Settings,
-        commands: Receiver<Command>,
-        events: Sender<Event>,
-        responder: Option<Sender<Request>>,
-    ) -> Self {
+    /// A worker without ports.
+    pub(crate) fn new(start: Start) -> Self {
         Self {
-            poll,
-            commands,
-            events,
-            responder,
+            number: start.number,
+            poll: start.poll,
+            polling: Polling::new(start.polling),
+            commands: start.commands,
+            events: start.events,
+            punts: start.punts,
             slots: (0..MAX_PORTS).map(|_| None).collect(),
             ready: Vec::with_capacity(MAX_PORTS.into()),
             touched: Vec::with_capacity(MAX_PORTS.into()),
-            forwarder: Forwarder::new(settings),
+            forwarder: Forwarder::sharing(start.settings, start.fdb),
             burst: Burst::default(),
-            finisher: Finisher::default(),
-            started: Instant::now(),
+            finisher: Finisher::new(start.number),
+            clock: start.clock,
             now: Tick::default(),
-            swept: Tick::default(),
             stopping: false,
         }
     }
@@ -99,12 +113,16 @@ impl Worker {
     pub(crate) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
         while !self.stopping {
-            let timeout = (!self.ready.is_empty()).then_some(Duration::ZERO);
+            let wait = self.ready.is_empty() && !self.polling.goes_on();
+            let timeout = (!wait).then_some(Duration::ZERO);
             match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
                 _ => {}
             }
-            self.now = self.tick();
+            if events.is_empty() && self.ready.is_empty() {
+                continue;
+            }
+            self.now = self.clock.now();
             for event in &events {
                 if event.token() == WAKER {
                     while let Ok(command) = self.commands.try_recv() {
@@ -114,48 +132,52 @@ impl Worker {
                     self.wake(event);
                 }
             }
-            self.serve_ready();
-            self.sweep();
+            let frames = self.serve_ready();
+            if self.ready.is_empty() {
+                self.polling.drained(frames);
+            }
+            self.forwarder.fdb().sweep_when_due(self.now);
         }
         Ok(())
     }
 
-    pub(crate) fn add_port(
-        &mut self,
-        id: PortId,
-        role: Role,
-        mut port: Box<dyn Port>,
-    ) -> io::Result<()> {
-        port.register(self.poll.registry(), Token(usize::from(id.0)))?;
+    /// Takes a port in, to send out of.
+    pub(crate) fn add_port(&mut self, id: PortId, role: Role, egress: Arc<dyn Egress>) {
         if let Some(slot) = self.slots.get_mut(usize::from(id.0)) {
             *slot = Some(Slot {
-                port,
+                egress,
+                ingress: None,
                 counters: PortCounters::default(),
-                // What arrived before the port was registered raises no event.
-                ready: true,
+                ready: false,
                 queue: Vec::with_capacity(BURST),
-                punted: 0,
             });
-            self.ready.push(id);
             self.forwarder.add_port(id, role);
+        }
+    }
+
+    /// Receives from a queue of a port that it has.
+    pub(crate) fn receive_from(
+        &mut self,
+        id: PortId,
+        mut ingress: Box<dyn Ingress>,
+    ) -> io::Result<()> {
+        if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
+            ingress.register(self.poll.registry(), Token(usize::from(id.0)))?;
+            slot.ingress = Some(ingress);
+            // What arrived before it was registered raises no event.
+            slot.ready = true;
+            self.ready.push(id);
         }
         Ok(())
     }
 
-    /// Removes a port; dropping it closes its file descriptors, which takes
-    /// them out of the poll.
+    /// Removes a port; once all workers have dropped it, its file descriptors
+    /// are closed, which takes them out of the poll.
     pub(crate) fn remove_port(&mut self, id: PortId) -> bool {
         let slot = self.slots.get_mut(usize::from(id.0));
-        let there = slot.and_then(Option::take).is_some();
+        let slot = slot.and_then(Option::take);
         self.forwarder.remove_port(id);
-        there
-    }
-
-    pub(crate) fn set_offload(&mut self, id: PortId, on: bool) -> io::Result<()> {
-        match self.slots.get_mut(usize::from(id.0)) {
-            Some(Some(slot)) => slot.port.set_offload(on),
-            _ => Ok(()),
-        }
+        slot.is_some()
     }
 
     pub(crate) fn counters(&self) -> Vec<(PortId, PortCounters)> {
@@ -170,33 +192,16 @@ impl Worker {
         &mut self.forwarder
     }
 
-    pub(crate) fn now(&self) -> Tick {
-        self.now
-    }
-
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
     }
 
     /// Sends a complete frame out of one port.
     pub(crate) fn transmit(&mut self, egress: PortId, frame: &[u8]) {
+        let number = self.number;
         if let Some(Some(slot)) = self.slots.get_mut(usize::from(egress.0)) {
-            transmit_one(slot, frame);
+            slot.transmit(number, frame);
         }
-    }
-
-    /// Takes note that the responder has seen to frames of these ports.
-    pub(crate) fn responded(&mut self, ingress: impl IntoIterator<Item = PortId>) {
-        for id in ingress {
-            if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
-                slot.punted = slot.punted.saturating_sub(1);
-            }
-        }
-    }
-
-    fn tick(&self) -> Tick {
-        let tenths = self.started.elapsed().as_millis() / (1000 / u128::from(Tick::PER_SECOND));
-        Tick(u32::try_from(tenths).unwrap_or(u32::MAX))
     }
 
     fn wake(&mut self, event: &mio::event::Event) {
@@ -207,7 +212,9 @@ impl Worker {
             return;
         };
         if event.is_writable() {
-            slot.port.writable();
+            let mut sent = Sent::default();
+            slot.egress.writable(&mut sent);
+            slot.counters.tx.merge(&sent);
         }
         // An error or a hang-up shows in the next receive.
         if !slot.ready && (event.is_readable() || event.is_error() || event.is_read_closed()) {
@@ -216,32 +223,38 @@ impl Worker {
         }
     }
 
-    /// Gives every ready port one burst.
-    fn serve_ready(&mut self) {
+    /// Gives every ready port one burst; says how many frames that were.
+    fn serve_ready(&mut self) -> usize {
         let mut ready = std::mem::take(&mut self.ready);
-        ready.retain(|id| self.serve(*id));
+        let mut frames = 0;
+        ready.retain(|id| self.serve(*id, &mut frames));
         // Nothing joins the list meanwhile: the poll and commands are done.
         self.ready = ready;
+        frames
     }
 
-    /// Carries one burst from `ingress`; false when the port is drained.
-    fn serve(&mut self, ingress: PortId) -> bool {
-        let Some(Some(slot)) = self.slots.get_mut(usize::from(ingress.0)) else {
+    /// Carries one burst from `id`; false when the port is drained.
+    fn serve(&mut self, id: PortId, frames: &mut usize) -> bool {
+        let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) else {
+            return false;
+        };
+        let Some(ingress) = &mut slot.ingress else {
             return false;
         };
         self.burst.clear();
-        let received = slot.port.receive(&mut self.burst);
+        let received = ingress.receive(&mut self.burst);
         slot.counters.rx.drops.merge(self.burst.refused());
-        self.forward(ingress);
+        *frames += self.burst.frames().len();
+        self.forward(id);
         self.send_queues();
         match received {
             Received::More => return true,
             Received::Drained => {
-                if let Some(Some(slot)) = self.slots.get_mut(usize::from(ingress.0)) {
+                if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
                     slot.ready = false;
                 }
             }
-            Received::Closed(reason) => self.close(ingress, reason),
+            Received::Closed(reason) => self.close(id, reason),
         }
         false
     }
@@ -249,11 +262,12 @@ impl Worker {
     /// Puts the burst's frames into the queues of their egress ports.
     fn forward(&mut self, ingress: PortId) {
         let Self {
+            number,
             slots,
             touched,
             forwarder,
             burst,
-            responder,
+            punts,
             now,
             ..
         } = self;
@@ -269,14 +283,15 @@ impl Worker {
                     }
                 }
                 Verdict::Punt => {
-                    let slot = slots.get_mut(usize::from(ingress.0));
-                    let slot = slot.and_then(Option::as_mut);
-                    drop = punt(responder.as_ref(), frame, ingress, slot).err();
+                    drop = match punts {
+                        Some(punts) => punts.offer(frame, ingress).err(),
+                        None => Some(DropReason::ForSwitch),
+                    };
                 }
                 Verdict::Drop(reason) => drop = Some(reason),
                 Verdict::Answer(answer) => {
                     if let Some(Some(slot)) = slots.get_mut(usize::from(ingress.0)) {
-                        transmit_one(slot, answer.bytes());
+                        slot.transmit(*number, answer.bytes());
                     }
                 }
             }
@@ -299,31 +314,20 @@ impl Worker {
             let mut sent = Sent::default();
             let queued = slot.queue.iter().filter_map(|place| frames.get(*place));
             self.finisher
-                .transmit(queued, slot.port.as_mut(), &mut sent);
+                .transmit(queued, slot.egress.as_ref(), &mut sent);
             slot.queue.clear();
             slot.counters.tx.merge(&sent);
         }
     }
 
+    /// Ends a port whose link is gone. The other workers are told to drop it
+    /// by whoever takes note of the event.
     fn close(&mut self, id: PortId, reason: CloseReason) {
         self.remove_port(id);
         // The receiver is gone only when the program ends.
         let _ = self.events.send(Event::PortClosed { id, reason });
     }
-
-    /// Takes back slots of aged stations, a part of the table once a second
-    /// while there is traffic.
-    fn sweep(&mut self) {
-        if self.now.since(self.swept) >= Tick::PER_SECOND {
-            self.swept = self.now;
-            self.forwarder.fdb().sweep(self.now, SWEEP);
-        }
-    }
 }
-
-/// Slots of the FDB looked at in a sweep: a table of the default size is gone
-/// through within 16 seconds, and a sweep takes a few microseconds.
-const SWEEP: usize = 1024;
 
 fn enqueue(slots: &mut [Option<Slot>], touched: &mut Vec<PortId>, egress: PortId, place: usize) {
     if let Some(Some(slot)) = slots.get_mut(usize::from(egress.0)) {
@@ -334,47 +338,16 @@ fn enqueue(slots: &mut [Option<Slot>], touched: &mut Vec<PortId>, egress: PortId
     }
 }
 
-fn transmit_one(slot: &mut Slot, frame: &[u8]) {
-    let mut sent = Sent::default();
-    let frame = TxFrame {
-        head: frame,
-        body: &[],
-        offload: Offload::NONE,
-    };
-    slot.port.transmit(&[frame], &mut sent);
-    slot.counters.tx.merge(&sent);
-}
-
-/// Hands a copy of `frame`, complete, to the responder.
-fn punt(
-    responder: Option<&Sender<Request>>,
-    frame: &Frame,
-    ingress: PortId,
-    slot: Option<&mut Slot>,
-) -> Result<(), DropReason> {
-    let (Some(responder), Some(slot)) = (responder, slot) else {
-        return Err(DropReason::ForSwitch);
-    };
-    if slot.punted >= PUNTED {
-        return Err(DropReason::ResponderBusy);
+impl Slot {
+    /// Sends a complete frame at once.
+    fn transmit(&mut self, worker: usize, frame: &[u8]) {
+        let mut sent = Sent::default();
+        let frame = TxFrame {
+            head: frame,
+            body: &[],
+            offload: Offload::NONE,
+        };
+        self.egress.transmit(worker, &[frame], &mut sent);
+        self.counters.tx.merge(&sent);
     }
-    // No message for the switch itself is a super-frame.
-    if frame.offload.gso.is_some() {
-        return Err(DropReason::BadOffload);
-    }
-    let mut bytes = BytesMut::from(frame.bytes());
-    if let Checksum::Needed { start, offset } = frame.offload.checksum
-        && !checksum::complete(&mut bytes, start.into(), offset.into())
-    {
-        return Err(DropReason::BadOffload);
-    }
-    let request = Request {
-        frame: bytes.freeze(),
-        ingress,
-    };
-    responder
-        .try_send(request)
-        .map_err(|_| DropReason::ResponderBusy)?;
-    slot.punted += 1;
-    Ok(())
 }

@@ -80,6 +80,11 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
         }
     }
     let mut peers = chosen(&args.peers);
+    if let Some(variant) = &args.variant {
+        results.note(format!("{} has {variant}", Peer::Variant));
+        peers.push(Peer::Variant);
+        peers.sort();
+    }
     peers.retain(|peer| {
         let there = peer.version().is_some();
         if !there {
@@ -88,7 +93,7 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
         there
     });
     let machine = Machine::this(&peers);
-    let lab = Lab::new()?;
+    let lab = Lab::new(args.variant.clone().unwrap_or_default())?;
     let place = Place {
         lab: &lab,
         time: Duration::from_secs_f64(args.seconds),
@@ -166,7 +171,7 @@ impl Report {
         let failures = &self.results.failures;
         let own = failures
             .iter()
-            .filter(|failure| failure.peer == Peer::Vmlan);
+            .filter(|failure| matches!(failure.peer, Peer::Vmlan | Peer::Variant));
         match own.count() {
             0 => Ok(()),
             n => anyhow::bail!("vmlan failed in {n} cases, see above"),

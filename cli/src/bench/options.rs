@@ -14,6 +14,10 @@ pub struct BenchArgs {
     /// Against whom; those that are not installed are left out [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub peers: Vec<Peer>,
+    /// Measure vmlan a second time with these lines under [switch], such as
+    /// 'workers = 2'
+    #[arg(long, value_name = "KEY = VALUE")]
+    pub variant: Option<String>,
     /// How often; in each round, all peers have their turn
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,

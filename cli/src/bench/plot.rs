@@ -100,6 +100,7 @@ fn color(peer: Peer) -> RGBColor {
     // Okabe and Ito's palette, which the colour-blind can tell apart.
     match peer {
         Peer::Vmlan => RGBColor(0xd5, 0x5e, 0x00),
+        Peer::Variant => RGBColor(0xe6, 0x9f, 0x00),
         Peer::Bridge => RGBColor(0x00, 0x72, 0xb2),
         Peer::Ovs => RGBColor(0x00, 0x9e, 0x73),
         Peer::Vde => RGBColor(0xcc, 0x79, 0xa7),

@@ -17,6 +17,7 @@ pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: 
     check_name(written, network, findings);
     check_forward(written, findings);
     check_interfaces(written, findings);
+    check_queues(written, findings);
     if let Some(dhcp) = &written.dhcp {
         check_dhcp(written, dhcp, findings);
     }
@@ -84,6 +85,23 @@ fn check_interfaces(written: &Written, findings: &mut Findings<'_>) {
         let netdev = port.port.interface.to_string();
         if let Some(other) = netdevs.insert(netdev.clone(), what) {
             findings.error(port.interface.clone(), taken("netdev", &netdev, &other));
+        }
+    }
+}
+
+/// Each queue of a port is read by a worker of its own.
+fn check_queues(written: &Written, findings: &mut Findings<'_>) {
+    let workers = written.switch.unwrap_or_default().workers();
+    for port in &written.ports {
+        let queues = port.port.queues;
+        if usize::from(queues) > workers {
+            let problem = Problem::new(format!(
+                "{queues} queues want as many workers, the switch has {workers}"
+            ))
+            .help(format!(
+                "set `workers = {queues}` under [switch], or take fewer queues"
+            ));
+            findings.error(port.queues.clone(), problem);
         }
     }
 }

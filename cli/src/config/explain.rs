@@ -1,7 +1,7 @@
 //! Says in words what network a configuration makes.
 
 use super::value::duration_text;
-use super::{Address, Config, Dhcp, Forward, Port, PortKind};
+use super::{Address, Config, Dhcp, Forward, Port, PortKind, Switch};
 use ipnet::Ipv4Net;
 use std::fmt;
 use vmlan_dhcp::config::DEFAULT_MAX_LEASES;
@@ -76,7 +76,19 @@ fn switch(config: &Config) -> String {
         Some(time) => format!("forgotten after {} of silence", duration_text(time)),
         None => "never forgotten".into(),
     };
-    format!("{} stations at most, {ageing}", config.switch.fdb_size)
+    let Switch {
+        fdb_size, polling, ..
+    } = config.switch;
+    let mut text = format!("{fdb_size} stations at most, {ageing}");
+    match config.switch.workers {
+        1 => {}
+        0 => text.push_str(", a worker for each core"),
+        count => text.push_str(&format!(", {count} workers")),
+    }
+    if !polling.is_zero() {
+        text.push_str(&format!(", polling for up to {} µs", polling.as_micros()));
+    }
+    text
 }
 
 /// The DHCP server, the options and hosts each on a line.
@@ -147,8 +159,12 @@ fn port_text(port: &Port) -> String {
         _ => "makes the netdev",
     };
     let offload = if port.offload { "" } else { ", no offload" };
+    let queues = match port.queues {
+        1 => String::new(),
+        queues => format!(", {queues} queues"),
+    };
     let (name, kind) = (&port.name, port.kind);
-    format!("{name}: {kind}, {how} {}{offload}", port.interface)
+    format!("{name}: {kind}, {how} {}{queues}{offload}", port.interface)
 }
 
 #[cfg(test)]

@@ -132,6 +132,21 @@ pub struct Switch {
     pub ageing: Option<Duration>,
     /// Stations that are learned at most.
     pub fdb_size: usize,
+    /// Threads that forward; 0: one a core.
+    pub workers: u16,
+    /// How long a worker looks for more after a busy burst, at most; zero: not
+    /// at all.
+    pub polling: Duration,
+}
+
+impl Switch {
+    /// Threads that forward on this machine.
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count.into(),
+        }
+    }
 }
 
 impl Default for Switch {
@@ -139,6 +154,8 @@ impl Default for Switch {
         Self {
             ageing: Some(Duration::from_secs(300)),
             fdb_size: 8192,
+            workers: 1,
+            polling: Duration::ZERO,
         }
     }
 }

@@ -2,8 +2,11 @@
 //! [`Config`] of them once [`check`](super::check) has seen them together.
 
 use super::check;
+use super::port::MAX_WORKERS;
 use super::section::{Findings, Section};
-use super::value::{client_id, domain_name, duration, host_net, ipv4, lease_time, station_mac};
+use super::value::{
+    client_id, domain_name, duration, host_net, ipv4, lease_time, polling, station_mac,
+};
 use super::{
     Address, Config, Dhcp, DhcpOption, Forward, InterfaceName, LeaseTime, NetworkName, Pattern,
     Places, Port, PortName, PortSettings, Problem, Source, StaticHost, Switch,
@@ -59,6 +62,7 @@ pub(super) struct WrittenPort {
     pub(super) table: Range<usize>,
     pub(super) name: Range<usize>,
     pub(super) interface: Range<usize>,
+    pub(super) queues: Range<usize>,
     pub(super) port: Port,
 }
 
@@ -119,16 +123,9 @@ fn read_switch(mut section: Section<'_, '_, '_>) -> Switch {
     let ageing = section.text_or_number("ageing", |text| {
         duration(text).map(|time| (time > Duration::ZERO).then_some(time))
     });
-    let fdb_size = section.number("fdb-size", 1..=1_048_576);
-    section
-        .number::<u16>("workers", 0..=1024)
-        .inspect(|workers| {
-            if *workers.get_ref() != 1 {
-                let problem = Problem::new("more than one worker is not in this version");
-                let problem = problem.help("use workers = 1, or leave the key out");
-                section.findings.error(workers.span(), problem);
-            }
-        });
+    let fdb_size = section.number("fdb-size", 1..=4_194_304);
+    let workers = section.number("workers", 0..=MAX_WORKERS);
+    let polling = section.text("polling", polling);
     section.text("fastpath", |text| match text {
         "auto" | "off" => Ok(()),
         "required" => Err(
@@ -146,6 +143,8 @@ fn read_switch(mut section: Section<'_, '_, '_>) -> Switch {
         fdb_size: fdb_size.map_or(default.fdb_size, |size| {
             usize::try_from(size.into_inner()).unwrap_or(usize::MAX)
         }),
+        workers: workers.map_or(default.workers, Spanned::into_inner),
+        polling: polling.map_or(default.polling, Spanned::into_inner),
     }
 }
 
@@ -213,11 +212,13 @@ fn read_port(mut section: Section<'_, '_, '_>) -> Option<WrittenPort> {
         section.findings.error(span.clone(), problem);
     }
     let mut settings = PortSettings::default();
-    let mut interface = None;
+    let (mut interface, mut queues) = (None, None);
     let mut failed = false;
     for (key, value) in section.rest() {
-        if key.get_ref() == "interface" {
-            interface = Some(value.span());
+        match key.get_ref().as_str() {
+            "interface" => interface = Some(value.span()),
+            "queues" => queues = Some(value.span()),
+            _ => {}
         }
         if let Err(problem) = settings.set(key.get_ref(), value.get_ref(), &["name"]) {
             let at = if PortSettings::takes(key.get_ref()) {
@@ -239,6 +240,7 @@ fn read_port(mut section: Section<'_, '_, '_>) -> Option<WrittenPort> {
     Some(WrittenPort {
         table: span,
         interface: interface.unwrap_or_else(|| at.clone()),
+        queues: queues.unwrap_or_else(|| at.clone()),
         name: at,
         port,
     })

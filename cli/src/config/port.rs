@@ -94,6 +94,9 @@ enum Shape {
     NotYet,
 }
 
+/// Workers that there can be, and so queues of a port.
+pub(super) const MAX_WORKERS: u16 = 256;
+
 /// Every key of a port.
 const KEYS: [(&str, Shape); 24] = [
     ("kind", Shape::Text),
@@ -142,6 +145,8 @@ pub struct Port {
     /// The netdev made (tap) or taken (packet); by default it has the name of
     /// the port.
     pub interface: InterfaceName,
+    /// Queues that its frames come in by, each for another worker.
+    pub queues: u16,
     /// Whether checksums and segmentation may be left to the other side.
     pub offload: bool,
 }
@@ -153,6 +158,8 @@ pub struct PortSettings {
     pub kind: Option<PortKind>,
     /// The netdev made (tap) or taken (packet).
     pub interface: Option<InterfaceName>,
+    /// Queues that its frames come in by.
+    pub queues: Option<u16>,
     /// Whether checksums and segmentation may be left to the other side.
     pub offload: Option<bool>,
 }
@@ -176,10 +183,14 @@ impl PortSettings {
             ("kind", Value::Text(text)) => self.kind = Some(text.parse()?),
             ("interface", Value::Text(text)) => self.interface = Some(text.parse()?),
             ("offload", Value::Bool(on)) => self.offload = Some(*on),
-            ("queues", Value::Number(1)) => {}
             ("queues", Value::Number(n)) => {
-                return Err(Problem::new(format!("{n} queues are not in this version"))
-                    .help("use 1, or leave the key out"));
+                let queues = u16::try_from(*n).ok();
+                let queues = queues.filter(|queues| (1..=MAX_WORKERS).contains(queues));
+                self.queues = Some(queues.ok_or_else(|| {
+                    Problem::new(format!("queues = {n} is out of range")).help(format!(
+                        "use 1 to {MAX_WORKERS}, and not more than `workers` under [switch]"
+                    ))
+                })?);
             }
             // Anything else does not fit its key.
             _ => return Err(refusal(key, value, others)),
@@ -212,6 +223,7 @@ impl PortSettings {
             interface: self.interface.unwrap_or_else(|| name.clone().into()),
             name,
             kind,
+            queues: self.queues.unwrap_or(1),
             offload: self.offload.unwrap_or(true),
         })
     }
@@ -289,6 +301,24 @@ mod tests {
     }
 
     #[test]
+    fn a_port_has_one_queue_or_as_many_as_it_is_given() {
+        let queues = |keys: &[(&str, Value)]| {
+            let mut settings = PortSettings::default();
+            settings.set("kind", &Value::Text("tap".into()), &[])?;
+            for (key, value) in keys {
+                settings.set(key, value, &[])?;
+            }
+            settings.into_port("x".parse()?).map(|port| port.queues)
+        };
+        assert_eq!(queues(&[]), Ok(1));
+        assert_eq!(queues(&[("queues", Value::Number(4))]), Ok(4));
+        for bad in [-1, 0, 257, 65_537] {
+            let problem = queues(&[("queues", Value::Number(bad))]).unwrap_err();
+            assert!(problem.message.contains("out of range"), "{problem}");
+        }
+    }
+
+    #[test]
     fn what_is_not_built_is_refused_by_name() {
         for key in [
             "vlan=10",
@@ -300,8 +330,6 @@ mod tests {
             let problem = key_value(key).unwrap_err();
             assert!(problem.message.contains("not in this version"), "{problem}");
         }
-        let problem = key_value("queues=4").unwrap_err();
-        assert!(problem.message.contains("not in this version"));
         for kind in ["dgram", "vhost-user", "mirror"] {
             let problem = kind.parse::<PortKind>().unwrap_err();
             assert!(problem.message.contains("not in this version"));

@@ -159,6 +159,29 @@ pub fn duration(text: &str) -> Result<Duration, Problem> {
         })
 }
 
+/// How long a worker polls: `off`, or a time of up to [`LONGEST_POLLING`].
+///
+/// # Errors
+/// Text of another form, or a longer time.
+pub fn polling(text: &str) -> Result<Duration, Problem> {
+    if text == "off" {
+        return Ok(Duration::ZERO);
+    }
+    text.parse::<jiff::Span>()
+        .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
+        .ok()
+        .and_then(|time| Duration::try_from(time).ok())
+        .filter(|time| *time <= LONGEST_POLLING)
+        .ok_or_else(|| {
+            Problem::new(format!("{text:?} is no time to poll for"))
+                .help("write it as \"50us\", up to \"1ms\", or \"off\"")
+        })
+}
+
+/// The longest that a worker may poll after a burst: beyond that, sleeping and
+/// being woken up costs nothing beside it.
+pub const LONGEST_POLLING: Duration = Duration::from_millis(1);
+
 /// How long a lease lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseTime {

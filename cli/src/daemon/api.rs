@@ -239,7 +239,10 @@ async fn add_fdb(State(network): State<Shared>, Body(request): Body<AddFdb>) -> 
     value::check_station(mac)?;
     let network = network.lock().await;
     let id = self::port(&network, &port)?.id;
-    network.switch.fdb_add(mac, vlan.id(), id)?;
+    network
+        .switch
+        .fdb_add(mac, vlan.id(), id)
+        .map_err(ApiError::runtime)?;
     changed(format!("{mac} is pinned to {port}"))
 }
 
@@ -250,7 +253,7 @@ async fn delete_fdb(
 ) -> Answer<Done> {
     let mac = value::station_mac(&mac)?;
     let network = network.lock().await;
-    if network.switch.fdb_remove(mac, query.vlan.id())? {
+    if network.switch.fdb_remove(mac, query.vlan.id()) {
         return changed(format!("{mac} is forgotten"));
     }
     Err(ApiError::not_found(format!("{mac} is not in the table"))
@@ -263,7 +266,7 @@ async fn flush_fdb(State(network): State<Shared>, Body(request): Body<FlushFdb>)
         Some(name) => (Some(port(&network, name)?.id), format!(" of port {name}")),
         None => (None, String::new()),
     };
-    network.switch.fdb_flush(id)?;
+    network.switch.fdb_flush(id);
     changed(format!("learned entries{which} are forgotten"))
 }
 

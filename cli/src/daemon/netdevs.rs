@@ -2,7 +2,7 @@
 //! followed while they are there, and let go.
 
 use super::network::{Network, chain};
-use super::ports::{Netdev, Origin};
+use super::ports::{NamedPort, Netdev, Origin};
 use crate::config::{Forward, Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
@@ -10,8 +10,7 @@ use crate::host::sysctl;
 use crate::model::{ApiError, Fault};
 use std::io;
 use vmlan_dataplane::forward::Role;
-use vmlan_dataplane::port;
-use vmlan_dataplane::port::packet::Packet;
+use vmlan_dataplane::port::{self, packet};
 use vmlan_dataplane::table::PortId;
 
 /// Frames that may wait in a TAP that a VMM holds. Linux has 1,000, which one
@@ -237,7 +236,8 @@ impl Network {
             self.warn_once(link, &warning);
         }
         let addresses = self.links.addresses_of(link).await?;
-        let packet = Packet::open(link.index).map_err(|error| packet_error(interface, &error))?;
+        let packet = packet::open(link.index, port.queues.into())
+            .map_err(|error| packet_error(interface, &error))?;
         // Before it comes up, so that no IPv6 address appears on it.
         let upper = self.links.standing_on(link).await?;
         let all = self.run.hold_all();
@@ -259,7 +259,14 @@ impl Network {
                     index: Some(link.index),
                     up: link.carrier,
                 };
-                self.named(&port.name, id, PortKind::Packet, Some(netdev), origin);
+                let packet = NamedPort {
+                    id,
+                    kind: PortKind::Packet,
+                    queues: port.queues,
+                    netdev: Some(netdev),
+                    origin,
+                };
+                self.named(&port.name, packet);
                 Ok(())
             }
             Err(error) => {
@@ -269,7 +276,12 @@ impl Network {
         }
     }
 
-    async fn bring_in(&self, link: &Link, packet: Packet, port: &Port) -> Result<PortId, ApiError> {
+    async fn bring_in(
+        &self,
+        link: &Link,
+        packet: port::Port,
+        port: &Port,
+    ) -> Result<PortId, ApiError> {
         if link.kind.as_deref() == Some("tun") {
             // What the switch sends to a TAP waits there for the VMM; the
             // driver drops without a word when the queue is full.
@@ -283,12 +295,9 @@ impl Network {
         } else {
             Role::Station
         };
-        let mut end: Box<dyn port::Port> = Box::new(packet);
-        if !port.offload {
-            end.set_offload(false)
-                .map_err(|e| ApiError::runtime(chain(e)))?;
-        }
-        Ok(self.switch.add_port(end, role)?)
+        let offload = packet.egress.set_offload(port.offload);
+        offload.map_err(|e| ApiError::runtime(chain(e)))?;
+        Ok(self.switch.add_port(packet, role)?)
     }
 
     fn is_uplink(&self, interface: &str) -> bool {

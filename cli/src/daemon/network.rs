@@ -17,9 +17,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 use vmlan_dataplane::control::{Switch, SwitchError};
 use vmlan_dataplane::forward::Role;
-use vmlan_dataplane::port::CloseReason;
-use vmlan_dataplane::port::stream::Stream;
-use vmlan_dataplane::port::tap::Tap;
+use vmlan_dataplane::port::{CloseReason, stream, tap};
 use vmlan_dataplane::table::PortId;
 
 /// A network that is being served.
@@ -67,8 +65,15 @@ impl Network {
             return Ok(());
         };
         let name: PortName = interface.as_str().parse()?;
-        self.make_tap(&name, name.as_str(), true, Origin::Network)
-            .await?;
+        let port = Port {
+            name: name.clone(),
+            kind: PortKind::Tap,
+            interface,
+            // What the host sends is spread over all workers.
+            queues: u16::try_from(self.config.switch.workers()).unwrap_or(1),
+            offload: true,
+        };
+        self.make_tap(&port, Origin::Network).await?;
         let result = self.set_up_host_interface(name.as_str()).await;
         if result.is_err() {
             self.remove(&name);
@@ -93,10 +98,7 @@ impl Network {
     pub(super) async fn add(&mut self, port: &Port, origin: Origin) -> Result<(), ApiError> {
         self.refuse_taken_name(&port.name)?;
         match port.kind {
-            PortKind::Tap => {
-                self.make_tap(&port.name, port.interface.as_str(), port.offload, origin)
-                    .await
-            }
+            PortKind::Tap => self.make_tap(port, origin).await,
             PortKind::Packet => {
                 let link = self.links.by_name(port.interface.as_str()).await?;
                 self.take(&link, port, origin).await
@@ -108,13 +110,8 @@ impl Network {
     }
 
     /// Makes a TAP netdev, up, and holds its file.
-    async fn make_tap(
-        &mut self,
-        name: &PortName,
-        interface: &str,
-        offload: bool,
-        origin: Origin,
-    ) -> Result<(), ApiError> {
+    async fn make_tap(&mut self, port: &Port, origin: Origin) -> Result<(), ApiError> {
+        let interface = port.interface.as_str();
         match self.links.by_name(interface).await {
             Err(LinkError::NoSuchName(_)) => {}
             Err(error) => return Err(error.into()),
@@ -133,7 +130,8 @@ impl Network {
                 return Err(ApiError::runtime(there).help(help));
             }
         }
-        let tap = Tap::open(interface, offload).map_err(|error| tap_error(interface, &error))?;
+        let tap = tap::open(interface, port.queues.into(), port.offload)
+            .map_err(|error| tap_error(interface, &error))?;
         // Dropping the TAP takes the netdev away again.
         let link = self.links.by_name(interface).await?;
         self.links.set_mtu(&link, self.config.mtu.into()).await?;
@@ -143,13 +141,20 @@ impl Network {
             self.links.set_up(&link, true).await?;
             Role::Station
         };
-        let id = self.switch.add_port(Box::new(tap), role)?;
+        let id = self.switch.add_port(tap, role)?;
         let netdev = Netdev {
             name: link.name,
             index: Some(link.index),
             up: true,
         };
-        self.named(name, id, PortKind::Tap, Some(netdev), origin);
+        let tap = NamedPort {
+            id,
+            kind: PortKind::Tap,
+            queues: port.queues,
+            netdev: Some(netdev),
+            origin,
+        };
+        self.named(&port.name, tap);
         Ok(())
     }
 
@@ -159,9 +164,15 @@ impl Network {
             .ports
             .stream_name()
             .ok_or_else(|| ApiError::runtime("no name is left for a connection"))?;
-        let stream = Stream::new(socket).map_err(|e| ApiError::runtime(chain(e)))?;
-        let id = self.switch.add_port(Box::new(stream), Role::Station)?;
-        self.named(&name, id, PortKind::Stream, None, Origin::Connection);
+        let stream = stream::open(socket).map_err(|e| ApiError::runtime(chain(e)))?;
+        let stream = NamedPort {
+            id: self.switch.add_port(stream, Role::Station)?,
+            kind: PortKind::Stream,
+            queues: 1,
+            netdev: None,
+            origin: Origin::Connection,
+        };
+        self.named(&name, stream);
         Ok(())
     }
 
@@ -180,6 +191,7 @@ impl Network {
             {
                 Some("interface")
             }
+            _ if settings.queues.is_some_and(|queues| queues != port.queues) => Some("queues"),
             _ => None,
         };
         if let Some(key) = fixed {
@@ -194,7 +206,7 @@ impl Network {
                 return Err(ApiError::input("a stream port has no offloads"));
             }
             self.switch
-                .set_offload(port.id, on)?
+                .set_offload(port.id, on)
                 .map_err(|e| ApiError::runtime(chain(e)))?;
         }
         Ok(format!("port {name} changed"))
@@ -284,6 +296,7 @@ impl Network {
                 name,
                 kind: PortKind::Packet,
                 interface: uplink.clone(),
+                queues: 1,
                 offload: true,
             });
         }
@@ -299,21 +312,9 @@ impl Network {
         Ok(())
     }
 
-    pub(super) fn named(
-        &mut self,
-        name: &PortName,
-        id: PortId,
-        kind: PortKind,
-        netdev: Option<Netdev>,
-        origin: Origin,
-    ) {
+    pub(super) fn named(&mut self, name: &PortName, port: NamedPort) {
+        let kind = port.kind;
         self.say(kind, &format!("port {name} ({kind}) is there"));
-        let port = NamedPort {
-            id,
-            kind,
-            netdev,
-            origin,
-        };
         self.ports.insert(name.clone(), port);
     }
 

@@ -12,6 +12,7 @@ use vmlan_dataplane::table::PortId;
 pub(super) struct NamedPort {
     pub(super) id: PortId,
     pub(super) kind: PortKind,
+    pub(super) queues: u16,
     /// Its netdev.
     pub(super) netdev: Option<Netdev>,
     pub(super) origin: Origin,

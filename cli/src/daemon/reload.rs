@@ -98,6 +98,8 @@ fn refuse_unchangeable(old: &Config, new: &Config) -> Result<(), ApiError> {
         ("forward", old.forward != new.forward),
         ("uplink", old.uplink != new.uplink),
         ("fdb-size", old.switch.fdb_size != new.switch.fdb_size),
+        ("workers", old.switch.workers != new.switch.workers),
+        ("polling", old.switch.polling != new.switch.polling),
     ];
     let changed: Vec<&str> = changed
         .iter()
@@ -138,7 +140,7 @@ fn change_dhcp(
 
 fn change_switch(network: &mut Network, old: &Config, report: &mut Report) {
     let settings = start::settings(&network.config, network.gateway, network.mac);
-    match network.switch.configure(settings) {
+    match network.switch.configure(&settings) {
         Ok(()) if network.config.switch != old.switch => report.done("switch settings changed"),
         Ok(()) => {}
         Err(error) => {
@@ -220,7 +222,8 @@ impl Fate {
             (Origin::Config, Some(wanted)) => match before {
                 // A netdev may have another name by now.
                 Some(before)
-                    if (before.kind, &before.interface) == (wanted.kind, &wanted.interface) =>
+                    if (before.kind, &before.interface, before.queues)
+                        == (wanted.kind, &wanted.interface, wanted.queues) =>
                 {
                     if before.offload == wanted.offload {
                         Self::Stays
@@ -343,6 +346,7 @@ mod tests {
             name: "p".parse().unwrap(),
             kind,
             interface: interface.parse().unwrap(),
+            queues: 1,
             offload,
         }
     }
@@ -351,6 +355,7 @@ mod tests {
         NamedPort {
             id: PortId(1),
             kind,
+            queues: 1,
             netdev: Some(Netdev {
                 name: netdev.to_owned(),
                 index: Some(3),

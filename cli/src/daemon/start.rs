@@ -18,7 +18,7 @@ use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use vmlan_dataplane::MacAddr;
-use vmlan_dataplane::control::{Event, Switch};
+use vmlan_dataplane::control::{Event, Switch, Workers};
 use vmlan_dataplane::forward::Settings;
 
 /// Starts the network that `loaded` describes.
@@ -58,7 +58,11 @@ pub(super) async fn start(
     let dhcp = DhcpService::new(LeaseFile::new(&state), identity.dhcp_hash_key(), mac);
     let served = served::dhcp(&config, gateway, source.as_ref())?;
     let settings = settings(&config, gateway, mac);
-    let (switch, events) = Switch::start(settings, |switch| Some(dhcp.responder(switch)))
+    let workers = Workers {
+        count: config.switch.workers(),
+        polling: config.switch.polling,
+    };
+    let (switch, events) = Switch::start(&settings, workers, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),

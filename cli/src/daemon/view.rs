@@ -15,7 +15,7 @@ use vmlan_dhcp::leasefile;
 impl Network {
     /// The network at a glance.
     pub(super) fn status(&self) -> Result<StatusView, ApiError> {
-        let fdb = self.switch.fdb_use()?;
+        let fdb = self.switch.fdb_use();
         let (used, size) = self.dhcp.fill().unwrap_or_default();
         Ok(StatusView {
             network: self.config.name.to_string(),
@@ -65,7 +65,7 @@ impl Network {
             .iter()
             .map(|(name, port)| (port.id, name))
             .collect();
-        let mut entries = self.switch.fdb()?;
+        let mut entries = self.switch.fdb();
         entries.sort_unstable_by_key(|entry| (entry.mac, entry.vlan));
         Ok(entries
             .into_iter()

@@ -10,7 +10,7 @@ use super::segment::{MAX_HEAD, Segments};
 use super::transport::SCTP_CHECKSUM;
 use super::{BURST, Frame, Offload};
 use crate::policy::DropReason;
-use crate::port::{Abilities, Port, Sent, TxFrame};
+use crate::port::{Abilities, Egress, Sent, TxFrame};
 use arrayvec::ArrayVec;
 
 /// Memory for one rewritten head.
@@ -25,18 +25,20 @@ const CHUNK: usize = BURST;
 pub struct Finisher {
     /// One for each frame of a chunk.
     slots: Box<[Slot; CHUNK]>,
-}
-
-impl Default for Finisher {
-    fn default() -> Self {
-        Self {
-            slots: Box::new([[0; MAX_HEAD]; CHUNK]),
-        }
-    }
+    worker: usize,
 }
 
 impl Finisher {
-    /// Sends `frames` to `port`, in their order. What the port cannot take
+    /// The finisher of the worker with the number `worker`.
+    #[must_use]
+    pub fn new(worker: usize) -> Self {
+        Self {
+            slots: Box::new([[0; MAX_HEAD]; CHUNK]),
+            worker,
+        }
+    }
+
+    /// Sends `frames` to `egress`, in their order. What it cannot take
     /// unfinished is finished: checksums filled in, super-frames cut. `sent`
     /// counts what left, each segment as a frame.
     ///
@@ -45,11 +47,11 @@ impl Finisher {
     pub fn transmit<'f>(
         &mut self,
         frames: impl IntoIterator<Item = &'f Frame>,
-        port: &mut dyn Port,
+        egress: &dyn Egress,
         sent: &mut Sent,
     ) {
         let mut queue = Queue {
-            abilities: port.abilities(),
+            abilities: egress.abilities(),
             frames: frames.into_iter(),
             cutting: None,
         };
@@ -61,7 +63,7 @@ impl Finisher {
                     .map_while(|slot| queue.next(slot, sent)),
             );
             if !chunk.is_empty() {
-                port.transmit(&chunk, sent);
+                egress.transmit(self.worker, &chunk, sent);
             }
             if !chunk.is_full() {
                 return;
@@ -184,59 +186,57 @@ fn fill_in<'f, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Burst;
     use crate::frame::samples::tunnelled::tunnelled;
     use crate::frame::samples::{self, Sample};
     use crate::frame::vnet::{self, VnetHeader};
-    use crate::port::Received;
-    use mio::{Registry, Token};
     use proptest::prelude::*;
-    use std::io;
+    use std::sync::Mutex;
 
     /// Keeps what it is given.
     struct Recorder {
         abilities: Abilities,
+        /// Frames that fit; further ones find it full.
+        room: usize,
+        given: Mutex<Given>,
+    }
+
+    #[derive(Default)]
+    struct Given {
         frames: Vec<(Vec<u8>, Offload)>,
         longest_call: usize,
         calls: usize,
-        /// Frames that fit; further ones find it full.
-        room: usize,
     }
 
     impl Recorder {
         fn taking(abilities: Abilities) -> Self {
             Self {
                 abilities,
-                frames: Vec::new(),
-                longest_call: 0,
-                calls: 0,
                 room: usize::MAX,
+                given: Mutex::default(),
             }
+        }
+
+        fn given(self) -> Given {
+            self.given.into_inner().unwrap()
         }
     }
 
-    impl Port for Recorder {
+    impl Egress for Recorder {
         fn abilities(&self) -> Abilities {
             self.abilities
         }
 
-        fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn receive(&mut self, _: &mut Burst) -> Received {
-            Received::Drained
-        }
-
-        fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
-            self.calls += 1;
-            self.longest_call = self.longest_call.max(frames.len());
+        fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+            let mut given = self.given.lock().unwrap();
+            given.calls += 1;
+            given.longest_call = given.longest_call.max(frames.len());
             for frame in frames {
-                if self.frames.len() == self.room {
+                if given.frames.len() == self.room {
                     sent.drop(DropReason::EgressFull, 1);
                     continue;
                 }
-                self.frames
+                given
+                    .frames
                     .push(([frame.head, frame.body].concat(), frame.offload));
                 sent.count(frame);
             }
@@ -273,9 +273,10 @@ mod tests {
     #[test]
     fn more_frames_than_a_call_takes_leave_in_order() {
         let frames: Vec<Frame> = (0..150).map(numbered).collect();
-        let mut port = Recorder::taking(Abilities::NONE);
+        let port = Recorder::taking(Abilities::NONE);
         let mut sent = Sent::default();
-        Finisher::default().transmit(&frames, &mut port, &mut sent);
+        Finisher::new(0).transmit(&frames, &port, &mut sent);
+        let port = port.given();
         let order: Vec<u8> = port.frames.iter().map(|(bytes, _)| bytes[0]).collect();
         assert!(order.into_iter().eq(0..150));
         assert_eq!((sent.frames, sent.bytes), (150, 150 * 60));
@@ -304,7 +305,8 @@ mod tests {
         let mut port = Recorder::taking(Abilities::NONE);
         port.room = 10;
         let mut sent = Sent::default();
-        Finisher::default().transmit(&frames, &mut port, &mut sent);
+        Finisher::new(0).transmit(&frames, &port, &mut sent);
+        let port = port.given();
         assert_eq!(sent.frames, 10);
         assert_eq!(sent.drops.get(DropReason::EgressFull), 2001 - 10);
         assert_eq!(port.calls, 1, "the rest is not even cut");
@@ -314,9 +316,10 @@ mod tests {
     fn a_head_too_long_to_rewrite_is_dropped_and_the_others_leave() {
         let most = u16::try_from(MAX_HEAD).unwrap();
         let frames = [numbered(1), needing(most + 1), needing(most), numbered(2)];
-        let mut port = Recorder::taking(Abilities::NONE);
+        let port = Recorder::taking(Abilities::NONE);
         let mut sent = Sent::default();
-        Finisher::default().transmit(&frames, &mut port, &mut sent);
+        Finisher::new(0).transmit(&frames, &port, &mut sent);
+        let port = port.given();
         let order: Vec<u8> = port.frames.iter().map(|(bytes, _)| bytes[0]).collect();
         assert_eq!(order, [1, 7, 2]);
         assert_eq!(sent.drops.get(DropReason::BadOffload), 1);
@@ -327,8 +330,9 @@ mod tests {
     fn sctp_leaves_with_its_crc_whatever_the_port_takes() {
         let mut frame = Frame::from_bytes(&[7; 100]);
         frame.offload.checksum = Checksum::NeededCrc32c { start: 34 };
-        let mut port = Recorder::taking(ALL);
-        Finisher::default().transmit([&frame], &mut port, &mut Sent::default());
+        let port = Recorder::taking(ALL);
+        Finisher::new(0).transmit([&frame], &port, &mut Sent::default());
+        let port = port.given();
         let (bytes, offload) = &port.frames[0];
         assert_eq!(*offload, Offload::NONE);
         let mut want = [7; 100];
@@ -339,9 +343,10 @@ mod tests {
 
     #[test]
     fn nothing_to_send_does_not_call_the_port() {
-        let mut port = Recorder::taking(ALL);
+        let port = Recorder::taking(ALL);
         let frames: [Frame; 0] = [];
-        Finisher::default().transmit(&frames, &mut port, &mut Sent::default());
+        Finisher::new(0).transmit(&frames, &port, &mut Sent::default());
+        let port = port.given();
         assert_eq!(port.longest_call, 0);
     }
 
@@ -356,8 +361,9 @@ mod tests {
                 .iter()
                 .map(|(packet, size)| received(&packet.build(), *size))
                 .collect();
-            let mut port = Recorder::taking(ALL);
-            Finisher::default().transmit(&frames, &mut port, &mut Sent::default());
+            let port = Recorder::taking(ALL);
+            Finisher::new(0).transmit(&frames, &port, &mut Sent::default());
+            let port = port.given();
             prop_assert_eq!(port.frames.len(), frames.len());
             for (frame, (bytes, offload)) in frames.iter().zip(&port.frames) {
                 prop_assert_eq!(frame.bytes(), bytes);
@@ -370,8 +376,9 @@ mod tests {
             packet in tunnelled(),
         ) {
             let frame = received(&packet.build(), 0);
-            let mut port = Recorder::taking(Abilities::NONE);
-            Finisher::default().transmit([&frame], &mut port, &mut Sent::default());
+            let port = Recorder::taking(Abilities::NONE);
+            Finisher::new(0).transmit([&frame], &port, &mut Sent::default());
+            let port = port.given();
             let (bytes, offload) = &port.frames[0];
             prop_assert_eq!(*offload, Offload::NONE);
             let carried = packet.verify(bytes);
@@ -403,9 +410,10 @@ mod tests {
                 frames.push(frame);
             }
             let before = frames.clone();
-            let mut port = Recorder::taking(Abilities { checksum, ..Abilities::NONE });
+            let port = Recorder::taking(Abilities { checksum, ..Abilities::NONE });
             let mut sent = Sent::default();
-            Finisher::default().transmit(&frames, &mut port, &mut sent);
+            Finisher::new(0).transmit(&frames, &port, &mut sent);
+            let port = port.given();
             prop_assert_eq!(port.frames.len(), count);
             prop_assert_eq!(sent.frames, u64::try_from(count).unwrap());
             let mut arrived = Vec::new();

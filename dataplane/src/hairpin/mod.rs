@@ -2,10 +2,12 @@
 //!
 //! [`arp`] answers in place, from tables. What takes longer, as DHCP does
 //! (a lease has to be on disk before it is acknowledged), goes to a
-//! [`Responder`] on a thread of its own; [`dhcp`] tells which frames those are.
+//! [`Responder`] on a thread of its own, through `queue`; [`dhcp`] tells which
+//! frames those are.
 
 pub mod arp;
 pub mod dhcp;
+pub(crate) mod queue;
 
 use crate::table::PortId;
 use bytes::Bytes;

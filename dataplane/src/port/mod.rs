@@ -11,48 +11,78 @@ use crate::frame::offload::{Checksum, GsoKind};
 use crate::frame::{Burst, Offload};
 use crate::policy::{DropCounts, DropReason};
 use mio::{Registry, Token};
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
-/// One end of a link into the switch.
+/// A link into the switch: what frames come in by, and what they leave by.
 ///
-/// A worker owns the port, registers it with its poll, and from then on calls
-/// [`receive`](Port::receive) while there is something to read and
-/// [`transmit`](Port::transmit) with whole bursts. No call blocks.
-pub trait Port: Send {
-    /// What the egress side takes unfinished.
-    fn abilities(&self) -> Abilities;
+/// Each ingress is given to one worker. Every worker holds the egress, since
+/// any of them may have a frame for it.
+pub struct Port {
+    /// One for each queue of the link, at least one. The link keeps the frames
+    /// of a flow in one queue.
+    pub ingress: Vec<Box<dyn Ingress>>,
+    /// The way out.
+    pub egress: Arc<dyn Egress>,
+}
 
-    /// Registers whatever the port waits on, all of it under `token`.
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Port")
+            .field("queues", &self.ingress.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The receiving side of a link, or of one of its queues.
+///
+/// A worker owns it, registers it with its poll, and from then on calls
+/// [`receive`](Ingress::receive) while there is something to read. No call
+/// blocks.
+pub trait Ingress: Send {
+    /// Registers what it waits on under `token`: to be readable, and where the
+    /// egress wants to know, to be writable.
     ///
     /// # Errors
     /// The error of the poll.
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()>;
 
-    /// Moves frames from the port into the vacant part of `burst`.
+    /// Moves frames from the link into the vacant part of `burst`.
     ///
     /// Readiness is edge-triggered: the worker calls again until the answer is
     /// [`Received::Drained`].
     fn receive(&mut self, burst: &mut Burst) -> Received;
+}
 
-    /// Sends `frames` in order. One that cannot leave now is dropped with a
-    /// reason in `sent`; the call never waits for the peer.
-    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent);
+/// The sending side of a link. Workers share it, and none waits for another.
+pub trait Egress: Send + Sync {
+    /// What it takes unfinished.
+    fn abilities(&self) -> Abilities;
 
-    /// The port may have become writable: sends on what waits inside it.
-    fn writable(&mut self) {}
+    /// Sends `frames` in order, for the worker with the number `worker`. One
+    /// that cannot leave now is dropped with a reason in `sent`; the call never
+    /// waits for the peer.
+    fn transmit(&self, worker: usize, frames: &[TxFrame<'_>], sent: &mut Sent);
+
+    /// The link may have become writable: sends on what waits inside it. What
+    /// comes of that is added to `sent`.
+    fn writable(&self, sent: &mut Sent) {
+        let _ = sent;
+    }
 
     /// Whether checksums and segmentation may be left undone on this link, in
-    /// either direction. A port without offloads has nothing to change.
+    /// either direction. One without offloads has nothing to change.
     ///
     /// # Errors
     /// If the link does not take the change; it stays as it was.
-    fn set_offload(&mut self, on: bool) -> io::Result<()> {
+    fn set_offload(&self, on: bool) -> io::Result<()> {
         let _ = on;
         Ok(())
     }
 }
 
-/// How a [`Port::receive`] ended.
+/// How an [`Ingress::receive`] ended.
 #[derive(Debug)]
 pub enum Received {
     /// The burst is full, or there may be more: call again.

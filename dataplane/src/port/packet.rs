@@ -7,7 +7,7 @@
 //! business of whoever takes the netdev.
 
 use super::sys::packet_socket::{Datagram, HEADER, PacketSocket};
-use super::{Abilities, CloseReason, Port, Received, Sent, TxFrame};
+use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, TxFrame};
 use crate::frame::offload::Offload;
 use crate::frame::vnet::VnetHeader;
 use crate::frame::{BURST, Burst, Frame};
@@ -16,35 +16,62 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use zerocopy::IntoBytes;
 
-/// Frames received by one system call. A burst takes several of them, so that
-/// one of super-frames is full before many more have been received.
-const BATCH: usize = 16;
+/// Frames received by one system call, after one that brought frames of the
+/// usual sizes.
+const BATCH: usize = BURST;
 
-/// A packet port.
+/// The same after super-frames, of which a few fill a burst: the rest of the
+/// call's frames would be over.
+const BATCH_OF_SUPER_FRAMES: usize = 4;
+
+/// What tells the two apart: bytes a frame on average.
+const SUPER_FRAME: usize = 8192;
+
+/// Takes the netdev with `ifindex`, its frames spread over `queues` queues by
+/// their flow. It must have no master: a bridge that forwards the same frames
+/// would double them.
+///
+/// # Errors
+/// Those of [`PacketSocket::receiving`].
+pub fn open(ifindex: u32, queues: usize) -> io::Result<Port> {
+    let sockets = PacketSocket::receiving(ifindex, queues)?;
+    let ingress = |socket| {
+        Box::new(PacketIngress {
+            socket,
+            batch: BATCH_OF_SUPER_FRAMES,
+        }) as Box<dyn Ingress>
+    };
+    Ok(Port {
+        egress: Arc::new(PacketEgress {
+            socket: PacketSocket::sending(ifindex)?,
+            offload: AtomicBool::new(true),
+        }),
+        ingress: sockets.into_iter().map(ingress).collect(),
+    })
+}
+
+/// Frames that the netdev received.
 #[derive(Debug)]
-pub struct Packet {
+struct PacketIngress {
     socket: PacketSocket,
-    abilities: Abilities,
+    /// Frames that the next call asks for.
+    batch: usize,
 }
 
-impl Packet {
-    /// Takes the netdev with `ifindex`. It must have no master: a bridge that
-    /// forwards the same frames would double them.
-    ///
-    /// # Errors
-    /// Those of [`PacketSocket::open`].
-    pub fn open(ifindex: u32) -> io::Result<Self> {
-        Ok(Self {
-            socket: PacketSocket::open(ifindex)?,
-            // The kernel finishes what the netdev itself cannot do.
-            abilities: Abilities::ALL,
-        })
-    }
+/// The way out of the netdev: a socket of its own, in no poll. The kernel looks
+/// for somebody to wake on a socket each time a frame has left by it, which
+/// took a tenth of the worker's time where the socket was the one it waits on.
+#[derive(Debug)]
+struct PacketEgress {
+    socket: PacketSocket,
+    offload: AtomicBool,
 }
 
-impl Packet {
+impl PacketIngress {
     /// What a failed receive means.
     fn failed(&self, error: io::Error, burst: &mut Burst) -> Received {
         match error.raw_os_error() {
@@ -108,18 +135,7 @@ fn refusal(error: &io::Error, frame: &TxFrame<'_>) -> DropReason {
     }
 }
 
-impl Port for Packet {
-    fn abilities(&self) -> Abilities {
-        self.abilities
-    }
-
-    /// What the netdev leaves undone towards the switch is set on its other
-    /// end (`ethtool -K`).
-    fn set_offload(&mut self, on: bool) -> io::Result<()> {
-        self.abilities = if on { Abilities::ALL } else { Abilities::NONE };
-        Ok(())
-    }
-
+impl Ingress for PacketIngress {
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(
             &mut SourceFd(&self.socket.as_raw_fd()),
@@ -132,19 +148,44 @@ impl Port for Packet {
         let mut datagrams = [Datagram::default(); BATCH];
         loop {
             let vacant = burst.vacant();
-            if vacant.is_empty() {
+            let asked = vacant.len().min(self.batch);
+            let Some(vacant) = vacant.get_mut(..asked).filter(|v| !v.is_empty()) else {
                 return Received::More;
-            }
+            };
             let count = match self.socket.receive(vacant, &mut datagrams) {
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Received::Drained,
                 Err(e) => return self.failed(e, burst),
             };
-            take_all_in(burst, datagrams.get(..count).unwrap_or_default());
+            let datagrams = datagrams.get(..count).unwrap_or_default();
+            let bytes: usize = datagrams.iter().map(|datagram| datagram.len).sum();
+            self.batch = if bytes > count * SUPER_FRAME {
+                BATCH_OF_SUPER_FRAMES
+            } else {
+                BATCH
+            };
+            take_all_in(burst, datagrams);
+        }
+    }
+}
+
+impl Egress for PacketEgress {
+    /// The kernel finishes what the netdev itself cannot do.
+    fn abilities(&self) -> Abilities {
+        match self.offload.load(Relaxed) {
+            true => Abilities::ALL,
+            false => Abilities::NONE,
         }
     }
 
-    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+    /// What the netdev leaves undone towards the switch is set on its other
+    /// end (`ethtool -K`).
+    fn set_offload(&self, on: bool) -> io::Result<()> {
+        self.offload.store(on, Relaxed);
+        Ok(())
+    }
+
+    fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
         let mut headers = [[0; HEADER]; BURST];
         for frames in frames.chunks(BURST) {
             for (to, frame) in headers.iter_mut().zip(frames) {
@@ -154,7 +195,6 @@ impl Port for Packet {
                 }
             }
             let mut done = 0;
-            let mut retried = false;
             while let (Some(frames @ [first, ..]), Some(headers)) =
                 (frames.get(done..), headers.get(done..))
             {
@@ -166,9 +206,6 @@ impl Port for Packet {
                         done += count.max(1);
                     }
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    // The first call may report what went wrong before it, in
-                    // receiving: the frame has nothing to do with that.
-                    Err(_) if !retried => retried = true,
                     Err(e) => match refusal(&e, first) {
                         reason @ (DropReason::EgressFull | DropReason::LinkDown) => {
                             // The rest would meet the same.

@@ -6,7 +6,7 @@
 //! kind, a TAP whose file a VMM holds, is a [`packet`](super::packet) port.)
 
 use super::sys::tun;
-use super::{Abilities, CloseReason, Port, Received, Sent, TxFrame};
+use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, TxFrame};
 use crate::frame::offload::Offload;
 use crate::frame::vnet::{self, VnetHeader};
 use crate::frame::{Burst, Frame};
@@ -16,42 +16,62 @@ use mio::{Interest, Registry, Token};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use zerocopy::IntoBytes;
 
 /// Frames that may wait on their way from the netdev to the switch. The
 /// driver drops without a word when there are more.
 const QUEUE_LENGTH: u16 = 8192;
 
-/// A TAP port.
-#[derive(Debug)]
-pub struct Tap {
-    file: File,
-    abilities: Abilities,
+/// Makes the netdev `name`, down and without an address, with as many queues
+/// as there are workers to read them. It goes away with the port.
+///
+/// With `offload`, its side may leave checksums and segmentation to the
+/// switch.
+///
+/// # Errors
+/// Those of [`tun::open`].
+pub fn open(name: &str, queues: usize, offload: bool) -> io::Result<Port> {
+    let queues = queues.max(1);
+    let files = (0..queues)
+        .map(|_| tun::open(name, vnet::LEN, queues > 1).map(Arc::new))
+        .collect::<io::Result<Vec<_>>>()?;
+    tun::set_queue_length(name, QUEUE_LENGTH)?;
+    let egress = TapEgress {
+        files: files.clone(),
+        offload: AtomicBool::new(false),
+        uso: AtomicBool::new(false),
+    };
+    egress.set_offload(offload)?;
+    let ingress = |file| Box::new(TapIngress { file }) as Box<dyn Ingress>;
+    Ok(Port {
+        ingress: files.into_iter().map(ingress).collect(),
+        egress: Arc::new(egress),
+    })
 }
 
-impl Tap {
-    /// Makes the netdev `name`, down and without an address. It goes away with
-    /// the port.
-    ///
-    /// With `offload`, its side may leave checksums and segmentation to the
-    /// switch.
-    ///
-    /// # Errors
-    /// Those of [`tun::open`].
-    pub fn open(name: &str, offload: bool) -> io::Result<Self> {
-        let file = tun::open(name, vnet::LEN)?;
-        tun::set_queue_length(name, QUEUE_LENGTH)?;
-        let mut tap = Self {
-            file,
-            abilities: Abilities::NONE,
-        };
-        tap.set_offload(offload)?;
-        Ok(tap)
-    }
+/// One queue of frames from the netdev.
+#[derive(Debug)]
+struct TapIngress {
+    file: Arc<File>,
+}
 
+/// The way to the netdev. The driver takes writes from several threads at a
+/// time, each file by itself.
+#[derive(Debug)]
+struct TapEgress {
+    /// One a queue.
+    files: Vec<Arc<File>>,
+    offload: AtomicBool,
+    /// The kernel knows super-frames of UDP.
+    uso: AtomicBool,
+}
+
+impl TapIngress {
     fn receive_one(&self, frame: &mut Frame) -> io::Result<Result<(), DropReason>> {
         let area = frame.receive_area(vnet::LEN);
-        let len = (&self.file).read(area)?;
+        let len = (&*self.file).read(area)?;
         let Some(header) = VnetHeader::from_legacy(area) else {
             return Ok(Err(DropReason::Runt));
         };
@@ -66,23 +86,7 @@ impl Tap {
     }
 }
 
-impl Port for Tap {
-    fn abilities(&self) -> Abilities {
-        self.abilities
-    }
-
-    fn set_offload(&mut self, on: bool) -> io::Result<()> {
-        let uso = tun::set_offload(&self.file, on)?;
-        self.abilities = match on {
-            true => Abilities {
-                uso,
-                ..Abilities::ALL
-            },
-            false => Abilities::NONE,
-        };
-        Ok(())
-    }
-
+impl Ingress for TapIngress {
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(
             &mut SourceFd(&self.file.as_raw_fd()),
@@ -107,8 +111,35 @@ impl Port for Tap {
         }
         Received::More
     }
+}
 
-    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+impl Egress for TapEgress {
+    fn abilities(&self) -> Abilities {
+        match self.offload.load(Relaxed) {
+            true => Abilities {
+                uso: self.uso.load(Relaxed),
+                ..Abilities::ALL
+            },
+            false => Abilities::NONE,
+        }
+    }
+
+    fn set_offload(&self, on: bool) -> io::Result<()> {
+        for file in &self.files {
+            let uso = tun::set_offload(file, on)?;
+            self.uso.store(uso, Relaxed);
+        }
+        self.offload.store(on, Relaxed);
+        Ok(())
+    }
+
+    fn transmit(&self, worker: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+        // The driver takes the answers of a flow to the queue that the flow was
+        // last written to, so each worker keeps to one.
+        let queue = worker.checked_rem(self.files.len());
+        let Some(mut file) = queue.and_then(|queue| self.files.get(queue)).map(|f| &**f) else {
+            return;
+        };
         for frame in frames {
             let header = frame.offload.to_vnet();
             let slices = [
@@ -125,7 +156,7 @@ impl Port for Tap {
                 clippy::unused_io_amount,
                 reason = "a TAP takes a frame whole or not at all"
             )]
-            match (&self.file).write_vectored(slices) {
+            match file.write_vectored(slices) {
                 Ok(_) => sent.count(frame),
                 Err(e) => sent.drop(refusal(&e), 1),
             }

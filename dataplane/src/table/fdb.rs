@@ -44,6 +44,8 @@ pub struct Fdb {
     hasher: RandomState,
     ports: Box<[PortState]>,
     refused: AtomicU64,
+    /// When [`Fdb::sweep_when_due`] last swept, in ticks.
+    swept: AtomicU32,
     writer: Mutex<Writer>,
 }
 
@@ -122,6 +124,8 @@ const BUSY: u64 = 2;
 const OCCUPIED: u64 = 1;
 const STATIC: u16 = u16::MAX;
 const NEVER: u32 = u32::MAX;
+/// Slots that are looked at once a second.
+const SWEEP: usize = 1024;
 
 impl Fdb {
     /// An empty table for `capacity` stations; entries not seen for `ageing`
@@ -139,6 +143,7 @@ impl Fdb {
             hasher: RandomState::default(),
             ports: zeroed(MAX_PORTS.into()),
             refused: AtomicU64::new(0),
+            swept: AtomicU32::new(0),
             writer: Mutex::default(),
         }
     }
@@ -255,6 +260,24 @@ impl Fdb {
     /// more than `budget` slots from where the last sweep ended.
     pub fn sweep(&self, now: Tick, budget: usize) {
         self.sweep_locked(&mut self.writer(), now, budget);
+    }
+
+    /// Does a part of [`Fdb::sweep`] once a second, whichever worker calls: a
+    /// table of the default size is gone through within 16 seconds, and a part
+    /// takes a few microseconds.
+    #[inline]
+    pub fn sweep_when_due(&self, now: Tick) {
+        let last = self.swept.load(Relaxed);
+        if now.since(Tick(last)) < Tick::PER_SECOND {
+            return;
+        }
+        let due = self
+            .swept
+            .compare_exchange(last, now.0, Relaxed, Relaxed)
+            .is_ok();
+        if due {
+            self.sweep(now, SWEEP);
+        }
     }
 
     /// The live stations, in no order.

@@ -9,7 +9,7 @@
 //! - what is counted as sent was sent, and what was not is counted as dropped.
 
 use super::oracle::{self, Packet};
-use super::recorder::Recorder;
+use super::recorder::Given;
 use super::tally::Tally;
 use anyhow::{Context, Result, bail, ensure};
 use vmlan_dataplane::frame::ethernet::{self, Header};
@@ -27,7 +27,7 @@ pub struct Egress<'a> {
     /// The network's MTU.
     pub mtu: usize,
     /// The port, with what it was given.
-    pub port: &'a Recorder,
+    pub port: &'a Given,
 }
 
 impl Egress<'_> {

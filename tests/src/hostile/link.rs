@@ -77,7 +77,7 @@ impl Link {
             ports: Vec::new(),
             now: Tick(0),
             frame: Frame::default(),
-            finisher: Finisher::default(),
+            finisher: Finisher::new(0),
             egress: Recorder::new(Abilities::NONE),
         };
         link.rearrange(&mut Rng::with_seed(seed));
@@ -261,11 +261,11 @@ impl Link {
             self.egress.reset(abilities);
             let mut sent = Sent::default();
             self.finisher
-                .transmit([&self.frame], &mut self.egress, &mut sent);
+                .transmit([&self.frame], &self.egress, &mut sent);
             let egress = Egress {
                 frame: &self.frame,
                 mtu: self.settings.mtu,
-                port: &self.egress,
+                port: self.egress.given(),
             };
             let judged = egress.judge(&sent, abilities, tally);
             judged

@@ -1,15 +1,20 @@
 //! A port that keeps what it is given.
 
-use mio::{Registry, Token};
-use std::io;
 use std::ops::Range;
-use vmlan_dataplane::frame::{Burst, Offload};
-use vmlan_dataplane::port::{Abilities, Port, Received, Sent, TxFrame};
+use std::sync::{Mutex, PoisonError};
+use vmlan_dataplane::frame::Offload;
+use vmlan_dataplane::port::{Abilities, Egress, Sent, TxFrame};
 
 /// Keeps transmitted frames until it is emptied.
 #[derive(Debug)]
 pub struct Recorder {
     abilities: Abilities,
+    given: Mutex<Given>,
+}
+
+/// What a [`Recorder`] was given.
+#[derive(Debug, Default)]
+pub struct Given {
     bytes: Vec<u8>,
     frames: Vec<(Range<usize>, Offload)>,
 }
@@ -20,8 +25,7 @@ impl Recorder {
     pub fn new(abilities: Abilities) -> Self {
         Self {
             abilities,
-            bytes: Vec::new(),
-            frames: Vec::new(),
+            given: Mutex::default(),
         }
     }
 
@@ -29,10 +33,18 @@ impl Recorder {
     /// kept.
     pub fn reset(&mut self, abilities: Abilities) {
         self.abilities = abilities;
-        self.bytes.clear();
-        self.frames.clear();
+        let given = self.given.get_mut().unwrap_or_else(PoisonError::into_inner);
+        given.bytes.clear();
+        given.frames.clear();
     }
 
+    /// What it was given.
+    pub fn given(&mut self) -> &Given {
+        self.given.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Given {
     /// How many frames it was given.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -54,25 +66,19 @@ impl Recorder {
     }
 }
 
-impl Port for Recorder {
+impl Egress for Recorder {
     fn abilities(&self) -> Abilities {
         self.abilities
     }
 
-    fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn receive(&mut self, _: &mut Burst) -> Received {
-        Received::Drained
-    }
-
-    fn transmit(&mut self, frames: &[TxFrame<'_>], sent: &mut Sent) {
+    fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         for frame in frames {
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(frame.head);
-            self.bytes.extend_from_slice(frame.body);
-            self.frames.push((start..self.bytes.len(), frame.offload));
+            let start = given.bytes.len();
+            given.bytes.extend_from_slice(frame.head);
+            given.bytes.extend_from_slice(frame.body);
+            let range = start..given.bytes.len();
+            given.frames.push((range, frame.offload));
             sent.count(frame);
         }
     }

@@ -29,7 +29,7 @@ impl Guest {
     /// There is no /dev/net/tun.
     pub(crate) fn open(index: usize) -> Result<Self> {
         let netdev = format!("guest{index}");
-        let file = tun::open(&netdev, vnet::LEN).context("cannot make a TAP")?;
+        let file = tun::open(&netdev, vnet::LEN, false).context("cannot make a TAP")?;
         tun::set_offload(&file, true).context("cannot set the offloads of a TAP")?;
         Ok(Self { file, netdev })
     }

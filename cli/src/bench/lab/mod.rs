@@ -22,15 +22,16 @@ const NETNS: &str = "/run/netns";
 pub(crate) struct Lab {
     folder: TempDir,
     made: Cell<u32>,
+    variant: String,
 }
 
 impl Lab {
     /// Makes the folder, after what benches that run no more have left is
-    /// removed.
+    /// removed. `variant` is what [`Lab::variant`] gives.
     ///
     /// # Errors
     /// There is no place for temporary files.
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(variant: String) -> Result<Self> {
         sweep();
         let folder = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
@@ -39,7 +40,13 @@ impl Lab {
         Ok(Self {
             folder,
             made: Cell::new(0),
+            variant,
         })
+    }
+
+    /// Lines under `[switch]` for the second vmlan.
+    pub(crate) fn variant(&self) -> &str {
+        &self.variant
     }
 
     /// Makes a namespace; `role` says in `ip netns` what it is for.

@@ -21,6 +21,9 @@ use std::rc::Rc;
 pub enum Peer {
     /// vmlan: this very program
     Vmlan,
+    /// vmlan as `--variant` has it
+    #[value(skip)]
+    Variant,
     /// The Linux kernel's bridge
     Bridge,
     /// Open vSwitch, its userspace datapath
@@ -57,6 +60,7 @@ impl Peer {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Vmlan => "vmlan",
+            Self::Variant => "vmlan, variant",
             Self::Bridge => "Linux bridge",
             Self::Ovs => "Open vSwitch",
             Self::Vde => "VDE",
@@ -66,7 +70,7 @@ impl Peer {
     /// Its version; [`None`] where it is not installed.
     pub(crate) fn version(self) -> Option<String> {
         match self {
-            Self::Vmlan => Some(env!("CARGO_PKG_VERSION").to_owned()),
+            Self::Vmlan | Self::Variant => Some(env!("CARGO_PKG_VERSION").to_owned()),
             Self::Bridge => Some(format!(
                 "of Linux {}",
                 rustix::system::uname().release().to_string_lossy()
@@ -89,7 +93,8 @@ impl Peer {
     /// It is not installed or does not come up.
     pub(crate) fn start(self, lab: &Lab, namespace: &Rc<Namespace>) -> Result<Box<dyn Switch>> {
         Ok(match self {
-            Self::Vmlan => Box::new(vmlan::Vmlan::start(lab, namespace)?),
+            Self::Vmlan => Box::new(vmlan::Vmlan::start(lab, namespace, "")?),
+            Self::Variant => Box::new(vmlan::Vmlan::start(lab, namespace, lab.variant())?),
             Self::Bridge => Box::new(linux_bridge::LinuxBridge::start(namespace)?),
             Self::Ovs => Box::new(open_vswitch::OpenVswitch::start(lab, namespace)?),
             Self::Vde => Box::new(vde::Vde::start(lab, namespace)?),

@@ -31,13 +31,13 @@ pub(crate) struct Vmlan {
 
 impl Vmlan {
     /// Starts it in `namespace`, without host interface and DHCP; it takes
-    /// netdevs called `guestN`.
+    /// netdevs called `guestN`. `switch` are lines under `[switch]`.
     ///
     /// # Errors
     /// It does not come up.
-    pub(crate) fn start(lab: &Lab, namespace: &Rc<Namespace>) -> Result<Self> {
+    pub(crate) fn start(lab: &Lab, namespace: &Rc<Namespace>, switch: &str) -> Result<Self> {
         let folder = lab.folder("vmlan")?;
-        let command = command(&folder, "", |program| namespace.command(program))?;
+        let command = command(&folder, switch, "", |program| namespace.command(program))?;
         let (process, _) = start(command, &folder)?;
         Ok(Self {
             process,
@@ -51,20 +51,22 @@ impl Vmlan {
     }
 }
 
-/// `vmlan run` with `config` behind what every work needs and its files in
-/// `folder`, by a command that `launcher` makes of the program's path.
+/// `vmlan run` with the lines `switch` and the tables `config` beside what every
+/// work needs and its files in `folder`, by a command that `launcher` makes of
+/// the program's path.
 ///
 /// # Errors
 /// The configuration cannot be written.
 pub(crate) fn command(
     folder: &Path,
+    switch: &str,
     config: &str,
     launcher: impl FnOnce(&Path) -> Command,
 ) -> Result<Command> {
     let file = folder.join("bench.toml");
     let text = format!(
         "name = \"{NETWORK}\"\ninterface = \"\"\nforward = \"isolated\"\n\
-         [switch]\nfdb-size = {FDB_SIZE}\n[dhcp]\nenabled = false\n[attach]\nmatch = [\"guest*\"]\n{config}"
+         [switch]\nfdb-size = {FDB_SIZE}\n{switch}\n[dhcp]\nenabled = false\n[attach]\nmatch = [\"guest*\"]\n{config}"
     );
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;

@@ -30,7 +30,7 @@ pub(super) fn run(place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result<()> 
         // Not by way of `ip netns exec`, whose own start would count: the
         // thread is inside, and vmlan ends with it.
         namespace.enter(|| {
-            let command = vmlan::command(&folder, &ports, |program| {
+            let command = vmlan::command(&folder, "", &ports, |program| {
                 let mut command = Command::new("env");
                 command.args(process::tied()).arg(program);
                 command

@@ -48,7 +48,8 @@ uplink    = "eth0"
 [switch]
 ageing   = "10m"
 fdb-size = 64
-workers  = 1
+workers  = 2
+polling  = "50us"
 fastpath = "auto"
 
 [dhcp]
@@ -78,7 +79,7 @@ interface = "eth1"
 name    = "ct1"
 kind    = "tap"
 offload = false
-queues  = 1
+queues  = 2
 "#;
 
 #[test]
@@ -109,6 +110,8 @@ fn every_key_is_read() {
     let switch = Switch {
         ageing: Some(Duration::from_secs(600)),
         fdb_size: 64,
+        workers: 2,
+        polling: Duration::from_micros(50),
     };
     assert_eq!(config.switch, switch);
     assert!(config.dhcp.enabled);
@@ -134,6 +137,7 @@ fn every_key_is_read() {
     assert_eq!(config.ports[0].interface.as_str(), "eth1");
     assert_eq!(config.ports[1].interface.as_str(), "ct1");
     assert!(!config.ports[1].offload);
+    assert_eq!((config.ports[0].queues, config.ports[1].queues), (1, 2));
 }
 
 #[test]

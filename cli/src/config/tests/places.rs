@@ -143,6 +143,16 @@ fn names_and_numbers_have_bounds() {
     refused("mtu = 99999999999999999999", (1, 7), "out of range", "576");
     refused("[switch]\nfdb-size = 0", (2, 12), "out of range", "1 to");
     refused(
+        "[switch]\nworkers = 257",
+        (2, 11),
+        "out of range",
+        "0 to 256",
+    );
+    for text in ["2ms", "soon", "-1us"] {
+        let polling = format!("[switch]\npolling = \"{text}\"");
+        refused(&polling, (2, 11), "no time to poll for", "\"off\"");
+    }
+    refused(
         "[switch]\nageing = \"soon\"",
         (2, 10),
         "no time",
@@ -178,12 +188,6 @@ fn what_is_not_built_is_refused_by_name() {
         "\"nat\"",
     );
     refused(
-        "[switch]\nworkers = 4",
-        (2, 11),
-        "not in this version",
-        "workers = 1",
-    );
-    refused(
         "[switch]\nfastpath = \"required\"",
         (2, 12),
         "not in this version",
@@ -205,8 +209,14 @@ fn what_is_not_built_is_refused_by_name() {
     refused(
         &port("queues = 2"),
         (4, 10),
-        "2 queues are not in this version",
-        "1",
+        "2 queues want as many workers, the switch has 1",
+        "`workers = 2`",
+    );
+    refused(
+        &port("queues = 0"),
+        (4, 10),
+        "queues = 0 is out of range",
+        "1 to 256",
     );
     let kind = "[[port]]\nname = \"x\"\nkind = \"vhost-user\"";
     refused(

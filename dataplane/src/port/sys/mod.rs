@@ -8,7 +8,7 @@ pub mod tun;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The result of a libc call that returns -1 on failure.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -57,4 +57,28 @@ fn set_option<T: IntoBytes + Immutable>(
         )
     })?;
     Ok(())
+}
+
+/// Reads a socket option that is a plain C value.
+fn get_option<T: FromBytes + IntoBytes>(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+) -> io::Result<T> {
+    let mut value = T::new_zeroed();
+    let bytes = value.as_mut_bytes();
+    let mut len =
+        libc::socklen_t::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the kernel writes up to `len` bytes of `value`, which has as many
+    // and may hold any.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            bytes.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    })?;
+    Ok(value)
 }

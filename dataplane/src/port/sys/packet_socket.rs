@@ -1,7 +1,7 @@
 //! AF_PACKET sockets (packet(7), `include/uapi/linux/if_packet.h`): all frames
 //! of a netdev, each behind a virtio-net header, a burst a system call.
 
-use super::{check, set_option, set_receive_buffer, set_send_buffer};
+use super::{check, get_option, set_option, set_receive_buffer, set_send_buffer};
 use crate::frame::{BURST, Frame};
 use crate::port::TxFrame;
 use std::io;
@@ -19,6 +19,9 @@ const SOCKET_BUFFER: usize = 8 << 20;
 
 /// `PACKET_MR_PROMISC`, in the type of its field.
 const PROMISCUOUS: libc::c_ushort = 1;
+
+/// `BPF_RET | BPF_K`.
+const RETURN_CONSTANT: u16 = 0x06;
 
 /// `struct packet_mreq`.
 #[derive(IntoBytes, Immutable)]
@@ -71,39 +74,115 @@ const AUXDATA: usize =
     unsafe { libc::CMSG_LEN(size_of::<libc::tpacket_auxdata>() as libc::c_uint) } as usize;
 
 impl PacketSocket {
-    /// Takes every frame that the netdev with `ifindex` receives, in
-    /// promiscuous mode, but none that is sent out of it.
+    /// Sockets that together take every frame that the netdev with `ifindex`
+    /// receives, in promiscuous mode, but none that is sent out of it. Frames
+    /// of one flow stay with one socket (`PACKET_FANOUT_HASH`).
     ///
     /// # Errors
     /// `EPERM` without `CAP_NET_RAW`, `ENODEV` if there is no such netdev.
-    pub fn open(ifindex: u32) -> io::Result<Self> {
-        let ifindex = libc::c_int::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // Protocol 0: nothing is received before the options are set.
-        // SAFETY: takes no pointer.
-        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
-        // SAFETY: `fd` was just made and belongs to nobody else.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let socket = Self { fd, ifindex };
-        for option in [
-            libc::PACKET_VNET_HDR,
-            libc::PACKET_AUXDATA,
-            libc::PACKET_IGNORE_OUTGOING,
-        ] {
-            set_option(&socket.fd, libc::SOL_PACKET, option, &1)?;
+    pub fn receiving(ifindex: u32, sockets: usize) -> io::Result<Vec<Self>> {
+        let first = Self::open(ifindex)?;
+        first.prepare_to_receive()?;
+        first.bind(libc::ETH_P_ALL)?;
+        let mut all = vec![first];
+        let mut join = None;
+        while all.len() < sockets {
+            let group = match (join, all.first()) {
+                (Some(group), _) => group,
+                (None, Some(first)) => first.found_group()?,
+                (None, None) => break,
+            };
+            join = Some(group);
+            let socket = Self::open(ifindex)?;
+            socket.prepare_to_receive()?;
+            // Bound and not in the group yet, it would receive every frame a
+            // second time.
+            socket.refuse_all()?;
+            socket.bind(libc::ETH_P_ALL)?;
+            set_option(&socket.fd, libc::SOL_PACKET, libc::PACKET_FANOUT, &group)?;
+            set_option(&socket.fd, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0)?;
+            all.push(socket);
         }
-        set_receive_buffer(&socket.fd, SOCKET_BUFFER)?;
-        set_send_buffer(&socket.fd, SOCKET_BUFFER)?;
-        socket.bind()?;
+        Ok(all)
+    }
+
+    /// Sets what has to be set before the first frame comes.
+    fn prepare_to_receive(&self) -> io::Result<()> {
+        for option in [libc::PACKET_AUXDATA, libc::PACKET_IGNORE_OUTGOING] {
+            set_option(&self.fd, libc::SOL_PACKET, option, &1)?;
+        }
+        set_receive_buffer(&self.fd, SOCKET_BUFFER)?;
         let membership = Membership {
-            ifindex,
+            ifindex: self.ifindex,
             kind: PROMISCUOUS,
             address_len: 0,
             address: [0; 8],
         };
         let option = libc::PACKET_ADD_MEMBERSHIP;
-        set_option(&socket.fd, libc::SOL_PACKET, option, &membership)?;
+        set_option(&self.fd, libc::SOL_PACKET, option, &membership)
+    }
+
+    /// Makes a fan-out group of this socket; gives the argument by which others
+    /// join: the group's number in the low half, how it spreads in the high one.
+    fn found_group(&self) -> io::Result<u32> {
+        let how = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+        let new = (how | libc::PACKET_FANOUT_FLAG_UNIQUEID) << 16;
+        set_option(&self.fd, libc::SOL_PACKET, libc::PACKET_FANOUT, &new)?;
+        let made: u32 = get_option(&self.fd, libc::SOL_PACKET, libc::PACKET_FANOUT)?;
+        Ok(how << 16 | made & 0xffff)
+    }
+
+    /// Has the socket receive nothing, by a classic BPF program that takes 0
+    /// bytes of each frame.
+    fn refuse_all(&self) -> io::Result<()> {
+        let mut take_nothing = libc::sock_filter {
+            code: RETURN_CONSTANT,
+            jt: 0,
+            jf: 0,
+            k: 0,
+        };
+        let program = libc::sock_fprog {
+            len: 1,
+            filter: &raw mut take_nothing,
+        };
+        let len = libc::socklen_t::try_from(size_of_val(&program))
+            .map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: the kernel reads a sock_fprog of this length, and the one
+        // instruction that it points to.
+        check(unsafe {
+            libc::setsockopt(
+                self.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const program).cast(),
+                len,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Sends frames out of the netdev with `ifindex` and receives none.
+    ///
+    /// # Errors
+    /// As [`PacketSocket::receiving`].
+    pub fn sending(ifindex: u32) -> io::Result<Self> {
+        let socket = Self::open(ifindex)?;
+        set_send_buffer(&socket.fd, SOCKET_BUFFER)?;
+        socket.bind(0)?;
         Ok(socket)
+    }
+
+    /// A socket that is to be bound to the netdev with `ifindex`. Until then it
+    /// receives nothing.
+    fn open(ifindex: u32) -> io::Result<Self> {
+        let ifindex = libc::c_int::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: takes no pointer.
+        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+        // SAFETY: `fd` was just made and belongs to nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        set_option(&fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1)?;
+        Ok(Self { fd, ifindex })
     }
 
     /// Whether the netdev that the socket was bound to still exists here.
@@ -219,12 +298,13 @@ impl PacketSocket {
         Ok(usize::try_from(sent).unwrap_or_default())
     }
 
-    fn bind(&self) -> io::Result<()> {
+    /// Binds to the netdev, to receive frames of `protocol`; 0: none.
+    fn bind(&self, protocol: libc::c_int) -> io::Result<()> {
         // SAFETY: sockaddr_ll is plain data; all zeroes is a valid value.
         let mut address: libc::sockaddr_ll = unsafe { zeroed() };
         address.sll_family =
             u16::try_from(libc::AF_PACKET).map_err(|_| io::ErrorKind::InvalidInput)?;
-        address.sll_protocol = u16::try_from(libc::ETH_P_ALL)
+        address.sll_protocol = u16::try_from(protocol)
             .map_err(|_| io::ErrorKind::InvalidInput)?
             .to_be();
         address.sll_ifindex = self.ifindex;

@@ -10,19 +10,23 @@ use std::os::unix::fs::OpenOptionsExt;
 
 /// Makes the TAP netdev `name` and returns its file: non-blocking, frames
 /// without packet information, each behind a virtio-net header of `header`
-/// bytes.
+/// bytes. With `multi_queue`, each further call for the name gives a file of
+/// another queue.
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN`, `EBUSY` if another process holds a TAP of
 /// this name, and what else `TUNSETIFF` says.
-pub fn open(name: &str, header: usize) -> io::Result<File> {
+pub fn open(name: &str, header: usize, multi_queue: bool) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open("/dev/net/tun")?;
     let mut request = ifreq(name)?;
-    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    let mut flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    if multi_queue {
+        flags |= libc::IFF_MULTI_QUEUE;
+    }
     request.ifr_ifru.ifru_flags =
         libc::c_short::try_from(flags).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: TUNSETIFF reads and writes one ifreq, which `request` is.
