@@ -24,7 +24,7 @@ fn header(criterion: &mut Criterion) -> Result<()> {
     });
     for (name, payload) in [("checksum", 1000), ("super-frame", 60_000)] {
         let frame = unfinished(station(0), station(1), payload)?;
-        let header = frame.offload.to_vnet();
+        let header = frame.offload().to_vnet();
         group.bench_function(format!("from vnet/{name}"), |b| {
             b.iter(|| Offload::from_vnet(black_box(&header), black_box(frame.bytes())));
         });

@@ -15,7 +15,7 @@ use vmlan_dataplane::frame::finish::Finisher;
 use vmlan_dataplane::frame::transport::{TCP_CHECKSUM, Transport};
 use vmlan_dataplane::frame::vnet::{F_NEEDS_CSUM, GSO_NONE, GSO_TCPV4, VnetHeader};
 use vmlan_dataplane::frame::{BURST, Frame, Offload};
-use vmlan_dataplane::port::{Abilities, Egress, Sent, TxFrame};
+use vmlan_dataplane::port::{Abilities, Egress, Sent, Transmitter, TxFrame};
 use vmlan_dataplane::table::{PortId, Tick};
 
 /// Ports of the [`switch`], station `n` behind port `n`.
@@ -75,7 +75,7 @@ pub fn unfinished(source: MacAddr, destination: MacAddr, payload: usize) -> Resu
     } else {
         GSO_NONE
     };
-    frame.offload = Offload::from_vnet(&header, frame.bytes())?;
+    frame.set_offload(Offload::from_vnet(&header, frame.bytes())?);
     Ok(frame)
 }
 
@@ -112,7 +112,7 @@ impl Egress for Sink {
         self.0
     }
 
-    fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+    fn transmit(&self, _: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
         for frame in frames {
             sent.count(black_box(frame));
         }
@@ -135,7 +135,7 @@ impl Path {
     pub fn new(abilities: Abilities) -> Self {
         Self {
             switch: switch(),
-            finisher: Finisher::new(0),
+            finisher: Finisher::new(Transmitter::new(0)),
             queues: vec![Vec::with_capacity(BURST); PORTS.into()],
             egress: Sink(abilities),
         }

@@ -8,7 +8,7 @@ use vmlan_dataplane::frame::segment::{MAX_HEAD, Segments};
 
 fn segment(criterion: &mut Criterion) -> Result<()> {
     let frame = unfinished(station(0), station(1), 65_495)?;
-    let gso = frame.offload.gso.context("no super-frame")?;
+    let gso = frame.offload().gso.context("no super-frame")?;
     let mut slot = [0; MAX_HEAD];
     let mut group = criterion.benchmark_group("segment");
     group.throughput(Throughput::Bytes(frame.len() as u64));

@@ -11,7 +11,7 @@ use crate::counters::PortCounters;
 use crate::forward::{Role, Settings};
 use crate::hairpin::Responder;
 use crate::hairpin::queue::{self, PuntQueue};
-use crate::port::{CloseReason, Egress, Port};
+use crate::port::{CloseReason, Egress, Port, Transmitter};
 use crate::table::fdb::{Entry, FdbFull};
 use crate::table::{Fdb, MAX_PORTS, PortId, PortSet};
 use crate::worker::{Command, Start, WAKER, Worker};
@@ -134,19 +134,20 @@ impl Switch {
         };
         let running = Arc::new(AtomicUsize::new(inboxes.len()));
         for (number, (poll, commands)) in inboxes.into_iter().enumerate() {
-            let worker = Worker::new(Start {
-                number,
-                poll,
-                clock: switch.clock,
-                settings: settings.clone(),
-                fdb: Arc::clone(&switch.fdb),
-                polling: workers.polling,
-                commands,
-                events: events.clone(),
-                punts: punts.clone(),
-            });
-            let (events, running) = (events.clone(), Arc::clone(&running));
+            let (clock, settings, fdb) = (switch.clock, settings.clone(), Arc::clone(&switch.fdb));
+            let (events, punts, running) = (events.clone(), punts.clone(), Arc::clone(&running));
             let run = move || {
+                let worker = Worker::new(Start {
+                    transmitter: transmitter(number),
+                    poll,
+                    clock,
+                    settings,
+                    fdb,
+                    polling: workers.polling,
+                    commands,
+                    events: events.clone(),
+                    punts,
+                });
                 let result = worker.run();
                 let last = running.fetch_sub(1, Ordering::AcqRel) == 1;
                 if last || result.is_err() {
@@ -400,6 +401,19 @@ impl Handle {
             let _ = self.waker.wake();
         }
     }
+}
+
+/// What the worker with this number sends by, made on its thread.
+fn transmitter(number: usize) -> Transmitter {
+    Transmitter::with_ring(number).unwrap_or_else(|error| {
+        if number == 0 {
+            tracing::warn!(
+                "frames are sent by sendmmsg, which is slower: the kernel gives no io_uring \
+                 ({error}; it wants Linux 6.1 and `sysctl kernel.io_uring_disabled=0`)"
+            );
+        }
+        Transmitter::new(number)
+    })
 }
 
 /// Tells that the responder has ended, also where it panicked.

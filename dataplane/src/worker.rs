@@ -16,11 +16,11 @@ use crate::control::Event;
 use crate::counters::PortCounters;
 use crate::forward::{Forwarder, Role, Settings, Verdict};
 use crate::frame::finish::Finisher;
-use crate::frame::{BURST, Burst, Offload};
+use crate::frame::{BURST, Burst, Frame};
 use crate::hairpin::queue::Punts;
 use crate::policy::DropReason;
 use crate::polling::Polling;
-use crate::port::{CloseReason, Egress, Ingress, Received, Sent, TxFrame};
+use crate::port::{CloseReason, Egress, Ingress, Received, Sent, Transmitter};
 use crate::table::{Fdb, MAX_PORTS, PortId, Tick};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll, Token};
@@ -36,8 +36,7 @@ pub(crate) type Command = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// What a worker is given to start with.
 pub(crate) struct Start {
-    /// Its number, from 0.
-    pub(crate) number: usize,
+    pub(crate) transmitter: Transmitter,
     pub(crate) poll: Poll,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
@@ -66,7 +65,6 @@ struct Slot {
 
 /// The worker's state, on its thread.
 pub(crate) struct Worker {
-    number: usize,
     poll: Poll,
     polling: Polling,
     commands: Receiver<Command>,
@@ -79,6 +77,8 @@ pub(crate) struct Worker {
     forwarder: Forwarder,
     burst: Burst,
     finisher: Finisher,
+    /// Memory for what the switch itself sends.
+    answer: Frame,
     clock: Clock,
     now: Tick,
     stopping: bool,
@@ -88,7 +88,6 @@ impl Worker {
     /// A worker without ports.
     pub(crate) fn new(start: Start) -> Self {
         Self {
-            number: start.number,
             poll: start.poll,
             polling: Polling::new(start.polling),
             commands: start.commands,
@@ -99,7 +98,8 @@ impl Worker {
             touched: Vec::with_capacity(MAX_PORTS.into()),
             forwarder: Forwarder::sharing(start.settings, start.fdb),
             burst: Burst::default(),
-            finisher: Finisher::new(start.number),
+            finisher: Finisher::new(start.transmitter),
+            answer: Frame::default(),
             clock: start.clock,
             now: Tick::default(),
             stopping: false,
@@ -198,9 +198,9 @@ impl Worker {
 
     /// Sends a complete frame out of one port.
     pub(crate) fn transmit(&mut self, egress: PortId, frame: &[u8]) {
-        let number = self.number;
+        self.answer.set(frame);
         if let Some(Some(slot)) = self.slots.get_mut(usize::from(egress.0)) {
-            slot.transmit(number, frame);
+            slot.transmit(&mut self.finisher, &self.answer);
         }
     }
 
@@ -262,11 +262,12 @@ impl Worker {
     /// Puts the burst's frames into the queues of their egress ports.
     fn forward(&mut self, ingress: PortId) {
         let Self {
-            number,
             slots,
             touched,
             forwarder,
             burst,
+            finisher,
+            answer: sent_back,
             punts,
             now,
             ..
@@ -291,7 +292,8 @@ impl Worker {
                 Verdict::Drop(reason) => drop = Some(reason),
                 Verdict::Answer(answer) => {
                     if let Some(Some(slot)) = slots.get_mut(usize::from(ingress.0)) {
-                        slot.transmit(*number, answer.bytes());
+                        sent_back.set(answer.bytes());
+                        slot.transmit(finisher, sent_back);
                     }
                 }
             }
@@ -340,14 +342,9 @@ fn enqueue(slots: &mut [Option<Slot>], touched: &mut Vec<PortId>, egress: PortId
 
 impl Slot {
     /// Sends a complete frame at once.
-    fn transmit(&mut self, worker: usize, frame: &[u8]) {
+    fn transmit(&mut self, finisher: &mut Finisher, frame: &Frame) {
         let mut sent = Sent::default();
-        let frame = TxFrame {
-            head: frame,
-            body: &[],
-            offload: Offload::NONE,
-        };
-        self.egress.transmit(worker, &[frame], &mut sent);
+        finisher.transmit([frame], self.egress.as_ref(), &mut sent);
         self.counters.tx.merge(&sent);
     }
 }

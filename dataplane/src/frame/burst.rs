@@ -68,7 +68,7 @@ impl Burst {
     pub fn accept(&mut self, index: usize) {
         let at = self.used + index;
         if let Some(frame) = self.frames.get(at) {
-            let segments = frame.offload.segments(frame.len());
+            let segments = frame.offload().segments(frame.len());
             self.work += frame.len() + segments * SEGMENT_WORK;
             self.frames.swap(self.used, at);
             self.used += 1;

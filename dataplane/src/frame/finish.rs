@@ -8,13 +8,15 @@ use super::checksum;
 use super::offload::Checksum;
 use super::segment::{MAX_HEAD, Segments};
 use super::transport::SCTP_CHECKSUM;
+use super::vnet::LEGACY_LEN;
 use super::{BURST, Frame, Offload};
 use crate::policy::DropReason;
-use crate::port::{Abilities, Egress, Sent, TxFrame};
+use crate::port::{Abilities, Egress, Sent, Transmitter, TxFrame};
 use arrayvec::ArrayVec;
 
-/// Memory for one rewritten head.
-type Slot = [u8; MAX_HEAD];
+/// Memory for one rewritten head, behind the virtio-net header of a frame on
+/// which nothing is left to do: [`LEGACY_LEN`] zeroes.
+type Slot = [u8; LEGACY_LEN + MAX_HEAD];
 
 /// Frames handed to a port in one call at most.
 const CHUNK: usize = BURST;
@@ -25,16 +27,16 @@ const CHUNK: usize = BURST;
 pub struct Finisher {
     /// One for each frame of a chunk.
     slots: Box<[Slot; CHUNK]>,
-    worker: usize,
+    transmitter: Transmitter,
 }
 
 impl Finisher {
-    /// The finisher of the worker with the number `worker`.
+    /// A finisher that sends by `transmitter`.
     #[must_use]
-    pub fn new(worker: usize) -> Self {
+    pub fn new(transmitter: Transmitter) -> Self {
         Self {
-            slots: Box::new([[0; MAX_HEAD]; CHUNK]),
-            worker,
+            slots: Box::new([[0; LEGACY_LEN + MAX_HEAD]; CHUNK]),
+            transmitter,
         }
     }
 
@@ -63,7 +65,7 @@ impl Finisher {
                     .map_while(|slot| queue.next(slot, sent)),
             );
             if !chunk.is_empty() {
-                egress.transmit(self.worker, &chunk, sent);
+                egress.transmit(&mut self.transmitter, &chunk, sent);
             }
             if !chunk.is_full() {
                 return;
@@ -92,10 +94,10 @@ impl<'f, I: Iterator<Item = &'f Frame>> Queue<'f, I> {
         let waiting: usize = self
             .frames
             .map(|frame| {
-                if self.abilities.take(&frame.offload) {
+                if self.abilities.take(frame.offload()) {
                     1
                 } else {
-                    frame.offload.segments(frame.len())
+                    frame.offload().segments(frame.len())
                 }
             })
             .sum();
@@ -111,41 +113,39 @@ impl<'f, I: Iterator<Item = &'f Frame>> Queue<'f, I> {
     {
         loop {
             if let Some(segments) = &mut self.cutting {
-                if let Some(segment) = segments.write_next(slot) {
-                    return Some(TxFrame {
-                        head: slot.get(..segment.head).unwrap_or_default(),
-                        body: segment.body,
-                        offload: Offload::NONE,
-                    });
+                let head = slot.get_mut(LEGACY_LEN..).unwrap_or_default();
+                if let Some(segment) = segments.write_next(head) {
+                    return Some(finished(slot, segment.head, segment.body));
                 }
                 self.cutting = None;
             }
 
             let frame = self.frames.next()?;
             let bytes = frame.bytes();
-            if self.abilities.take(&frame.offload) {
-                return Some(TxFrame {
-                    head: bytes,
-                    body: &[],
-                    offload: frame.offload,
-                });
+            if self.abilities.take(frame.offload()) {
+                return Some(TxFrame::whole(frame));
             }
-            if let Some(gso) = &frame.offload.gso {
+            if let Some(gso) = &frame.offload().gso {
                 self.cutting = Segments::new(bytes, gso);
                 if self.cutting.is_none() {
                     sent.drop(DropReason::BadOffload, 1);
                 }
-            } else if let Some(body) = complete_head(bytes, frame.offload.checksum, slot) {
-                let head = bytes.len() - body.len();
-                return Some(TxFrame {
-                    head: slot.get(..head).unwrap_or_default(),
-                    body,
-                    offload: Offload::NONE,
-                });
+            } else if let Some(body) = complete_head(bytes, frame.offload().checksum, slot) {
+                return Some(finished(slot, bytes.len() - body.len(), body));
             } else {
                 sent.drop(DropReason::BadOffload, 1);
             }
         }
+    }
+}
+
+/// A frame on which nothing is left to do: the first `head` bytes of a slot,
+/// and `body`.
+fn finished<'a>(slot: &'a Slot, head: usize, body: &'a [u8]) -> TxFrame<'a> {
+    TxFrame {
+        framed: slot.get(..LEGACY_LEN + head).unwrap_or_default(),
+        body,
+        offload: Offload::NONE,
     }
 }
 
@@ -177,7 +177,7 @@ fn fill_in<'f, const N: usize>(
     slot: &mut Slot,
 ) -> Option<&'f [u8]> {
     let (from, body) = frame.split_at_checked(at + N)?;
-    let head = slot.get_mut(..from.len())?;
+    let head = slot.get_mut(LEGACY_LEN..)?.get_mut(..from.len())?;
     head.copy_from_slice(from);
     *head.last_chunk_mut()? = value;
     Some(body)
@@ -226,7 +226,7 @@ mod tests {
             self.abilities
         }
 
-        fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+        fn transmit(&self, _: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
             let mut given = self.given.lock().unwrap();
             given.calls += 1;
             given.longest_call = given.longest_call.max(frames.len());
@@ -237,7 +237,7 @@ mod tests {
                 }
                 given
                     .frames
-                    .push(([frame.head, frame.body].concat(), frame.offload));
+                    .push(([frame.head(), frame.body].concat(), frame.offload));
                 sent.count(frame);
             }
         }
@@ -252,7 +252,7 @@ mod tests {
 
     fn received(sample: &Sample, size: u16) -> Frame {
         let mut frame = Frame::from_bytes(&sample.frame);
-        frame.offload = Offload::from_vnet(&sample.vnet(size), frame.bytes()).unwrap();
+        frame.set_offload(Offload::from_vnet(&sample.vnet(size), frame.bytes()).unwrap());
         frame
     }
 
@@ -263,10 +263,13 @@ mod tests {
     /// A frame whose checksum field ends at `end`.
     fn needing(end: u16) -> Frame {
         let mut frame = Frame::from_bytes(&[7; 1000]);
-        frame.offload.checksum = Checksum::Needed {
-            start: end - 2,
-            offset: 0,
-        };
+        frame.set_offload(Offload {
+            checksum: Checksum::Needed {
+                start: end - 2,
+                offset: 0,
+            },
+            gso: None,
+        });
         frame
     }
 
@@ -275,7 +278,7 @@ mod tests {
         let frames: Vec<Frame> = (0..150).map(numbered).collect();
         let port = Recorder::taking(Abilities::NONE);
         let mut sent = Sent::default();
-        Finisher::new(0).transmit(&frames, &port, &mut sent);
+        Finisher::new(Transmitter::new(0)).transmit(&frames, &port, &mut sent);
         let port = port.given();
         let order: Vec<u8> = port.frames.iter().map(|(bytes, _)| bytes[0]).collect();
         assert!(order.into_iter().eq(0..150));
@@ -300,12 +303,12 @@ mod tests {
             ..VnetHeader::NONE
         };
         let mut cut = Frame::from_bytes(&bytes);
-        cut.offload = Offload::from_vnet(&header, &bytes).unwrap();
+        cut.set_offload(Offload::from_vnet(&header, &bytes).unwrap());
         let frames = [cut.clone(), cut, numbered(1)];
         let mut port = Recorder::taking(Abilities::NONE);
         port.room = 10;
         let mut sent = Sent::default();
-        Finisher::new(0).transmit(&frames, &port, &mut sent);
+        Finisher::new(Transmitter::new(0)).transmit(&frames, &port, &mut sent);
         let port = port.given();
         assert_eq!(sent.frames, 10);
         assert_eq!(sent.drops.get(DropReason::EgressFull), 2001 - 10);
@@ -318,7 +321,7 @@ mod tests {
         let frames = [numbered(1), needing(most + 1), needing(most), numbered(2)];
         let port = Recorder::taking(Abilities::NONE);
         let mut sent = Sent::default();
-        Finisher::new(0).transmit(&frames, &port, &mut sent);
+        Finisher::new(Transmitter::new(0)).transmit(&frames, &port, &mut sent);
         let port = port.given();
         let order: Vec<u8> = port.frames.iter().map(|(bytes, _)| bytes[0]).collect();
         assert_eq!(order, [1, 7, 2]);
@@ -329,9 +332,12 @@ mod tests {
     #[test]
     fn sctp_leaves_with_its_crc_whatever_the_port_takes() {
         let mut frame = Frame::from_bytes(&[7; 100]);
-        frame.offload.checksum = Checksum::NeededCrc32c { start: 34 };
+        frame.set_offload(Offload {
+            checksum: Checksum::NeededCrc32c { start: 34 },
+            gso: None,
+        });
         let port = Recorder::taking(ALL);
-        Finisher::new(0).transmit([&frame], &port, &mut Sent::default());
+        Finisher::new(Transmitter::new(0)).transmit([&frame], &port, &mut Sent::default());
         let port = port.given();
         let (bytes, offload) = &port.frames[0];
         assert_eq!(*offload, Offload::NONE);
@@ -345,7 +351,7 @@ mod tests {
     fn nothing_to_send_does_not_call_the_port() {
         let port = Recorder::taking(ALL);
         let frames: [Frame; 0] = [];
-        Finisher::new(0).transmit(&frames, &port, &mut Sent::default());
+        Finisher::new(Transmitter::new(0)).transmit(&frames, &port, &mut Sent::default());
         let port = port.given();
         assert_eq!(port.longest_call, 0);
     }
@@ -362,12 +368,12 @@ mod tests {
                 .map(|(packet, size)| received(&packet.build(), *size))
                 .collect();
             let port = Recorder::taking(ALL);
-            Finisher::new(0).transmit(&frames, &port, &mut Sent::default());
+            Finisher::new(Transmitter::new(0)).transmit(&frames, &port, &mut Sent::default());
             let port = port.given();
             prop_assert_eq!(port.frames.len(), frames.len());
             for (frame, (bytes, offload)) in frames.iter().zip(&port.frames) {
                 prop_assert_eq!(frame.bytes(), bytes);
-                prop_assert_eq!(&frame.offload, offload);
+                prop_assert_eq!(frame.offload(), offload);
             }
         }
 
@@ -377,7 +383,7 @@ mod tests {
         ) {
             let frame = received(&packet.build(), 0);
             let port = Recorder::taking(Abilities::NONE);
-            Finisher::new(0).transmit([&frame], &port, &mut Sent::default());
+            Finisher::new(Transmitter::new(0)).transmit([&frame], &port, &mut Sent::default());
             let port = port.given();
             let (bytes, offload) = &port.frames[0];
             prop_assert_eq!(*offload, Offload::NONE);
@@ -405,14 +411,14 @@ mod tests {
                 for _ in 0..(*tags).min((22 - sample.network) / 4) {
                     frame.insert_vlan_tag(0x8100, 9);
                 }
-                count += frame.offload.segments(frame.len());
+                count += frame.offload().segments(frame.len());
                 payload.extend(&sample.frame[sample.payload..]);
                 frames.push(frame);
             }
             let before = frames.clone();
             let port = Recorder::taking(Abilities { checksum, ..Abilities::NONE });
             let mut sent = Sent::default();
-            Finisher::new(0).transmit(&frames, &port, &mut sent);
+            Finisher::new(Transmitter::new(0)).transmit(&frames, &port, &mut sent);
             let port = port.given();
             prop_assert_eq!(port.frames.len(), count);
             prop_assert_eq!(sent.frames, u64::try_from(count).unwrap());

@@ -19,9 +19,12 @@ pub mod vnet;
 pub use burst::{BURST, Burst};
 pub use offload::Offload;
 
-/// Room kept in front of the bytes, so that a port can receive its header (12
-/// bytes of virtio-net header) and put a VLAN tag back (4 bytes) without
-/// moving the payload.
+use vnet::LEGACY_LEN;
+use zerocopy::IntoBytes;
+
+/// Room kept in front of the bytes, so that a port can receive its header (10
+/// or 12 bytes of virtio-net header), put a VLAN tag back (4 bytes) and send
+/// with a header in front, all without moving the payload.
 pub const HEADROOM: usize = 32;
 
 /// The longest frame: an IP packet of 65,535 bytes behind an Ethernet header
@@ -30,13 +33,15 @@ pub const MAX_FRAME: usize = 65_535 + ethernet::HEADER + 2 * ethernet::TAG;
 
 /// One frame: a buffer that can hold the longest one, the part of it that is
 /// in use, and what is left to do on it.
+///
+/// The virtio-net header that says what is left to do always stands right
+/// before the bytes, so that a port sends both from one place.
 #[derive(Debug, Clone)]
 pub struct Frame {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// Work that the sender left to whoever sends the frame on.
-    pub offload: Offload,
+    offload: Offload,
 }
 
 impl Default for Frame {
@@ -77,6 +82,34 @@ impl Frame {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// The Ethernet frame behind its virtio-net header of [`LEGACY_LEN`] bytes.
+    #[must_use]
+    pub fn framed(&self) -> &[u8] {
+        self.buffer
+            .get(self.start.saturating_sub(LEGACY_LEN)..self.end)
+            .unwrap_or_default()
+    }
+
+    /// Work that the sender left to whoever sends the frame on.
+    #[must_use]
+    pub fn offload(&self) -> &Offload {
+        &self.offload
+    }
+
+    /// Says what work is left.
+    #[inline]
+    pub fn set_offload(&mut self, offload: Offload) {
+        self.offload = offload;
+        let header = self.offload.to_vnet();
+        let room = self.start.saturating_sub(LEGACY_LEN)..self.start;
+        if let (Some(to), Some(header)) = (
+            self.buffer.get_mut(room),
+            header.as_bytes().first_chunk::<LEGACY_LEN>(),
+        ) {
+            to.copy_from_slice(header);
+        }
+    }
+
     /// The Ethernet frame, to change in place.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.buffer
@@ -109,7 +142,7 @@ impl Frame {
     pub fn received(&mut self, len: usize) {
         self.start = HEADROOM;
         self.end = HEADROOM + len.min(MAX_FRAME);
-        self.offload = Offload::NONE;
+        self.set_offload(Offload::NONE);
     }
 
     /// Puts a VLAN tag behind the MAC addresses, where the wire has it, and
@@ -120,7 +153,7 @@ impl Frame {
     /// A frame too short for MAC addresses, or with no headroom left, stays as
     /// it is.
     pub fn insert_vlan_tag(&mut self, tpid: u16, tci: u16) {
-        if self.len() < 2 * ethernet::ADDRESS || self.start < ethernet::TAG {
+        if self.len() < 2 * ethernet::ADDRESS || self.start < LEGACY_LEN + ethernet::TAG {
             return;
         }
         let old = self.start;
@@ -133,7 +166,9 @@ impl Frame {
             let [c0, c1] = tci.to_be_bytes();
             tag.copy_from_slice(&[p0, p1, c0, c1]);
         }
-        self.offload.shift(ethernet::TAG);
+        let mut offload = self.offload;
+        offload.shift(ethernet::TAG);
+        self.set_offload(offload);
     }
 }
 
@@ -147,21 +182,27 @@ mod tests {
         bytes.extend([2; 6]);
         bytes.extend([8, 0, 0x45]);
         let mut frame = Frame::from_bytes(&bytes);
-        frame.offload.checksum = offload::Checksum::Needed {
-            start: 14,
-            offset: 6,
-        };
+        frame.set_offload(Offload {
+            checksum: offload::Checksum::Needed {
+                start: 14,
+                offset: 6,
+            },
+            gso: None,
+        });
         frame.insert_vlan_tag(0x8100, 42);
         let mut want = vec![1; 6];
         want.extend([2; 6]);
         want.extend([0x81, 0, 0, 42, 8, 0, 0x45]);
         assert_eq!(frame.bytes(), want);
         assert_eq!(
-            frame.offload.checksum,
+            frame.offload().checksum,
             offload::Checksum::Needed {
                 start: 18,
                 offset: 6
             }
         );
+        let header = vnet::VnetHeader::from_legacy(frame.framed()).unwrap();
+        assert_eq!((header.flags, header.csum_start.get()), (1, 18));
+        assert_eq!(frame.framed()[LEGACY_LEN..], want);
     }
 }

@@ -66,11 +66,11 @@ impl Punts {
             return Err(DropReason::ResponderBusy);
         }
         // No message for the switch itself is a super-frame.
-        if frame.offload.gso.is_some() {
+        if frame.offload().gso.is_some() {
             return Err(DropReason::BadOffload);
         }
         let mut bytes = BytesMut::from(frame.bytes());
-        if let Checksum::Needed { start, offset } = frame.offload.checksum
+        if let Checksum::Needed { start, offset } = frame.offload().checksum
             && !checksum::complete(&mut bytes, start.into(), offset.into())
         {
             return Err(DropReason::BadOffload);
@@ -116,6 +116,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Offload;
 
     #[test]
     fn a_port_that_floods_the_responder_leaves_room_for_the_others() {
@@ -139,10 +140,13 @@ mod tests {
     fn requests_arrive_with_their_checksum_filled_in() {
         let (punts, queue) = queue();
         let mut frame = Frame::from_bytes(&[1; 64]);
-        frame.offload.checksum = Checksum::Needed {
-            start: 34,
-            offset: 6,
-        };
+        frame.set_offload(Offload {
+            checksum: Checksum::Needed {
+                start: 34,
+                offset: 6,
+            },
+            gso: None,
+        });
         punts.offer(&frame, PortId(3)).unwrap();
         let requests = queue.wait().unwrap();
         let mut want = [1; 64];

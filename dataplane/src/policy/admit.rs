@@ -20,7 +20,7 @@ pub fn admit(frame: &Frame, mtu: usize) -> Result<Header, DropReason> {
     if ethernet::is_link_local(&header.destination) {
         return Err(DropReason::LinkLocal);
     }
-    if frame.offload.largest_segment(frame.len()) > header.len + mtu {
+    if frame.offload().largest_segment(frame.len()) > header.len + mtu {
         return Err(DropReason::TooBig);
     }
     Ok(header)
@@ -29,6 +29,7 @@ pub fn admit(frame: &Frame, mtu: usize) -> Result<Header, DropReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Offload;
     use crate::frame::offload::{Gso, GsoKind};
     use std::num::NonZeroU16;
 
@@ -62,9 +63,15 @@ mod tests {
             ecn: false,
             inner_words: None,
         };
-        super_frame.offload.gso = Some(gso(1460));
+        super_frame.set_offload(Offload {
+            gso: Some(gso(1460)),
+            ..Offload::NONE
+        });
         assert!(admit(&super_frame, 1500).is_ok());
-        super_frame.offload.gso = Some(gso(1461));
+        super_frame.set_offload(Offload {
+            gso: Some(gso(1461)),
+            ..Offload::NONE
+        });
         assert_eq!(admit(&super_frame, 1500), Err(DropReason::TooBig));
     }
 

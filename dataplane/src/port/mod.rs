@@ -6,9 +6,13 @@ pub mod stream;
 #[expect(unsafe_code, reason = "the only place for it")]
 pub mod sys;
 pub mod tap;
+mod transmitter;
+
+pub use transmitter::Transmitter;
 
 use crate::frame::offload::{Checksum, GsoKind};
-use crate::frame::{Burst, Offload};
+use crate::frame::vnet::LEGACY_LEN;
+use crate::frame::{Burst, Frame, Offload};
 use crate::policy::{DropCounts, DropReason};
 use mio::{Registry, Token};
 use std::fmt;
@@ -60,10 +64,10 @@ pub trait Egress: Send + Sync {
     /// What it takes unfinished.
     fn abilities(&self) -> Abilities;
 
-    /// Sends `frames` in order, for the worker with the number `worker`. One
+    /// Sends `frames` in order, by what the worker that calls has for it. One
     /// that cannot leave now is dropped with a reason in `sent`; the call never
     /// waits for the peer.
-    fn transmit(&self, worker: usize, frames: &[TxFrame<'_>], sent: &mut Sent);
+    fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent);
 
     /// The link may have become writable: sends on what waits inside it. What
     /// comes of that is added to `sent`.
@@ -111,23 +115,41 @@ pub enum CloseReason {
 }
 
 /// One frame on its way out, in a form that the egress can take: the bytes are
-/// `head` followed by `body`. A segment's head is its own, its body a part of
+/// the head followed by `body`. A segment's head is its own, its body a part of
 /// the super-frame; a whole frame has an empty body.
 #[derive(Debug, Clone, Copy)]
 pub struct TxFrame<'a> {
-    /// The leading bytes, at least the Ethernet header.
-    pub head: &'a [u8],
+    /// The virtio-net header ([`LEGACY_LEN`] bytes) and right behind it the
+    /// head, at least the Ethernet header.
+    pub framed: &'a [u8],
     /// The rest.
     pub body: &'a [u8],
-    /// What is left to do on it.
+    /// What is left to do on it, as the header says.
     pub offload: Offload,
 }
 
-impl TxFrame<'_> {
+impl<'a> TxFrame<'a> {
+    /// A frame as it is.
+    #[must_use]
+    #[inline]
+    pub fn whole(frame: &'a Frame) -> Self {
+        Self {
+            framed: frame.framed(),
+            body: &[],
+            offload: *frame.offload(),
+        }
+    }
+
+    /// The leading bytes of the frame, without the virtio-net header.
+    #[must_use]
+    pub fn head(&self) -> &'a [u8] {
+        self.framed.get(LEGACY_LEN..).unwrap_or_default()
+    }
+
     /// Length of the whole frame in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.head.len() + self.body.len()
+        self.head().len() + self.body.len()
     }
 
     /// Whether it holds no byte.

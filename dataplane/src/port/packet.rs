@@ -6,10 +6,11 @@
 //! host's own stack sees the frame as well; keeping it from answering is the
 //! business of whoever takes the netdev.
 
-use super::sys::packet_socket::{Datagram, HEADER, PacketSocket};
-use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, TxFrame};
+use super::sys::packet_socket::{Datagram, PacketSocket};
+use super::sys::ring::Results;
+use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, Transmitter, TxFrame};
 use crate::frame::offload::Offload;
-use crate::frame::vnet::VnetHeader;
+use crate::frame::vnet::{LEGACY_LEN, VnetHeader};
 use crate::frame::{BURST, Burst, Frame};
 use crate::policy::DropReason;
 use mio::unix::SourceFd;
@@ -18,7 +19,6 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use zerocopy::IntoBytes;
 
 /// Frames received by one system call, after one that brought frames of the
 /// usual sizes.
@@ -114,10 +114,10 @@ fn take_in(frame: &mut Frame, datagram: &Datagram) -> Result<(), DropReason> {
     if datagram.truncated {
         return Err(DropReason::TooBig);
     }
-    let header = VnetHeader::from_legacy(frame.receive_area(HEADER)).ok_or(DropReason::Runt)?;
-    frame.received(datagram.len.saturating_sub(HEADER));
-    frame.offload =
-        Offload::from_vnet(&header, frame.bytes()).map_err(|_| DropReason::BadOffload)?;
+    let header = VnetHeader::from_legacy(frame.receive_area(LEGACY_LEN)).ok_or(DropReason::Runt)?;
+    frame.received(datagram.len.saturating_sub(LEGACY_LEN));
+    let offload = Offload::from_vnet(&header, frame.bytes()).map_err(|_| DropReason::BadOffload)?;
+    frame.set_offload(offload);
     if let Some((tpid, tci)) = datagram.vlan {
         frame.insert_vlan_tag(tpid, tci);
     }
@@ -185,40 +185,61 @@ impl Egress for PacketEgress {
         Ok(())
     }
 
-    fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
-        let mut headers = [[0; HEADER]; BURST];
-        for frames in frames.chunks(BURST) {
-            for (to, frame) in headers.iter_mut().zip(frames) {
-                let header = frame.offload.to_vnet();
-                if let Some(bytes) = header.as_bytes().first_chunk() {
-                    *to = *bytes;
-                }
-            }
-            let mut done = 0;
-            while let (Some(frames @ [first, ..]), Some(headers)) =
-                (frames.get(done..), headers.get(done..))
-            {
-                match self.socket.send(headers, frames) {
-                    Ok(count) => {
-                        for frame in frames.iter().take(count) {
-                            sent.count(frame);
-                        }
-                        done += count.max(1);
-                    }
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                    Err(e) => match refusal(&e, first) {
-                        reason @ (DropReason::EgressFull | DropReason::LinkDown) => {
-                            // The rest would meet the same.
-                            sent.drop(reason, frames.len());
-                            break;
-                        }
-                        reason => {
-                            sent.drop(reason, 1);
-                            done += 1;
-                        }
-                    },
-                }
+    fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
+        let mut rest = frames;
+        while !rest.is_empty() {
+            let chunk = rest.get(..BURST).unwrap_or(rest);
+            rest = rest.get(chunk.len()..).unwrap_or_default();
+            let full = match by.ring() {
+                Some(ring) => report(&ring.send(&self.socket, chunk), chunk, sent),
+                None => self.send(chunk, sent),
+            };
+            if full {
+                // The rest would meet the same.
+                return sent.drop(DropReason::EgressFull, rest.len());
             }
         }
+    }
+}
+
+/// Counts what became of each frame; true if the egress takes no more.
+fn report(results: &Results, frames: &[TxFrame<'_>], sent: &mut Sent) -> bool {
+    for (result, frame) in results.iter().zip(frames) {
+        match result {
+            Ok(()) => sent.count(frame),
+            Err(error) => sent.drop(refusal(error, frame), 1),
+        }
+    }
+    sent.full
+}
+
+impl PacketEgress {
+    /// Sends up to [`BURST`] frames by one system call or more; true if the
+    /// egress takes no more.
+    fn send(&self, frames: &[TxFrame<'_>], sent: &mut Sent) -> bool {
+        let mut rest = frames;
+        while let [first, others @ ..] = rest {
+            match self.socket.send(rest) {
+                Ok(count) => {
+                    let (left, more) = rest.split_at_checked(count.max(1)).unwrap_or((rest, &[]));
+                    for frame in left {
+                        sent.count(frame);
+                    }
+                    rest = more;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => match refusal(&e, first) {
+                    reason @ (DropReason::EgressFull | DropReason::LinkDown) => {
+                        sent.drop(reason, rest.len());
+                        return sent.full;
+                    }
+                    reason => {
+                        sent.drop(reason, 1);
+                        rest = others;
+                    }
+                },
+            }
+        }
+        false
     }
 }

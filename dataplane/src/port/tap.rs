@@ -6,10 +6,10 @@
 //! kind, a TAP whose file a VMM holds, is a [`packet`](super::packet) port.)
 
 use super::sys::tun;
-use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, TxFrame};
+use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, Transmitter, TxFrame};
 use crate::frame::offload::Offload;
-use crate::frame::vnet::{self, VnetHeader};
-use crate::frame::{Burst, Frame};
+use crate::frame::vnet::{LEGACY_LEN, VnetHeader};
+use crate::frame::{BURST, Burst, Frame};
 use crate::policy::DropReason;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -18,7 +18,6 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use zerocopy::IntoBytes;
 
 /// Frames that may wait on their way from the netdev to the switch. The
 /// driver drops without a word when there are more.
@@ -35,13 +34,14 @@ const QUEUE_LENGTH: u16 = 8192;
 pub fn open(name: &str, queues: usize, offload: bool) -> io::Result<Port> {
     let queues = queues.max(1);
     let files = (0..queues)
-        .map(|_| tun::open(name, vnet::LEN, queues > 1).map(Arc::new))
+        .map(|_| tun::open(name, LEGACY_LEN, queues > 1).map(Arc::new))
         .collect::<io::Result<Vec<_>>>()?;
     tun::set_queue_length(name, QUEUE_LENGTH)?;
     let egress = TapEgress {
         files: files.clone(),
         offload: AtomicBool::new(false),
         uso: AtomicBool::new(false),
+        by_ring: AtomicBool::new(true),
     };
     egress.set_offload(offload)?;
     let ingress = |file| Box::new(TapIngress { file }) as Box<dyn Ingress>;
@@ -66,19 +66,21 @@ struct TapEgress {
     offload: AtomicBool,
     /// The kernel knows super-frames of UDP.
     uso: AtomicBool,
+    /// Whether an io_uring can write to it.
+    by_ring: AtomicBool,
 }
 
 impl TapIngress {
     fn receive_one(&self, frame: &mut Frame) -> io::Result<Result<(), DropReason>> {
-        let area = frame.receive_area(vnet::LEN);
+        let area = frame.receive_area(LEGACY_LEN);
         let len = (&*self.file).read(area)?;
         let Some(header) = VnetHeader::from_legacy(area) else {
             return Ok(Err(DropReason::Runt));
         };
-        frame.received(len.saturating_sub(vnet::LEN));
+        frame.received(len.saturating_sub(LEGACY_LEN));
         Ok(match Offload::from_vnet(&header, frame.bytes()) {
             Ok(offload) => {
-                frame.offload = offload;
+                frame.set_offload(offload);
                 Ok(())
             }
             Err(_) => Err(DropReason::BadOffload),
@@ -133,34 +135,67 @@ impl Egress for TapEgress {
         Ok(())
     }
 
-    fn transmit(&self, worker: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+    fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
         // The driver takes the answers of a flow to the queue that the flow was
         // last written to, so each worker keeps to one.
-        let queue = worker.checked_rem(self.files.len());
-        let Some(mut file) = queue.and_then(|queue| self.files.get(queue)).map(|f| &**f) else {
+        let queue = by.worker().checked_rem(self.files.len());
+        let Some(file) = queue.and_then(|queue| self.files.get(queue)) else {
             return;
         };
-        for frame in frames {
-            let header = frame.offload.to_vnet();
-            let slices = [
-                IoSlice::new(header.as_bytes()),
-                IoSlice::new(frame.head),
-                IoSlice::new(frame.body),
-            ];
-            let slices = if frame.body.is_empty() {
-                slices.get(..2).unwrap_or(&slices)
-            } else {
-                &slices
-            };
-            #[expect(
-                clippy::unused_io_amount,
-                reason = "a TAP takes a frame whole or not at all"
-            )]
-            match file.write_vectored(slices) {
-                Ok(_) => sent.count(frame),
-                Err(e) => sent.drop(refusal(&e), 1),
+        for frames in frames.chunks(BURST) {
+            match by.ring() {
+                Some(ring) if self.by_ring.load(Relaxed) => {
+                    for (result, frame) in ring.write(&**file, frames).into_iter().zip(frames) {
+                        match result {
+                            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                                self.write_again(file, frame, sent);
+                            }
+                            result => count(result, frame, sent),
+                        }
+                    }
+                }
+                _ => {
+                    for frame in frames {
+                        count(write(file, frame), frame, sent);
+                    }
+                }
             }
         }
+    }
+}
+
+impl TapEgress {
+    /// Writes a frame that the io_uring could not. Where it can be written
+    /// after all, the driver does not know how to do it without blocking (Linux
+    /// before 6.4), and the ring is left alone from then on.
+    fn write_again(&self, file: &File, frame: &TxFrame<'_>, sent: &mut Sent) {
+        let result = write(file, frame);
+        if result.is_ok() {
+            self.by_ring.store(false, Relaxed);
+        }
+        count(result, frame, sent);
+    }
+}
+
+/// Writes a frame.
+#[expect(
+    clippy::unused_io_amount,
+    reason = "a TAP takes a frame whole or not at all"
+)]
+fn write(mut file: &File, frame: &TxFrame<'_>) -> io::Result<()> {
+    if frame.body.is_empty() {
+        file.write(frame.framed)?;
+    } else {
+        file.write_vectored(&[IoSlice::new(frame.framed), IoSlice::new(frame.body)])?;
+    }
+    Ok(())
+}
+
+/// Counts what became of a frame.
+fn count(result: io::Result<()>, frame: &TxFrame<'_>, sent: &mut Sent) {
+    match result {
+        Ok(()) => sent.count(frame),
+        Err(e) => sent.drop(refusal(&e), 1),
     }
 }
 

@@ -37,7 +37,7 @@ impl Egress<'_> {
     /// What did not hold.
     pub fn judge(&self, sent: &Sent, abilities: Abilities, tally: &mut Tally) -> Result<()> {
         let frame = self.frame.bytes();
-        let offload = self.frame.offload;
+        let offload = *self.frame.offload();
         let header = Header::parse(frame).context("a runt")?;
         let longest = header.len.min(ethernet::HEADER + 2 * ethernet::TAG) + self.mtu;
         let bytes: usize = self.port.frames().map(|(bytes, _)| bytes.len()).sum();
@@ -95,7 +95,7 @@ impl Egress<'_> {
     /// The switch rewrites heads of a bounded length, and looks behind two
     /// tags: one that was put back may be a third.
     fn may_be_dropped(&self, header: Header) -> bool {
-        match (self.frame.offload.gso, self.frame.offload.checksum) {
+        match (self.frame.offload().gso, self.frame.offload().checksum) {
             (Some(_), _) => matches!(header.ethertype, ethernet::VLAN | ethernet::SERVICE_VLAN),
             (None, Checksum::Needed { start, offset }) => {
                 usize::from(start) + usize::from(offset) + 2 > MAX_HEAD
@@ -111,7 +111,7 @@ impl Egress<'_> {
             .split_at_checked(gso.header_len.into())
             .context("headers longer than the frame")?;
         let size = usize::from(gso.size.get());
-        let count = self.frame.offload.segments(frame.len());
+        let count = self.frame.offload().segments(frame.len());
         ensure!(
             self.port.len() == count && count == payload.len().div_ceil(size),
             "{} segments, not {count}",

@@ -25,7 +25,7 @@ use vmlan_dataplane::frame::finish::Finisher;
 use vmlan_dataplane::frame::offload::{BadOffload, Checksum, GsoKind, MIN_GSO_SIZE};
 use vmlan_dataplane::frame::{Frame, Offload, checksum};
 use vmlan_dataplane::policy::DropReason;
-use vmlan_dataplane::port::{Abilities, Sent};
+use vmlan_dataplane::port::{Abilities, Sent, Transmitter};
 use vmlan_dataplane::table::{PortId, PortSet, Tick};
 
 /// Stations that the FDB holds: fewer than there are, so that it fills up.
@@ -77,7 +77,7 @@ impl Link {
             ports: Vec::new(),
             now: Tick(0),
             frame: Frame::default(),
-            finisher: Finisher::new(0),
+            finisher: Finisher::new(Transmitter::new(0)),
             egress: Recorder::new(Abilities::NONE),
         };
         link.rearrange(&mut Rng::with_seed(seed));
@@ -99,7 +99,7 @@ impl Link {
         self.frame.set(input);
         ensure!(self.frame.bytes() == input, "the frame is not what came in");
         match Offload::from_vnet(&header, self.frame.bytes()) {
-            Ok(offload) => self.frame.offload = offload,
+            Ok(offload) => self.frame.set_offload(offload),
             Err(bad) => {
                 tally.add("refused", name(&bad), 1);
                 return Ok(None);
@@ -268,15 +268,16 @@ impl Link {
                 port: self.egress.given(),
             };
             let judged = egress.judge(&sent, abilities, tally);
-            judged
-                .with_context(|| format!("{:?} to a port of {abilities:?}", self.frame.offload))?;
+            judged.with_context(|| {
+                format!("{:?} to a port of {abilities:?}", self.frame.offload())
+            })?;
         }
         Ok(())
     }
 
     /// The DHCP message in the frame, as the worker hands it on.
     fn punted(&mut self) -> Result<Option<&[u8]>> {
-        if let Checksum::Needed { start, offset } = self.frame.offload.checksum {
+        if let Checksum::Needed { start, offset } = self.frame.offload().checksum {
             let done = checksum::complete(self.frame.bytes_mut(), start.into(), offset.into());
             ensure!(done, "a checksum that cannot be filled in");
         }
@@ -291,7 +292,7 @@ impl Link {
 /// What every accepted offload has in common: it is about bytes that are there,
 /// and costs no more than a bounded number of segments.
 fn ensure_sound(frame: &Frame) -> Result<()> {
-    let (offload, len) = (frame.offload, frame.len());
+    let (offload, len) = (*frame.offload(), frame.len());
     if let Checksum::Needed { start, offset } = offload.checksum {
         let (start, offset) = (usize::from(start), usize::from(offset));
         ensure!(

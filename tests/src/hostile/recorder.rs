@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use vmlan_dataplane::frame::Offload;
-use vmlan_dataplane::port::{Abilities, Egress, Sent, TxFrame};
+use vmlan_dataplane::port::{Abilities, Egress, Sent, Transmitter, TxFrame};
 
 /// Keeps transmitted frames until it is emptied.
 #[derive(Debug)]
@@ -71,11 +71,11 @@ impl Egress for Recorder {
         self.abilities
     }
 
-    fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+    fn transmit(&self, _: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         for frame in frames {
             let start = given.bytes.len();
-            given.bytes.extend_from_slice(frame.head);
+            given.bytes.extend_from_slice(frame.head());
             given.bytes.extend_from_slice(frame.body);
             let range = start..given.bytes.len();
             given.frames.push((range, frame.offload));

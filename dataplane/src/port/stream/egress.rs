@@ -13,7 +13,7 @@
 use super::LENGTH;
 use crate::frame::{BURST, MAX_FRAME, Offload};
 use crate::policy::DropReason;
-use crate::port::{Abilities, Egress, Sent, TxFrame};
+use crate::port::{Abilities, Egress, Sent, Transmitter, TxFrame};
 use crossbeam_queue::ArrayQueue;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::unix::net::UnixStream;
@@ -30,7 +30,8 @@ pub(super) struct StreamEgress {
     /// What is left of a frame that was begun. Who holds it is the one that
     /// writes.
     unsent: Mutex<Vec<u8>>,
-    /// Frames of workers that found another one writing.
+    /// Frames of workers that found another one writing, each as
+    /// [`TxFrame::framed`] has it.
     waiting: ArrayQueue<Box<[u8]>>,
 }
 
@@ -80,13 +81,13 @@ impl Egress for StreamEgress {
         Abilities::NONE
     }
 
-    fn transmit(&self, _: usize, frames: &[TxFrame<'_>], sent: &mut Sent) {
+    fn transmit(&self, _: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
         if let Some(mut writer) = self.writer() {
             writer.send_all_of(&self.waiting, sent);
             writer.send_all(frames, sent);
         } else {
             for frame in frames {
-                let copy = [frame.head, frame.body].concat().into_boxed_slice();
+                let copy = [frame.framed, frame.body].concat().into_boxed_slice();
                 if self.waiting.push(copy).is_err() {
                     sent.drop(DropReason::EgressFull, 1);
                 }
@@ -121,7 +122,7 @@ impl Writer<'_> {
     fn send_all_of(&mut self, waiting: &ArrayQueue<Box<[u8]>>, sent: &mut Sent) {
         while let Some(frame) = waiting.pop() {
             let frame = TxFrame {
-                head: &frame,
+                framed: &frame,
                 body: &[],
                 offload: Offload::NONE,
             };
@@ -176,7 +177,10 @@ impl Writer<'_> {
         }
         let mut slices = [IoSlice::new(&[]); 3 * BURST];
         for ((slices, length), frame) in slices.chunks_mut(3).zip(&lengths).zip(frames) {
-            for (slice, bytes) in slices.iter_mut().zip([&length[..], frame.head, frame.body]) {
+            for (slice, bytes) in slices
+                .iter_mut()
+                .zip([&length[..], frame.head(), frame.body])
+            {
                 *slice = IoSlice::new(bytes);
             }
         }

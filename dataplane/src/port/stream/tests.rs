@@ -1,6 +1,6 @@
 use super::*;
-use crate::frame::Offload;
-use crate::port::{Sent, TxFrame};
+use crate::frame::Frame;
+use crate::port::{Egress, Sent, Transmitter, TxFrame};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::thread;
@@ -27,12 +27,11 @@ fn frames(mut stream: &[u8]) -> Vec<&[u8]> {
     frames
 }
 
-fn tx<'a>(head: &'a [u8], body: &'a [u8]) -> TxFrame<'a> {
-    TxFrame {
-        head,
-        body,
-        offload: Offload::NONE,
-    }
+/// A frame of these bytes, ready to be sent.
+fn send(port: &dyn Egress, bytes: &[u8], times: usize, sent: &mut Sent) {
+    let frame = Frame::from_bytes(bytes);
+    let frames = vec![TxFrame::whole(&frame); times];
+    port.transmit(&mut Transmitter::new(0), &frames, sent);
 }
 
 #[test]
@@ -80,7 +79,7 @@ fn a_slow_reader_gets_whole_frames_and_the_rest_are_counted_as_dropped() {
     let mut sent = Sent::default();
     for n in 0..20_000u32 {
         let head = n.to_be_bytes();
-        port.egress.transmit(0, &[tx(&head, &body); 3], &mut sent);
+        send(&*port.egress, &[&head[..], &body].concat(), 3, &mut sent);
     }
     let dropped = sent.drops.get(DropReason::EgressFull);
     assert!(dropped > 0 && sent.frames + dropped == 60_000);
@@ -125,7 +124,7 @@ fn workers_that_send_at_a_time_lose_no_frame_and_keep_the_order_of_each() {
                 let mut sent = Sent::default();
                 for n in 0..FRAMES {
                     let head = [worker.to_be_bytes(), n.to_be_bytes()].concat();
-                    egress.transmit(worker as usize, &[tx(&head, &[5; 100])], &mut sent);
+                    send(&*egress, &[&head[..], &[5; 100]].concat(), 1, &mut sent);
                 }
                 sent
             })

@@ -4,8 +4,10 @@
 //! descriptors, so nothing outside this folder can get memory wrong.
 
 pub mod packet_socket;
+pub mod ring;
 pub mod tun;
 
+use super::TxFrame;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -17,6 +19,15 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     } else {
         Ok(result)
     }
+}
+
+/// Where the bytes of a frame are, its header first. A whole frame needs the
+/// first entry alone.
+fn iovecs(frame: &TxFrame<'_>) -> [libc::iovec; 2] {
+    [frame.framed, frame.body].map(|bytes| libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    })
 }
 
 /// Sets how many bytes may wait in `socket` towards its peer, as far as the

@@ -1,7 +1,8 @@
 //! AF_PACKET sockets (packet(7), `include/uapi/linux/if_packet.h`): all frames
 //! of a netdev, each behind a virtio-net header, a burst a system call.
 
-use super::{check, get_option, set_option, set_receive_buffer, set_send_buffer};
+use super::{check, get_option, iovecs, set_option, set_receive_buffer, set_send_buffer};
+use crate::frame::vnet::LEGACY_LEN;
 use crate::frame::{BURST, Frame};
 use crate::port::TxFrame;
 use std::io;
@@ -9,9 +10,6 @@ use std::mem::{MaybeUninit, size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use zerocopy::{Immutable, IntoBytes};
-
-/// Bytes of the virtio-net header that `PACKET_VNET_HDR` puts before a frame.
-pub const HEADER: usize = 10;
 
 /// Bytes that a socket may hold in either direction. The default (212,992)
 /// takes three super-frames.
@@ -198,7 +196,7 @@ impl PacketSocket {
     }
 
     /// Receives a burst, one datagram a frame: the header stands in the last
-    /// [`HEADER`] bytes of the headroom, the frame behind it. `received` says
+    /// [`LEGACY_LEN`] bytes of the headroom, the frame behind it. `received` says
     /// what came, for as many frames as the call returns, `N` at most.
     ///
     /// # Errors
@@ -220,7 +218,7 @@ impl PacketSocket {
             .zip(&mut controls)
             .zip(&mut messages)
         {
-            let area = frame.receive_area(HEADER);
+            let area = frame.receive_area(LEGACY_LEN);
             let slice = slice.write(libc::iovec {
                 iov_base: area.as_mut_ptr().cast(),
                 iov_len: area.len(),
@@ -258,31 +256,20 @@ impl PacketSocket {
         Ok(got)
     }
 
-    /// Sends the first of `frames`, each behind the header of the same place in
-    /// `headers`, and returns how many left.
+    /// Sends the first [`BURST`] of `frames` and returns how many left.
     ///
     /// # Errors
     /// Why not even the first could leave.
-    pub fn send(&self, headers: &[[u8; HEADER]], frames: &[TxFrame<'_>]) -> io::Result<usize> {
-        let mut slices = [const { MaybeUninit::<[libc::iovec; 3]>::uninit() }; BURST];
+    pub fn send(&self, frames: &[TxFrame<'_>]) -> io::Result<usize> {
+        let mut slices = [const { MaybeUninit::<[libc::iovec; 2]>::uninit() }; BURST];
         let mut messages = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; BURST];
         let mut count = 0;
-        for (((frame, header), slices), message) in frames
-            .iter()
-            .zip(headers)
-            .zip(&mut slices)
-            .zip(&mut messages)
-        {
-            let slices = slices.write([header.as_slice(), frame.head, frame.body].map(|bytes| {
-                libc::iovec {
-                    iov_base: bytes.as_ptr().cast_mut().cast(),
-                    iov_len: bytes.len(),
-                }
-            }));
+        for ((frame, slices), message) in frames.iter().zip(&mut slices).zip(&mut messages) {
+            let slices = slices.write(iovecs(frame));
             // SAFETY: mmsghdr is plain data; all zeroes is a valid value.
             let message = message.write(unsafe { zeroed() });
             message.msg_hdr.msg_iov = slices.as_mut_ptr();
-            message.msg_hdr.msg_iovlen = if frame.body.is_empty() { 2 } else { 3 };
+            message.msg_hdr.msg_iovlen = if frame.body.is_empty() { 1 } else { 2 };
             count += 1;
         }
         // SAFETY: the first `count` messages are initialised; their iovecs
