@@ -79,6 +79,7 @@ mod pool;
 mod sender;
 pub mod server;
 mod table;
+pub mod tag;
 mod wire;
 
 pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
@@ -88,3 +89,4 @@ pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal,
 pub use pnet_base::MacAddr;
 pub use sender::{Origin, Sender};
 pub use server::Server;
+pub use tag::{Tag, TagMatch, Tags};
