@@ -1,6 +1,7 @@
 //! Finding the static host that a client is.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use foldhash::HashMap;
 use pnet_base::MacAddr;
@@ -10,8 +11,8 @@ use crate::config::{Host, HostKey};
 /// The static hosts by their keys.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
-    by_mac: HashMap<MacAddr, Host>,
-    by_client_id: HashMap<Vec<u8>, Host>,
+    by_mac: HashMap<MacAddr, Arc<Host>>,
+    by_client_id: HashMap<Vec<u8>, Arc<Host>>,
 }
 
 impl Hosts {
@@ -19,9 +20,10 @@ impl Hosts {
     pub(crate) fn new(hosts: &[Host]) -> Self {
         let mut index = Self::default();
         for host in hosts {
+            let shared = Arc::new(host.clone());
             match &host.key {
-                HostKey::Mac(mac) => index.by_mac.insert(*mac, host.clone()),
-                HostKey::ClientId(id) => index.by_client_id.insert(id.clone(), host.clone()),
+                HostKey::Mac(mac) => index.by_mac.insert(*mac, shared),
+                HostKey::ClientId(id) => index.by_client_id.insert(id.clone(), shared),
             };
         }
         index
@@ -29,7 +31,7 @@ impl Hosts {
 
     /// The host that a client is; what a client identifier says goes before
     /// what the MAC says, as in dnsmasq.
-    pub(crate) fn find(&self, mac: MacAddr, client_id: Option<&[u8]>) -> Option<&Host> {
+    pub(crate) fn find(&self, mac: MacAddr, client_id: Option<&[u8]>) -> Option<&Arc<Host>> {
         client_id
             .and_then(|id| self.by_client_id.get(id))
             .or_else(|| self.by_mac.get(&mac))

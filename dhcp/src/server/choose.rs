@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::Server;
 use crate::config::Host;
@@ -11,7 +12,7 @@ use crate::wire::Request;
 
 impl Server {
     /// The static host that the client is.
-    pub(super) fn host(&self, request: &Request) -> Option<&Host> {
+    pub(super) fn host(&self, request: &Request) -> Option<&Arc<Host>> {
         self.hosts.find(request.mac, request.client_id.as_deref())
     }
 

@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use super::client::Client;
 use super::{Effects, Server};
 use crate::config::LeaseTime;
 use crate::hostname;
 use crate::lease::Lease;
 use crate::outcome::{Change, Event, Reply, Silence};
-use crate::sender::{Origin, Sender};
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
@@ -15,7 +15,7 @@ impl Server {
     pub(super) fn answer(
         &mut self,
         request: &Request,
-        sender: Sender,
+        client: &Client,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
@@ -25,15 +25,15 @@ impl Server {
         // These two take something away, and are sent by unicast from an
         // address in use: nobody but the client has a reason to send them.
         let ends = matches!(request.kind, Kind::Decline | Kind::Release);
-        if ends && request.mac != sender.mac {
+        if ends && request.mac != client.sender.mac {
             return Err(Silence::OtherSender);
         }
         match request.kind {
-            Kind::Discover => self.discover(request, sender.origin, now, &mut effects.events),
-            Kind::Request => self.request(request, now, effects),
-            Kind::Decline => self.decline(request, sender, now, effects),
+            Kind::Discover => self.discover(request, client, now, &mut effects.events),
+            Kind::Request => self.request(request, client, now, effects),
+            Kind::Decline => self.decline(request, client, now, effects),
             Kind::Release => self.release_by_client(request, now, effects),
-            Kind::Inform => self.inform(request, &mut effects.events),
+            Kind::Inform => self.inform(request, client, &mut effects.events),
         }
     }
 
@@ -41,11 +41,11 @@ impl Server {
     fn discover(
         &mut self,
         request: &Request,
-        origin: Origin,
+        client: &Client,
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
-        let mac = request.mac;
+        let (mac, origin) = (request.mac, client.sender.origin);
         let address = self.choose(request, now, events)?;
         let leased = self
             .table
@@ -61,7 +61,7 @@ impl Server {
         }
         events.push(Event::Offered { mac, address });
         let time = self.config.lease_time.shortened_to(request.lease_time);
-        self.lease_reply(request, Response::Offer, address, time, events)
+        self.lease_reply(request, client, Response::Offer, address, time, events)
     }
 
     /// §4.3.2. The four states of a client that sends a REQUEST differ in what
@@ -80,6 +80,7 @@ impl Server {
     fn request(
         &mut self,
         request: &Request,
+        client: &Client,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
@@ -99,10 +100,17 @@ impl Server {
                 address,
                 refusal,
             });
-            return self.nak(request, refusal);
+            return self.nak(request, client, refusal);
         }
-        let time = self.bind(request, address, now, effects)?;
-        self.lease_reply(request, Response::Ack, address, time, &mut effects.events)
+        let time = self.bind(request, client, address, now, effects)?;
+        self.lease_reply(
+            request,
+            client,
+            Response::Ack,
+            address,
+            time,
+            &mut effects.events,
+        )
     }
 
     /// Records that the client has `address`, and says for how long.
@@ -112,6 +120,7 @@ impl Server {
     fn bind(
         &mut self,
         request: &Request,
+        client: &Client,
         address: Ipv4Addr,
         now: u64,
         effects: &mut Effects,
@@ -138,7 +147,7 @@ impl Server {
             mac,
             address,
             expiry: time.expiry(now),
-            hostname: self.hostname(request, events),
+            hostname: self.hostname(request, client, events),
             client_id: client_id.or(former_id).map(Into::into),
         };
         events.push(if renewed {
@@ -186,8 +195,13 @@ impl Server {
 
     /// The name to record: the configured one, else the one that the client
     /// gives, else the one that it gave before.
-    fn hostname(&self, request: &Request, events: &mut Vec<Event>) -> Option<Box<str>> {
-        if let Some(name) = self.host(request).and_then(|h| h.name.as_deref()) {
+    fn hostname(
+        &self,
+        request: &Request,
+        client: &Client,
+        events: &mut Vec<Event>,
+    ) -> Option<Box<str>> {
+        if let Some(name) = client.name() {
             return Some(name.into());
         }
         let given = match (&request.hostname, &request.fqdn) {
@@ -210,7 +224,7 @@ impl Server {
     fn decline(
         &mut self,
         request: &Request,
-        sender: Sender,
+        client: &Client,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
@@ -225,10 +239,10 @@ impl Server {
             self.table.remove(mac, &mut effects.changes);
         }
         self.table.withdraw(mac);
-        let put_aside = self.table.declined_by(sender.origin) < self.limits.declined;
+        let put_aside = self.table.declined_by(client.sender.origin) < self.limits.declined;
         if put_aside {
             let limit = self.config.max_leases;
-            self.table.decline(address, sender, now, limit);
+            self.table.decline(address, client.sender, now, limit);
         }
         effects.events.push(Event::Declined {
             mac,
@@ -262,14 +276,19 @@ impl Server {
     }
 
     /// §4.3.5.
-    fn inform(&self, request: &Request, events: &mut Vec<Event>) -> Result<Reply, Silence> {
+    fn inform(
+        &self,
+        request: &Request,
+        client: &Client,
+        events: &mut Vec<Event>,
+    ) -> Result<Reply, Silence> {
         if request.ciaddr.is_unspecified() {
             return Err(Silence::NoAddress);
         }
-        if !self.config.subnet.contains(&request.ciaddr) {
+        if !client.link.subnet.contains(&request.ciaddr) {
             return Err(Silence::WrongSubnet);
         }
-        self.parameters_reply(request, events)
+        self.parameters_reply(request, client, events)
     }
 
     fn for_this_server(&self, request: &Request) -> Result<(), Silence> {

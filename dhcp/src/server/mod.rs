@@ -1,7 +1,9 @@
 //! The server: one message in, one [`Outcome`] out.
 
 mod choose;
+mod client;
 mod limits;
+mod link;
 mod message;
 mod parameters;
 mod reply;
@@ -10,6 +12,7 @@ mod reply;
 mod tests;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use foldhash::HashSet;
 use foldhash::quality::FixedState;
@@ -24,6 +27,7 @@ use crate::sender::Sender;
 use crate::table::Table;
 use crate::wire;
 use limits::OriginLimits;
+use link::Link;
 use parameters::Parameters;
 
 /// A DHCP server for one subnet (RFC 2131), authoritative for it.
@@ -34,6 +38,7 @@ use parameters::Parameters;
 pub struct Server {
     config: Config,
     hosts: Hosts,
+    link: Arc<Link>,
     parameters: Parameters,
     table: Table,
     limits: OriginLimits,
@@ -72,6 +77,7 @@ impl Server {
         let pool = pool(&config, &hosts);
         let mut server = Self {
             limits: OriginLimits::of(capacity(&config, &hosts, &pool)),
+            link: Arc::new(Link::own(&config)),
             parameters: Parameters::new(&config),
             table: Table::new(pool),
             hosts,
@@ -103,6 +109,7 @@ impl Server {
     pub fn reconfigure(&mut self, config: Config, now: u64) -> Result<(), ConfigError> {
         config.validate()?;
         self.hosts = Hosts::new(&config.hosts);
+        self.link = Arc::new(Link::own(&config));
         self.parameters = Parameters::new(&config);
         self.config = config;
         self.table.set_pool(pool(&self.config, &self.hosts));
@@ -131,9 +138,9 @@ impl Server {
             changes: Vec::new(),
             events: self.expire(now),
         };
-        let answer = match wire::parse(message)
-            .and_then(|request| self.answer(&request, sender, now, &mut effects))
-        {
+        let answer = match wire::parse(message).and_then(|request| {
+            self.answer(&request, &self.client(&request, sender), now, &mut effects)
+        }) {
             Ok(reply) => Answer::Reply(reply),
             Err(silence) => Answer::Silence(silence),
         };

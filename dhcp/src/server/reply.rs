@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::Server;
+use super::client::Client;
 use crate::config::LeaseTime;
 use crate::outcome::{Destination, Event, Refusal, Reply, Silence};
 use crate::wire::{self, Header, Request, Response};
@@ -19,6 +20,7 @@ impl Server {
     pub(super) fn lease_reply(
         &self,
         request: &Request,
+        client: &Client,
         response: Response,
         address: Ipv4Addr,
         time: LeaseTime,
@@ -43,13 +45,14 @@ impl Server {
             yiaddr: address,
             siaddr: self.config.server,
         };
-        self.reply(request, header, &times, events)
+        self.reply(request, client, header, &times, events)
     }
 
     /// The ACK to an INFORM: no address and no time (RFC 2131 §4.3.5).
     pub(super) fn parameters_reply(
         &self,
         request: &Request,
+        client: &Client,
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
         let header = Header {
@@ -58,12 +61,17 @@ impl Server {
             yiaddr: Ipv4Addr::UNSPECIFIED,
             siaddr: self.config.server,
         };
-        self.reply(request, header, &[], events)
+        self.reply(request, client, header, &[], events)
     }
 
     /// A NAK that says why. RFC 2131 §4.1: always broadcast, since the client
     /// may be on a subnet where its address leads nowhere.
-    pub(super) fn nak(&self, request: &Request, refusal: Refusal) -> Result<Reply, Silence> {
+    pub(super) fn nak(
+        &self,
+        request: &Request,
+        _client: &Client,
+        refusal: Refusal,
+    ) -> Result<Reply, Silence> {
         let header = Header {
             response: Response::Nak,
             ciaddr: Ipv4Addr::UNSPECIFIED,
@@ -87,16 +95,19 @@ impl Server {
     fn reply(
         &self,
         request: &Request,
+        client: &Client,
         header: Header,
         times: &[(u8, [u8; 4])],
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
         let server = self.config.server.octets();
-        let name = self.host(request).and_then(|h| h.name.as_deref());
         let options = std::iter::once((SERVER_ID, &server[..]))
             .chain(times.iter().map(|(code, time)| (*code, &time[..])))
             .chain(client_id(request))
-            .chain(self.parameters.select(request.parameters.as_deref(), name));
+            .chain(
+                self.parameters
+                    .select(request.parameters.as_deref(), client.name()),
+            );
         let mut codes = Vec::new();
         let message = wire::encode(request, header, options, &mut codes)?;
         if !codes.is_empty() {
