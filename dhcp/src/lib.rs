@@ -59,6 +59,7 @@
 //! let sender = Sender {
 //!     origin: Origin(3),
 //!     mac: MacAddr::new(0x52, 0x54, 0, 0, 0, 1),
+//!     unicast: false,
 //! };
 //! let outcome = server.handle(b"not DHCP", sender, 1_700_000_001);
 //! assert_eq!(outcome.answer, Answer::Silence(Silence::Truncated));
@@ -68,6 +69,7 @@
 //! ```
 
 pub mod config;
+pub mod glob;
 mod hold;
 mod host;
 pub mod hostname;
@@ -82,7 +84,9 @@ mod table;
 pub mod tag;
 mod wire;
 
-pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
+pub use config::{
+    Condition, Config, ConfigError, Host, HostKey, Identity, LeaseTime, MacPattern, Match, Range,
+};
 pub use ipnet::Ipv4Net;
 pub use lease::{Lease, LeaseState, LeaseView};
 pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal, Reply, Silence};
