@@ -37,7 +37,7 @@ pub struct Reply {
     pub destination: Destination,
 }
 
-/// Where a reply goes (RFC 2131 §4.1); always to UDP port 68.
+/// Where a reply goes (RFC 2131 §4.1): to UDP port 68, a relay agent's to 67.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// To 255.255.255.255 and the Ethernet broadcast address.
@@ -49,6 +49,12 @@ pub enum Destination {
         address: Ipv4Addr,
         /// The Ethernet destination.
         mac: MacAddr,
+    },
+    /// To the relay agent that sent the message on, at UDP port 67. Whose
+    /// frame brought the message knows the way there.
+    Relay {
+        /// The agent's address (field `giaddr`).
+        address: Ipv4Addr,
     },
 }
 

@@ -13,6 +13,7 @@ use foldhash::HashSet;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 
+use crate::options::{Boot, Setting};
 pub use validate::ConfigError;
 
 /// The shortest lease time, in seconds: dnsmasq's.
@@ -42,10 +43,14 @@ pub struct Config {
     pub domain: Option<String>,
     /// The interface MTU in bytes (option 26).
     pub mtu: Option<u16>,
-    /// Further options as code and value in wire form, as
-    /// [`options::encode`](crate::options::encode) makes them. They override those above; an empty value means that the
-    /// option is not sent.
-    pub options: Vec<(u8, Vec<u8>)>,
+    /// Further options. They override those above; an empty value means that
+    /// the option is not sent.
+    pub options: Vec<Setting>,
+    /// What clients boot from the network.
+    pub boots: Vec<Boot>,
+    /// Whether a client that asks for it gets an ACK to its DISCOVER (RFC
+    /// 4039): for networks where no other server could offer too.
+    pub rapid_commit: bool,
     /// Static hosts.
     pub hosts: Vec<Host>,
     /// The most leases that are recorded, live and remembered together; it
@@ -70,6 +75,8 @@ impl Config {
             domain: None,
             mtu: None,
             options: Vec::new(),
+            boots: Vec::new(),
+            rapid_commit: false,
             hosts: Vec::new(),
             max_leases: DEFAULT_MAX_LEASES,
         }

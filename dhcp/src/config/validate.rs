@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{Config, Host, HostKey, LeaseTime, MIN_LEASE_SECONDS};
 use crate::hostname;
-use crate::options;
+use crate::options::{self, Boot, BootError, SettingError};
 
 /// Why a configuration cannot be served, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -40,10 +40,10 @@ pub enum ConfigError {
     Domain(String),
     #[error("MTU {0} is below 68, the least that IPv4 allows")]
     Mtu(u16),
-    #[error("option {0} is computed by the server and cannot be set")]
-    ReservedOption(u8),
-    #[error("option {0} is set twice: keep one")]
-    OptionTwice(u8),
+    #[error(transparent)]
+    Option(#[from] SettingError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
     #[error("max_leases is 0, so that nobody could be served: take 1 or more")]
     MaxLeases,
     #[error("host {0} has neither an address nor a name: give it one, or leave it out")]
@@ -111,15 +111,8 @@ impl Config {
         if self.max_leases == 0 {
             return Err(ConfigError::MaxLeases);
         }
-        let mut codes = HashSet::default();
-        for (code, _) in &self.options {
-            if options::is_computed(*code) {
-                return Err(ConfigError::ReservedOption(*code));
-            }
-            if !codes.insert(*code) {
-                return Err(ConfigError::OptionTwice(*code));
-            }
-        }
+        options::check(&self.options)?;
+        self.boots.iter().try_for_each(Boot::check)?;
         self.validate_hosts()
     }
 
