@@ -14,6 +14,7 @@ use std::ops::RangeInclusive;
 use foldhash::HashSet;
 use ipnet::Ipv4Net;
 
+use crate::options::{Boot, Setting};
 use crate::tag::Tag;
 
 pub use condition::{Condition, Match};
@@ -56,10 +57,14 @@ pub struct Config {
     pub domain: Option<String>,
     /// The interface MTU in bytes (option 26).
     pub mtu: Option<u16>,
-    /// Further options as code and value in wire form, as
-    /// [`options::encode`](crate::options::encode) makes them. They override those above; an empty value means that the
-    /// option is not sent.
-    pub options: Vec<(u8, Vec<u8>)>,
+    /// Further options. They override those above; an empty value means that
+    /// the option is not sent.
+    pub options: Vec<Setting>,
+    /// What clients boot from the network.
+    pub boots: Vec<Boot>,
+    /// Whether a client that asks for it gets an ACK to its DISCOVER (RFC
+    /// 4039): for networks where no other server could offer too.
+    pub rapid_commit: bool,
     /// Hosts that are known.
     pub hosts: Vec<Host>,
     /// What every request is marked with: the name of the server's interface.
@@ -91,6 +96,8 @@ impl Config {
             domain: None,
             mtu: None,
             options: Vec::new(),
+            boots: Vec::new(),
+            rapid_commit: false,
             hosts: Vec::new(),
             set: Vec::new(),
             matches: Vec::new(),

@@ -98,8 +98,10 @@ fn the_rest_is_checked_too() {
     assert!(error(|c| c.domain = Some("a b".into())).contains("'a b'"));
     assert!(error(|c| c.mtu = Some(60)).contains("MTU 60"));
     assert!(error(|c| c.max_leases = 0).contains("max_leases"));
-    assert!(error(|c| c.options = vec![(54, vec![1])]).contains("option 54"));
-    assert!(error(|c| c.options = vec![(42, vec![1]), (42, vec![2])]).contains("twice"));
+    assert!(error(|c| c.options = vec![(54, vec![1]).into()]).contains("option 54"));
+    assert!(
+        error(|c| c.options = vec![(42, vec![1]).into(), (42, vec![2]).into()]).contains("twice")
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{Condition, Config, Host, HostKey, LeaseTime, MIN_LEASE_SECONDS, Range};
 use crate::hostname;
-use crate::options;
+use crate::options::{self, Boot, BootError, SettingError};
 
 /// Why a configuration cannot be served, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -61,10 +61,10 @@ pub enum ConfigError {
     Domain(String),
     #[error("MTU {0} is below 68, the least that IPv4 allows")]
     Mtu(u16),
-    #[error("option {0} is computed by the server and cannot be set")]
-    ReservedOption(u8),
-    #[error("option {0} is set twice: keep one")]
-    OptionTwice(u8),
+    #[error(transparent)]
+    Option(#[from] SettingError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
     #[error("max_leases is 0, so that nobody could be served: take 1 or more")]
     MaxLeases,
     #[error(
@@ -129,15 +129,8 @@ impl Config {
         if self.max_leases == 0 {
             return Err(ConfigError::MaxLeases);
         }
-        let mut codes = HashSet::default();
-        for (code, _) in &self.options {
-            if options::is_computed(*code) {
-                return Err(ConfigError::ReservedOption(*code));
-            }
-            if !codes.insert(*code) {
-                return Err(ConfigError::OptionTwice(*code));
-            }
-        }
+        options::check(&self.options)?;
+        self.boots.iter().try_for_each(Boot::check)?;
         let always = |c: &Condition| matches!(c, Condition::Tags(tags) if tags.is_always());
         if self.matches.iter().any(|m| m.conditions.iter().all(always)) {
             return Err(ConfigError::MatchEmpty);

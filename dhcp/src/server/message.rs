@@ -26,7 +26,7 @@ impl Server {
             return Err(Silence::OtherSender);
         }
         match request.kind {
-            Kind::Discover => self.discover(request, client, now, &mut effects.events),
+            Kind::Discover => self.discover(request, client, now, effects),
             Kind::Request => self.request(request, client, now, effects),
             Kind::Decline => self.decline(request, client, now, effects),
             Kind::Release => self.release_by_client(request, now, effects),
@@ -40,10 +40,14 @@ impl Server {
         request: &Request,
         client: &mut Client,
         now: u64,
-        events: &mut Vec<Event>,
+        effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         let (mac, origin) = (request.mac, client.sender.origin);
-        let address = self.choose(request, client, now, events)?;
+        let address = self.choose(request, client, now, &mut effects.events)?;
+        if request.rapid_commit && self.config.rapid_commit {
+            return self.acknowledge(request, client, address, now, effects);
+        }
+        let events = &mut effects.events;
         let leased = self
             .table
             .lease_of(request.client_ref())
@@ -84,7 +88,10 @@ impl Server {
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         let mac = request.mac;
-        if request.server_id.is_some_and(|id| id != self.config.server) {
+        if request
+            .server_id
+            .is_some_and(|id| !self.is_called(id, request))
+        {
             // It chose another server's offer.
             self.table.withdraw(mac);
             return Err(Silence::OtherServer);
@@ -101,15 +108,21 @@ impl Server {
             });
             return self.nak(request, client, refusal);
         }
+        self.acknowledge(request, client, address, now, effects)
+    }
+
+    /// The ACK that gives the client `address`.
+    fn acknowledge(
+        &mut self,
+        request: &Request,
+        client: &mut Client,
+        address: Ipv4Addr,
+        now: u64,
+        effects: &mut Effects,
+    ) -> Result<Reply, Silence> {
         let time = self.bind(request, client, address, now, effects)?;
-        self.lease_reply(
-            request,
-            client,
-            Response::Ack,
-            address,
-            time,
-            &mut effects.events,
-        )
+        let events = &mut effects.events;
+        self.lease_reply(request, client, Response::Ack, address, time, events)
     }
 
     /// Records that the client has `address`, and says for how long.
@@ -290,7 +303,7 @@ impl Server {
 
     fn for_this_server(&self, request: &Request) -> Result<(), Silence> {
         match request.server_id {
-            Some(id) if id != self.config.server => Err(Silence::OtherServer),
+            Some(id) if !self.is_called(id, request) => Err(Silence::OtherServer),
             _ => Ok(()),
         }
     }

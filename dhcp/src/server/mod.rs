@@ -7,6 +7,7 @@ mod link;
 mod message;
 mod parameters;
 mod reply;
+mod vendor;
 
 #[cfg(test)]
 mod tests;

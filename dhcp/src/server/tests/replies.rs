@@ -53,9 +53,9 @@ fn what_a_client_asks_for_comes_in_its_order() {
 fn configured_options_override_and_suppress_the_servers_own() {
     let mut config = full();
     config.options = vec![
-        (3, vec![10, 0, 0, 1]),
-        (6, Vec::new()),
-        (42, vec![1, 2, 3, 4]),
+        (3, vec![10, 0, 0, 1]).into(),
+        (6, Vec::new()).into(),
+        (42, vec![1, 2, 3, 4]).into(),
     ];
     let ack = ack(config, |m| m);
     assert_eq!(ack.options[&3], [10, 0, 0, 1]);
@@ -136,7 +136,7 @@ fn a_nak_is_always_broadcast_and_names_nothing_but_the_reason() {
 #[test]
 fn options_that_do_not_fit_are_left_out_and_told() {
     let mut config = full();
-    config.options = vec![(200, vec![7; 300]), (201, vec![8; 50])];
+    config.options = vec![(200, vec![7; 300]).into(), (201, vec![8; 50]).into()];
     let mut server = server(config);
     let small = reboot(1, ip(42)).option(57, &[0, 1]).to(&mut server, T0);
     let ack = received(&small);
