@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use pnet_base::MacAddr;
+
 use super::{Effects, Server};
 use crate::config::LeaseTime;
 use crate::hostname;
@@ -28,6 +30,9 @@ impl Server {
         if ends && request.mac != sender.mac {
             return Err(Silence::OtherSender);
         }
+        if ends && !self.recording {
+            return Err(Silence::NotRecorded);
+        }
         match request.kind {
             Kind::Discover => self.discover(request, sender.origin, now, &mut effects.events),
             Kind::Request => self.request(request, now, effects),
@@ -52,6 +57,9 @@ impl Server {
             .lease_of(mac)
             .is_some_and(|l| l.address == address && l.is_live(now));
         if !leased {
+            if !self.recording {
+                return Err(Silence::NotRecorded);
+            }
             // The offer that it has is replaced, not added to.
             let has_one = self.table.origin_of_offer(mac) == Some(origin);
             if !has_one && self.table.offered_to(origin) >= self.limits.offers {
@@ -117,6 +125,9 @@ impl Server {
         effects: &mut Effects,
     ) -> Result<LeaseTime, Silence> {
         let mac = request.mac;
+        if !self.recording {
+            return self.left_of_record(mac, address, now);
+        }
         let Effects { changes, events } = effects;
         self.make_room(request, address, changes)?;
         self.table.evict(address, mac, changes);
@@ -153,6 +164,24 @@ impl Server {
         }
         self.table.put(lease, now, changes);
         Ok(time)
+    }
+
+    /// What is left of the client's lease on `address`, as it is recorded.
+    fn left_of_record(
+        &self,
+        mac: MacAddr,
+        address: Ipv4Addr,
+        now: u64,
+    ) -> Result<LeaseTime, Silence> {
+        let recorded = self.table.lease_of(mac);
+        let lease = recorded.filter(|l| l.address == address && l.is_live(now));
+        match lease.ok_or(Silence::NotRecorded)?.expiry {
+            0 => Ok(LeaseTime::Infinite),
+            expiry => {
+                let left = u32::try_from(expiry.saturating_sub(now));
+                Ok(LeaseTime::Seconds(left.unwrap_or(u32::MAX - 1)))
+            }
+        }
     }
 
     /// Forgets the record that is missed least if the table is full and the

@@ -75,6 +75,9 @@ pub(crate) struct LeaseStore<D: Disk = Folder> {
     journal: Option<Journal<D::File>>,
     /// The number of the next journal.
     next: u64,
+    /// Whether what the last journal holds is not known: only
+    /// [`rewrite`](Self::rewrite) goes on from there.
+    doubtful: bool,
     /// Files to keep under another name before they go.
     damaged: Vec<String>,
     /// For lines on their way to the journal.
@@ -134,6 +137,7 @@ impl<D: Disk> LeaseStore<D> {
             disk,
             journal: None,
             next: found.journals.last().map_or(1, |n| n.saturating_add(1)),
+            doubtful: !found.damaged.is_empty(),
             damaged: found.damaged.clone(),
             buffer: String::new(),
         };
@@ -181,13 +185,7 @@ impl<D: Disk> LeaseStore<D> {
             }
         }
         let Some(journal) = &mut self.journal else {
-            let error = io::Error::other("no journal is open");
-            return Err(LeaseFileError::new(
-                self.disk.as_ref(),
-                "write",
-                JOURNAL,
-                error,
-            ));
+            return Err(self.not_open());
         };
         let name = journal_name(journal.number);
         journal.used = true;
@@ -197,6 +195,7 @@ impl<D: Disk> LeaseStore<D> {
             .and_then(|()| self.disk.sync(&journal.file));
         if written.is_err() {
             self.journal = None;
+            self.doubtful = true;
         }
         written.map_err(|e| LeaseFileError::new(self.disk.as_ref(), "write", &name, e))
     }
@@ -205,7 +204,8 @@ impl<D: Disk> LeaseStore<D> {
     /// that makes everything older void. Once this returns, it is on the disk.
     ///
     /// # Errors
-    /// Those of the file system. What was on the disk still is.
+    /// Those of the file system. What was on the disk still is, but only doing
+    /// this again goes on from there.
     pub(crate) fn rewrite<'a>(
         &mut self,
         anchor: Anchor,
@@ -221,6 +221,10 @@ impl<D: Disk> LeaseStore<D> {
         }
         let number = self.take_number();
         let name = journal_name(number);
+        // Should it fail, the new journal may have its name all the same, and
+        // then nothing in the old one counts any more.
+        self.journal = None;
+        self.doubtful = true;
         let disk = self.disk.as_ref();
         let written = disk.create(NEW_JOURNAL).and_then(|mut file| {
             let written = disk
@@ -244,6 +248,7 @@ impl<D: Disk> LeaseStore<D> {
             number,
             used: true,
         });
+        self.doubtful = false;
         Ok(())
     }
 
@@ -251,12 +256,16 @@ impl<D: Disk> LeaseStore<D> {
     /// number up to which journals are for [`compact`].
     ///
     /// # Errors
-    /// Those of the file system; the old journal is written to on then.
+    /// Those of the file system; the old journal is written to on then. And
+    /// that [`rewrite`](Self::rewrite) has to come first.
     pub(crate) fn rotate(&mut self, anchor: Anchor) -> Result<u64, LeaseFileError> {
         if let Some(journal) = &self.journal
             && !journal.used
         {
             return Ok(journal.number.saturating_sub(1));
+        }
+        if self.doubtful {
+            return Err(self.not_open());
         }
         let number = self.take_number();
         let name = journal_name(number);
@@ -277,6 +286,11 @@ impl<D: Disk> LeaseStore<D> {
             used: false,
         });
         Ok(number.saturating_sub(1))
+    }
+
+    fn not_open(&self) -> LeaseFileError {
+        let error = io::Error::other("all leases have to be written anew first");
+        LeaseFileError::new(self.disk.as_ref(), "write", LEASES, error)
     }
 
     fn keep_damaged(&mut self) -> Result<(), LeaseFileError> {

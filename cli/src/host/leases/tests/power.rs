@@ -36,7 +36,7 @@ impl PowerDisk {
     /// of what was not synced. Names change in their order; of a file any part
     /// of what was appended may be there, the rest missing, zeros or rubbish.
     pub(crate) fn after(steps: &[Step], seed: u64) -> Self {
-        let mut random = fastrand_like(seed);
+        let mut random = numbers(seed);
         let synced_names = steps.iter().rposition(|s| matches!(s, Step::SyncNames));
         let unsynced = synced_names.map_or(0, |at| at + 1)..steps.len();
         let kept_names = unsynced.start + random(unsynced.len() + 1);
@@ -50,9 +50,13 @@ impl PowerDisk {
             }
         }
         for file in 0..state.files.len() {
-            let synced = steps.iter().rposition(|s| matches!(s, Step::Sync(f) if *f == file));
+            let synced = steps
+                .iter()
+                .rposition(|s| matches!(s, Step::Sync(f) if *f == file));
             for (at, step) in steps.iter().enumerate() {
-                let Step::Append(of, bytes) = step else { continue };
+                let Step::Append(of, bytes) = step else {
+                    continue;
+                };
                 if *of != file {
                     continue;
                 }
@@ -62,10 +66,11 @@ impl PowerDisk {
                 }
                 let kept = random(bytes.len() + 1);
                 state.files[file].extend(&bytes[..kept]);
+                let rest = &bytes[kept..];
                 match random(3) {
                     0 => {}
-                    1 => state.files[file].resize(state.files[file].len() + bytes.len() - kept, 0),
-                    _ => state.files[file].extend(bytes[kept..].iter().map(|b| b ^ 0x55)),
+                    1 => state.files[file].extend(rest.iter().map(|_| 0)),
+                    _ => state.files[file].extend(rest.iter().map(|b| b ^ 0x55)),
                 }
                 // What follows lies behind a hole, and makes it look like damage.
                 break;
@@ -89,7 +94,7 @@ impl PowerDisk {
 }
 
 /// Numbers below a bound, by `seed`.
-fn fastrand_like(seed: u64) -> impl FnMut(usize) -> usize {
+fn numbers(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed;
     move |bound| {
         // SplitMix64.
@@ -177,7 +182,8 @@ impl Disk for PowerDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.state().step(Step::Rename(from.to_owned(), to.to_owned()))
+        self.state()
+            .step(Step::Rename(from.to_owned(), to.to_owned()))
     }
 
     fn keep(&self, name: &str) -> io::Result<String> {
