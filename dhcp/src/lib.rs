@@ -17,7 +17,8 @@
 //!    be on disk before it is sent, and [`Event`]s to log, count or pass on.
 //!
 //! What is served stands in a [`Config`]; [`options`] turns options as users
-//! write them into bytes, and [`leasefile`] is the text form of leases.
+//! write them into bytes, [`leasefile`] is the text form of leases and [`journal`]
+//! that of their changes; [`clock`] is the time that they run by.
 //!
 //! # What a client can rely on
 //!
@@ -68,11 +69,13 @@
 //! # }
 //! ```
 
+pub mod clock;
 pub mod config;
 pub mod glob;
 mod hold;
 mod host;
 pub mod hostname;
+pub mod journal;
 pub mod lease;
 pub mod leasefile;
 pub mod options;

@@ -248,13 +248,16 @@ named! {
         /// As many addresses are on offer to clients of its
         /// [`Origin`](crate::Origin) as may be at a time.
         OriginLimit = "origin-limit",
+        /// It would have to be recorded, which cannot be done at present.
+        NotRecorded = "not-recorded",
         /// The reply could not be put into bytes: a defect of this program.
         Unencodable = "unencodable",
     }
 }
 
 named! {
-    /// Why a server did not take a lease that it was started with.
+    /// Why a server did not take a lease that it was started with, or that was
+    /// to be imported.
     pub enum LeftOut {
         /// A lease that lasts longer is on its address.
         AddressTaken = "address-taken",
@@ -262,8 +265,13 @@ named! {
         ClientHasAnother = "client-has-another",
         /// It ran out, and its address is not served any more.
         NotServed = "not-served",
-        /// It ran out, and there are as many records as may be.
+        /// There are as many records as may be; when loading, only one that ran
+        /// out is left out for that.
         LeaseLimit = "lease-limit",
+        /// Its address is not of the subnet.
+        OtherSubnet = "other-subnet",
+        /// It ran out before it was imported.
+        RanOut = "ran-out",
     }
 }
 

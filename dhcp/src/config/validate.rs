@@ -148,10 +148,12 @@ impl Config {
         subnets.sort_unstable();
         subnets.dedup();
         // Ordered by address, then prefix: what overlaps stands side by side.
-        match subnets.array_windows().find(|[a, b]| a.contains(b)) {
-            Some([a, b]) => Err(ConfigError::SubnetsOverlap(*a, *b)),
-            None => Ok(subnets),
+        for (a, b) in subnets.iter().zip(subnets.iter().skip(1)) {
+            if a.contains(b) {
+                return Err(ConfigError::SubnetsOverlap(*a, *b));
+            }
         }
+        Ok(subnets)
     }
 
     fn validate_ranges(&self) -> Result<(), ConfigError> {
@@ -199,16 +201,17 @@ impl Config {
         }
         let mut ordered: Vec<&Range> = self.ranges.iter().collect();
         ordered.sort_by_key(|range| *range.addresses.start());
-        let overlaps = |[a, b]: &&[&Range; 2]| b.addresses.start() <= a.addresses.end();
-        match ordered.array_windows().find(overlaps) {
-            Some([a, b]) => Err(ConfigError::RangesOverlap {
-                first: *b.addresses.start(),
-                last: *b.addresses.end(),
-                other_first: *a.addresses.start(),
-                other_last: *a.addresses.end(),
-            }),
-            None => Ok(()),
+        for (a, b) in ordered.iter().zip(ordered.iter().skip(1)) {
+            if b.addresses.start() <= a.addresses.end() {
+                return Err(ConfigError::RangesOverlap {
+                    first: *b.addresses.start(),
+                    last: *b.addresses.end(),
+                    other_first: *a.addresses.start(),
+                    other_last: *a.addresses.end(),
+                });
+            }
         }
+        Ok(())
     }
 
     fn validate_hosts(&self, subnets: &[Ipv4Net]) -> Result<(), ConfigError> {

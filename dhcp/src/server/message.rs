@@ -7,6 +7,7 @@ use super::{Effects, Server};
 use crate::config::LeaseTime;
 use crate::lease::Lease;
 use crate::outcome::{Change, Event, Reply, Silence};
+use crate::table::ClientRef;
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
@@ -24,6 +25,9 @@ impl Server {
         let ends = matches!(request.kind, Kind::Decline | Kind::Release);
         if ends && client.link.is_own && request.mac != client.sender.mac {
             return Err(Silence::OtherSender);
+        }
+        if ends && !self.recording {
+            return Err(Silence::NotRecorded);
         }
         match request.kind {
             Kind::Discover => self.discover(request, client, now, effects),
@@ -53,6 +57,9 @@ impl Server {
             .lease_of(request.client_ref())
             .is_some_and(|l| l.address == address && l.is_live(now));
         if !leased {
+            if !self.recording {
+                return Err(Silence::NotRecorded);
+            }
             // The offer that it has is replaced, not added to.
             let has_one = self.table.origin_of_offer(mac) == Some(origin);
             if !has_one && self.table.offered_to(origin) >= self.limits.offers {
@@ -138,6 +145,9 @@ impl Server {
         effects: &mut Effects,
     ) -> Result<LeaseTime, Silence> {
         let (mac, whose) = (request.mac, request.client_ref());
+        if !self.recording {
+            return self.left_of_record(whose, address, now);
+        }
         let Effects { changes, events } = effects;
         self.make_room(request, address, changes)?;
         self.table.evict(address, whose, changes);
@@ -176,6 +186,24 @@ impl Server {
         }
         self.table.put(lease, now, changes);
         Ok(time)
+    }
+
+    /// What is left of the client's lease on `address`, as it is recorded.
+    fn left_of_record(
+        &self,
+        client: ClientRef<'_>,
+        address: Ipv4Addr,
+        now: u64,
+    ) -> Result<LeaseTime, Silence> {
+        let recorded = self.table.lease_of(client);
+        let lease = recorded.filter(|l| l.address == address && l.is_live(now));
+        match lease.ok_or(Silence::NotRecorded)?.expiry {
+            0 => Ok(LeaseTime::Infinite),
+            expiry => {
+                let left = u32::try_from(expiry.saturating_sub(now));
+                Ok(LeaseTime::Seconds(left.unwrap_or(u32::MAX - 1)))
+            }
+        }
     }
 
     /// Forgets the record that is missed least if the table is full and the

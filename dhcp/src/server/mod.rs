@@ -2,6 +2,7 @@
 
 mod choose;
 mod client;
+mod import;
 mod limits;
 mod link;
 mod message;
@@ -49,6 +50,7 @@ pub struct Server {
     known: Tag,
     known_elsewhere: Tag,
     not_loaded: Vec<(Lease, LeftOut)>,
+    recording: bool,
 }
 
 /// What a message brings about beside its answer.
@@ -92,6 +94,7 @@ impl Server {
             config,
             hash: FixedState::with_seed(hash_key),
             not_loaded: Vec::new(),
+            recording: true,
         };
         server.load(leases, now);
         Ok(server)
@@ -177,6 +180,15 @@ impl Server {
             changes: effects.changes,
             events: effects.events,
         }
+    }
+
+    /// Says whether changes can be written down. While they cannot, none is
+    /// made: a client that has a lease is told what is left of it, all else
+    /// that would change something is [`Silence::NotRecorded`].
+    ///
+    /// [`Silence::NotRecorded`]: crate::Silence::NotRecorded
+    pub fn set_recording(&mut self, recording: bool) {
+        self.recording = recording;
     }
 
     /// Brings the table to `now` and tells which leases ran out since it was
