@@ -251,7 +251,7 @@ impl State {
             match &outcome.answer {
                 Answer::Reply(reply) => {
                     let egress = request.ingress;
-                    let frame = message::wrap(reply, address, self.mac);
+                    let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
                 Answer::Silence(silence) => self.silent(*silence),
