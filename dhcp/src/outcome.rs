@@ -220,7 +220,7 @@ named! {
         NoMessageType = "no-message-type",
         /// A message type that no client sends to this server.
         UnknownMessageType = "unknown-message-type",
-        /// It came by a relay agent (field `giaddr`).
+        /// It came by a relay agent of another subnet (field `giaddr`).
         Relayed = "relayed",
         /// A DECLINE or RELEASE in the name of another than its frame's sender.
         OtherSender = "other-sender",

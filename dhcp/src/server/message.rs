@@ -19,7 +19,7 @@ impl Server {
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
-        if !request.giaddr.is_unspecified() {
+        if request.relayed() && !self.config.subnet.contains(&request.giaddr) {
             return Err(Silence::Relayed);
         }
         // These two take something away, and are sent by unicast from an

@@ -5,7 +5,9 @@ mod exchange;
 mod hostile;
 mod lifecycle;
 mod origins;
+mod relayed;
 mod replies;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
