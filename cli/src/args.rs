@@ -307,6 +307,15 @@ pub enum LeaseCommand {
         #[arg(value_name = "IP")]
         address: Ipv4Addr,
     },
+    /// Take over the leases of dnsmasq or of a libvirt network
+    ///
+    /// Stop that server first, so that it gives out no more. Leases that stand
+    /// against one that is there already are left out, and named.
+    Import {
+        /// dnsmasq's lease file, as /var/lib/misc/dnsmasq.leases, or libvirt's
+        /// /var/lib/libvirt/dnsmasq/BRIDGE.status
+        file: PathBuf,
+    },
 }
 
 /// Keys as given on a command line; of one given twice, the last counts.
@@ -351,6 +360,7 @@ mod tests {
             "vmlan fdb flush --port lan0",
             "vmlan leases --json",
             "vmlan lease del 192.168.122.4",
+            "vmlan lease import /var/lib/misc/dnsmasq.leases",
             "vmlan reload",
             "vmlan bench",
             "vmlan bench --work vmm,tcp --peers vmlan,bridge --rounds 3 --seconds 0.5",

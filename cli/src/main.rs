@@ -15,7 +15,7 @@ use vmlan::client::{Client, ClientError, segment};
 use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, Loaded, Located, Problem, Value};
 use vmlan::daemon;
-use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb};
+use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases};
 use vmlan::report;
 
 fn main() -> ExitCode {
@@ -104,6 +104,13 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         }
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
+        }
+        Command::Lease(LeaseCommand::Import { file }) => {
+            let bytes =
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            // What is no text is named by the server, line by line.
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
         }
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),

@@ -17,7 +17,8 @@
 //!    be on disk before it is sent, and [`Event`]s to log, count or pass on.
 //!
 //! What is served stands in a [`Config`]; [`options`] turns options as users
-//! write them into bytes, and [`leasefile`] is the text form of leases.
+//! write them into bytes, [`leasefile`] is the text form of leases and [`journal`]
+//! that of their changes; [`clock`] is the time that they run by.
 //!
 //! # What a client can rely on
 //!
@@ -59,6 +60,7 @@
 //! let sender = Sender {
 //!     origin: Origin(3),
 //!     mac: MacAddr::new(0x52, 0x54, 0, 0, 0, 1),
+//!     unicast: false,
 //! };
 //! let outcome = server.handle(b"not DHCP", sender, 1_700_000_001);
 //! assert_eq!(outcome.answer, Answer::Silence(Silence::Truncated));
@@ -67,10 +69,13 @@
 //! # }
 //! ```
 
+pub mod clock;
 pub mod config;
+pub mod glob;
 mod hold;
 mod host;
 pub mod hostname;
+pub mod journal;
 pub mod lease;
 pub mod leasefile;
 pub mod options;
@@ -82,7 +87,9 @@ mod table;
 pub mod tag;
 mod wire;
 
-pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
+pub use config::{
+    Condition, Config, ConfigError, Host, HostKey, Identity, LeaseTime, MacPattern, Match, Range,
+};
 pub use ipnet::Ipv4Net;
 pub use lease::{Lease, LeaseState, LeaseView};
 pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal, Reply, Silence};

@@ -48,6 +48,13 @@ impl Tag {
         Self("known".into())
     }
 
+    /// Set for a client that would be one of the configured hosts on another
+    /// subnet than it is on (dnsmasq's).
+    #[must_use]
+    pub fn known_elsewhere() -> Self {
+        Self("known-othernet".into())
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

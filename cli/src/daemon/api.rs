@@ -7,8 +7,8 @@ use super::ports::NamedPort;
 use super::reload;
 use crate::config::{PortName, PortSettings, Problem, value};
 use crate::model::{
-    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb, LeaseView,
-    PortView, SetPort, StatusView,
+    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb,
+    ImportLeases, LeaseView, PortView, SetPort, StatusView,
 };
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -23,6 +23,9 @@ use tokio::sync::Mutex;
 
 /// The longest request body in bytes.
 const BODY: usize = 64 << 10;
+
+/// The longest lease file to import in bytes: of some 400,000 leases.
+const IMPORT: usize = 32 << 20;
 
 /// A network that several tasks work on.
 pub(super) type Shared = Arc<Mutex<Network>>;
@@ -40,7 +43,10 @@ pub(super) fn router(network: Shared) -> Router {
         .route("/v1/fdb", get(fdb).post(add_fdb))
         .route("/v1/fdb/flush", post(flush_fdb))
         .route("/v1/fdb/{mac}", delete(delete_fdb))
-        .route("/v1/leases", get(leases))
+        .route(
+            "/v1/leases",
+            get(leases).merge(post(import_leases).layer(DefaultBodyLimit::max(IMPORT))),
+        )
         .route("/v1/leases/{address}", delete(delete_lease))
         .route("/v1/reload", post(reload_config))
         .route("/metrics", get(super::metrics::metrics))
@@ -280,6 +286,20 @@ async fn delete_lease(State(network): State<Shared>, Path(address): Path<String>
         other => ApiError::runtime(chain(other)),
     })?;
     changed(format!("the lease of {address} by {mac} is deleted"))
+}
+
+async fn import_leases(
+    State(network): State<Shared>,
+    Body(request): Body<ImportLeases>,
+) -> Answer<Done> {
+    let imported = network.lock().await.dhcp.import(&request.text);
+    changed(imported.map_err(|error| match error {
+        DhcpError::NoLeases(_) => ApiError::input(chain(error)).help(
+            "give a lease file of dnsmasq, as /var/lib/misc/dnsmasq.leases, or libvirt's \
+             /var/lib/libvirt/dnsmasq/BRIDGE.status",
+        ),
+        other => ApiError::runtime(chain(other)),
+    })?)
 }
 
 async fn reload_config(State(network): State<Shared>) -> Answer<Done> {

@@ -293,6 +293,7 @@ impl Network {
     /// Ends the network: all that it made goes away.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
         self.switch.stop();
+        self.dhcp.stop();
         let released = self.quiet.release_all();
         self.run.release()?;
         released?;

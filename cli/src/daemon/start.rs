@@ -7,7 +7,6 @@ use super::ports::{Origin, Ports};
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded, served};
 use crate::host::identity::Identity;
-use crate::host::leases::LeaseFile;
 use crate::host::link::Links;
 use crate::host::quiet::Quiet;
 use crate::host::rundir::{self, RunDir};
@@ -55,7 +54,7 @@ pub(super) async fn start(
     let gateway = choose_address(&config, &mut identity, &links).await?;
     let mac = config.mac.unwrap_or(identity.mac());
 
-    let dhcp = DhcpService::new(LeaseFile::new(&state), identity.dhcp_hash_key(), mac);
+    let dhcp = DhcpService::new(&state, identity.dhcp_hash_key(), mac);
     let served = served::dhcp(&config, gateway, source.as_ref())?;
     let settings = settings(&config, gateway, mac);
     let (switch, events) = Switch::start(settings, |switch| Some(dhcp.responder(switch)))
@@ -88,6 +87,7 @@ pub(super) async fn start(
 async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyhow::Result<()> {
     network.dhcp.configure(served)?;
     tokio::spawn(network.dhcp.clone().expire_on_time());
+    tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
     for port in network.configured_ports() {
         network

@@ -204,7 +204,7 @@ impl Parameters {
     /// What follows from where the client is and who, where nothing else is configured.
     fn network<'a>(&self, asker: Asker<'a>) -> Vec<Made<'a>> {
         let client = asker.client;
-        let (subnet, router) = (client.link.subnet, client.link.router);
+        let (subnet, router) = (client.link.subnet, client.router);
         let address = |code, address: Ipv4Addr| (code, address.octets().to_vec());
         let own = [
             Some(address(MASK, subnet.netmask())),

@@ -150,7 +150,7 @@ impl Server {
         }
         Ok(Reply {
             message,
-            destination: destination(request, yiaddr),
+            destination: destination(request, client, yiaddr),
         })
     }
 }
@@ -190,8 +190,13 @@ fn relay(request: &Request) -> Option<Destination> {
 }
 
 /// RFC 2131 §4.1, for an OFFER or ACK.
-fn destination(request: &Request, yiaddr: Ipv4Addr) -> Destination {
-    let mac = request.mac;
+fn destination(request: &Request, client: &Client, yiaddr: Ipv4Addr) -> Destination {
+    // One beyond a router is reached by whoever brought its message.
+    let mac = if client.link.is_own {
+        request.mac
+    } else {
+        client.sender.mac
+    };
     if let Some(relay) = relay(request) {
         relay
     } else if !request.ciaddr.is_unspecified() {

@@ -13,14 +13,17 @@
 //!   read once, whatever stands in it.
 //! - `relay` takes apart what a relay agent adds (option 82), `user_class` what
 //!   a client says of its user (option 77).
+//! - `find` looks for an option that the configuration asks for.
 //! - `reply` writes what the server says: it splits long options, and puts
 //!   options into `file` and `sname` when there is no room before.
 
+mod find;
 mod relay;
 mod reply;
 mod request;
 mod user_class;
 
+pub(crate) use find::option;
 pub(crate) use relay::RelayInfo;
 pub(crate) use reply::{Header, Response, encode};
 pub(crate) use request::{Kind, Request, parse};

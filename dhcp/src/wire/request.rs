@@ -14,7 +14,7 @@ use crate::outcome::Silence;
 const SNAME: Range<usize> = 44..108;
 const FILE: Range<usize> = 108..236;
 const COOKIE: Range<usize> = 236..240;
-const OPTIONS: RangeFrom<usize> = 240..;
+pub(super) const OPTIONS: RangeFrom<usize> = 240..;
 
 /// A client identifier longer than any one option is not kept.
 const MAX_CLIENT_ID: usize = 255;
@@ -264,7 +264,7 @@ impl Found {
 
 /// Gives `field` back if every option in it, up to the end marker if there is
 /// one, lies inside it.
-fn guard(field: &[u8]) -> Result<&[u8], Silence> {
+pub(super) fn guard(field: &[u8]) -> Result<&[u8], Silence> {
     const PAD: u8 = 0;
     const END: u8 = 255;
     let mut rest = field;

@@ -175,7 +175,7 @@ fn a_clients_name_is_kept_if_it_is_one() {
 #[test]
 fn a_static_hosts_name_wins_and_is_sent_to_it() {
     let mut config = full();
-    config.hosts = vec![host(HostKey::Mac(mac(1)), 42, "db")];
+    config.hosts = vec![host(mac(1).into(), 42, "db")];
     let mut server = server(config);
     let outcome = reboot(1, ip(42)).option(12, b"mine").to(&mut server, T0);
     assert_eq!(received(&outcome).options[&12], b"db");
