@@ -1,3 +1,4 @@
+mod options;
 mod places;
 mod together;
 
@@ -126,8 +127,8 @@ fn every_key_is_read() {
     assert_eq!(config.dhcp.hosts.len(), 2);
     assert_eq!(config.dhcp.hosts[0].name.as_deref(), Some("db"));
     assert_eq!(
-        config.dhcp.hosts[1].client_id.as_deref(),
-        Some("01:52:54:00:aa:bb:cd")
+        config.dhcp.hosts[1].keys[0].to_string(),
+        "client-id 01:52:54:00:aa:bb:cd"
     );
     assert!(config.attach[1].matches("tap7"));
     assert_eq!(config.ports.len(), 2);
@@ -176,7 +177,7 @@ proptest! {
     /// Any value at any key: types and ranges, never a panic.
     #[test]
     fn any_value_of_any_key_is_read_or_refused(
-        key in "(name|interface|address|mac|mtu|domain|forward|uplink|switch|dhcp|attach|port|dhcp\\.range|dhcp\\.host|dhcp\\.lease-time|dhcp\\.options|attach\\.match|switch\\.ageing|switch\\.fdb-size)",
+        key in "(name|interface|address|mac|mtu|domain|forward|uplink|switch|dhcp|attach|port|dhcp\\.range|dhcp\\.host|dhcp\\.lease-time|dhcp\\.options|dhcp\\.option|dhcp\\.boot|dhcp\\.filename|attach\\.match|switch\\.ageing|switch\\.fdb-size)",
         value in "(-?[0-9]{1,20}|\"[ -!#-\\[\\]-~]{0,20}\"|true|1\\.5|\\[\\]|\\{\\}|\\[\\{\\}\\]|\\[1, \"x\"\\]|\\[\\[\\]\\]|1979-05-27|0x1f|nan)"
     ) {
         if let Err(error) = parse(&format!("{key} = {value}")) {

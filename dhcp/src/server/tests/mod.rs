@@ -6,7 +6,9 @@ mod hostile;
 mod lifecycle;
 mod origins;
 mod policy;
+mod relayed;
 mod replies;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
