@@ -1,6 +1,7 @@
 //! What a request is marked for.
 
 use super::MacPattern;
+use crate::options::Architecture;
 use crate::tag::{Tag, TagMatch};
 
 /// Marks requests, or has them passed over in silence, where all of some
@@ -39,7 +40,7 @@ pub enum Condition {
     /// The relay agent's subscriber id (RFC 3993) is this.
     SubscriberId(Vec<u8>),
     /// The client can boot as this architecture (option 93, RFC 4578 §2.1).
-    Architecture(u16),
+    Architecture(Architecture),
     /// The client sends this option.
     Option {
         /// Its code.

@@ -183,7 +183,7 @@ impl Server {
             Condition::SubscriberId(id) => {
                 relay.and_then(|r| r.subscriber_id.as_deref()) == Some(id.as_slice())
             }
-            Condition::Architecture(code) => request.architectures.contains(code),
+            Condition::Architecture(wanted) => wanted.is_among(&request.architectures),
             Condition::Option { code, value } => {
                 wire::option(message, *code).is_some_and(|sent| has_in_it(&sent, value))
             }

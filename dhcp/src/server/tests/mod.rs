@@ -5,6 +5,7 @@ mod exchange;
 mod hostile;
 mod lifecycle;
 mod origins;
+mod policy;
 mod relayed;
 mod replies;
 mod told;
