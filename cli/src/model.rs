@@ -1,7 +1,7 @@
 //! What goes over the control socket, as JSON: views of the network, requests
 //! and replies. Shared by the server and the client.
 
-use crate::config::{InterfaceName, PortKind, PortName, Value, Vlan};
+use crate::config::{HostEntry, InterfaceName, PortKind, PortName, Value, Vlan};
 use pnet_base::MacAddr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -208,6 +208,26 @@ pub struct FlushFdb {
     /// Only what is behind this port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<PortName>,
+}
+
+/// One of `GET /v1/dhcp/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// The host.
+    #[serde(flatten)]
+    pub host: HostEntry,
+    /// Where it stands.
+    pub origin: HostOrigin,
+}
+
+/// Where a host stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostOrigin {
+    /// In the configuration, which alone can take it away.
+    Config,
+    /// Added while the network ran.
+    Live,
 }
 
 /// `POST /v1/leases`: leases of another server to take over.

@@ -74,7 +74,8 @@ fn checked(boot: Boot) -> Result<Boot, Problem> {
     }
 }
 
-fn architecture(value: &Value) -> Result<Architecture, Problem> {
+/// An architecture, by its name or number.
+pub(super) fn architecture(value: &Value) -> Result<Architecture, Problem> {
     let known: Vec<_> = Architecture::names().collect();
     match value {
         Value::Number(number) => u16::try_from(*number).map(Architecture::from).map_err(|_| {

@@ -101,13 +101,15 @@ pub fn identifier(text: &str) -> Result<HostKey, Problem> {
     })
 }
 
-/// What hosts say has to be of one of `subnets`, the network's own first and
-/// that with the gateway's address, and each its own.
-pub(super) fn check_hosts(hosts: &[WrittenHost], findings: &mut Findings<'_>) {
+/// No two hosts may share what tells them apart. One station may be a host on
+/// each of `subnets`.
+pub(super) fn check_hosts(hosts: &[WrittenHost], subnets: &[Ipv4Net], findings: &mut Findings<'_>) {
     let (mut keys, mut addresses, mut names) = (Seen::new(), Seen::new(), Seen::new());
     for host in hosts {
         check_label(host, findings);
         let address = host.address.as_ref().map(Spanned::get_ref);
+        let of = |address| subnets.iter().find(|subnet| subnet.contains(address));
+        let subnet = address.and_then(of);
         for key in &host.keys {
             let what = match key.get_ref() {
                 HostKey::Mac(mac) => format!("the MAC address {mac}"),
@@ -120,9 +122,7 @@ pub(super) fn check_hosts(hosts: &[WrittenHost], findings: &mut Findings<'_>) {
                 // Told by its name.
                 HostKey::Name(_) => continue,
             };
-            // On several subnets one station may have several addresses; which
-            // are one's is for the server to say.
-            keys.add((key.get_ref(), address.is_some()), key.span(), &what, findings);
+            keys.add((key.get_ref(), subnet), key.span(), &what, findings);
         }
         if let Some(address) = &host.address {
             let what = format!("the address {}", address.get_ref());
@@ -146,17 +146,15 @@ fn check_label(host: &WrittenHost, findings: &mut Findings<'_>) {
     }
 }
 
-/// The address of a host has to be one of the gateway's subnet, or of one of
-/// the `others`.
+/// The address of a host has to be one of `subnets`, the gateway's first.
 pub(super) fn check_address(
     address: &Spanned<Ipv4Addr>,
     gateway: Ipv4Net,
-    others: &[Ipv4Net],
+    subnets: &[Ipv4Net],
     findings: &mut Findings<'_>,
 ) {
     let ip = *address.get_ref();
-    let subnets = std::iter::once(gateway.trunc()).chain(others.iter().copied());
-    let problem = match subnets.clone().find(|subnet| subnet.contains(&ip)) {
+    let problem = match subnets.iter().find(|subnet| subnet.contains(&ip)) {
         None => not_in(ip, gateway),
         Some(_) if ip == gateway.addr() => {
             Problem::new(format!("{ip} is the address of the gateway")).help("use another one")
@@ -181,8 +179,9 @@ impl<T: Hash + Eq> Seen<T> {
     fn add(&mut self, value: T, at: Range<usize>, what: &str, findings: &mut Findings<'_>) {
         if let Some(first) = self.0.insert(value, at.clone()) {
             let line = findings.line(&first);
-            let problem = Problem::new(format!("{what} belongs to the host of line {line} already"))
-                .help("give each host its own, or take one of the two out");
+            let problem =
+                Problem::new(format!("{what} belongs to the host of line {line} already"))
+                    .help("give each host its own, or take one of the two out");
             findings.error(at, problem);
         }
     }

@@ -3,17 +3,20 @@
 use super::dhcp_boot::architecture;
 use super::dhcp_host::mac_pattern;
 use super::dhcp_option::read_tags;
-use super::dhcp_tags::{read_list, read_set};
+use super::dhcp_tags::read_set;
 use super::section::Section;
 use super::{Problem, Value, served};
 use toml::Spanned;
 use vmlan_dhcp::{Condition, HostKey, Match, leasefile};
 
+/// How a value becomes a condition.
+type Make<T> = fn(T) -> Condition;
+
 /// One `[[dhcp.match]]`.
 pub(super) fn read_match(mut section: Section<'_, '_, '_>) -> Option<Match> {
     let span = section.span();
     let mut conditions = Vec::new();
-    let texts: [(_, fn(String) -> Condition); 3] = [
+    let texts: [(_, Make<String>); 3] = [
         ("port", Condition::Port),
         ("vendor-class", Condition::VendorClass),
         ("user-class", Condition::UserClass),
@@ -22,7 +25,7 @@ pub(super) fn read_match(mut section: Section<'_, '_, '_>) -> Option<Match> {
         let text = section.text(key, |text| not_empty(key, text).map(str::to_owned));
         conditions.extend(text.map(|text| condition(text.into_inner())));
     }
-    let ids: [(_, fn(Vec<u8>) -> Condition); 3] = [
+    let ids: [(_, Make<Vec<u8>>); 3] = [
         ("circuit-id", Condition::CircuitId),
         ("remote-id", Condition::RemoteId),
         ("subscriber-id", Condition::SubscriberId),
@@ -87,8 +90,8 @@ fn read_sent(section: &mut Section<'_, '_, '_>) -> Option<Condition> {
     });
     let value = section.value("value", |value| Ok(value.clone()));
     if let Some(value) = value.as_ref().filter(|_| !section.has("option")) {
-        let problem = Problem::new("`value` stands without `option`")
-            .help("say which option has to have it");
+        let problem =
+            Problem::new("`value` stands without `option`").help("say which option has to have it");
         section.findings.error(value.span(), problem);
     }
     let key = key?;

@@ -45,8 +45,9 @@ pub(super) fn read_pool(mut section: Section<'_, '_, '_>) -> Option<WrittenPool>
     let known_only = section.boolean("known-only");
     let time = section.text_or_number("lease-time", lease_time);
     if !section.has("range") {
-        let problem = Problem::new("this pool has no `range`")
-            .help("add its first and last address, as range = [\"192.168.122.10\", \"192.168.122.99\"]");
+        let problem = Problem::new("this pool has no `range`").help(
+            "add its first and last address, as range = [\"192.168.122.10\", \"192.168.122.99\"]",
+        );
         section.findings.error(span, problem);
     }
     section.end();
@@ -101,7 +102,10 @@ pub(super) fn check_pools(
     let mut seen: Vec<(&Ends, Span<usize>)> = Vec::new();
     seen.extend(own.map(|ends| (ends, ends.span())));
     for pool in pools {
-        let subnet = pool.subnet.as_ref().map_or(gateway.trunc(), |net| *net.get_ref());
+        let subnet = pool
+            .subnet
+            .as_ref()
+            .map_or(gateway.trunc(), |net| *net.get_ref());
         if pool.ends.get_ref().len() != 2 {
             let problem = Problem::new("the range of a pool has to be two addresses")
                 .help("write the first and the last");

@@ -94,7 +94,10 @@ fn dhcp(config: &Config) -> Vec<String> {
     else {
         return vec!["off".into()];
     };
-    let mut lines = vec![format!("{}, leases of {lease_time}", pool(config))];
+    let mut ranges = ranges(config).into_iter();
+    let first = ranges.next().unwrap_or_else(|| "no range".into());
+    let mut lines = vec![format!("{first}, leases of {lease_time}")];
+    lines.extend(ranges);
     for option in options {
         lines.push(option_text(option));
     }
@@ -102,13 +105,16 @@ fn dhcp(config: &Config) -> Vec<String> {
         lines.push(boot_text(boot));
     }
     for host in hosts {
-        let who = match (&host.mac, &host.client_id) {
-            (Some(mac), _) => mac.to_string(),
-            (None, id) => format!("client-id {}", id.as_deref().unwrap_or_default()),
+        let who: Vec<_> = host.keys.iter().map(ToString::to_string).collect();
+        let who = who.join(", ");
+        let what = match host.address {
+            _ if host.ignore => "nothing".to_owned(),
+            Some(address) => address.to_string(),
+            None => "an address of a range".to_owned(),
         };
         let name = host.name.iter().map(|name| format!(" ({name})"));
         let name: String = name.collect();
-        lines.push(format!("{} for {who}{name}", host.address));
+        lines.push(format!("{what} for {who}{name}"));
     }
     lines
 }
@@ -159,28 +165,44 @@ fn tags_text(tags: &TagMatch) -> String {
     }
 }
 
-fn pool(config: &Config) -> String {
+/// Each range that is handed out, with whom it is for.
+fn ranges(config: &Config) -> Vec<String> {
     let Address::Fixed(gateway) = config.address else {
-        return "the whole subnet".into();
+        return vec!["the whole subnet".into()];
     };
-    let (first, last) = config.dhcp.pool(gateway);
-    let size = pool_size(config, gateway);
-    match u32::try_from(DEFAULT_MAX_LEASES) {
-        Ok(most) if size > most => {
-            format!("{first} to {last}, {size} addresses for {most} leases at most")
-        }
-        _ => format!("{first} to {last}, {size} addresses"),
-    }
+    let ranges = config.dhcp.ranges(gateway);
+    ranges
+        .iter()
+        .map(|range| {
+            let (first, last) = range.addresses.clone().into_inner();
+            let size = range_size(config, gateway, range);
+            let mut text = format!("{first} to {last}, {size} addresses");
+            if let Ok(most) = u32::try_from(DEFAULT_MAX_LEASES)
+                && size > most
+            {
+                text += &format!(" for {most} leases at most");
+            }
+            if let Some(subnet) = range.subnet.filter(|subnet| *subnet != gateway.trunc()) {
+                text += &format!(" of {subnet}, by a relay agent");
+            }
+            if range.known_only {
+                text += " for known hosts";
+            }
+            text + &tags_text(&range.tags)
+        })
+        .collect()
 }
 
-/// How many addresses of the range can be handed out to any station: all but
-/// the ends of the subnet, the gateway and those of static hosts.
-fn pool_size(config: &Config, gateway: Ipv4Net) -> u32 {
-    let (first, last) = config.dhcp.pool(gateway);
-    let mut taken = vec![gateway.addr(), gateway.network(), gateway.broadcast()];
-    taken.extend(config.dhcp.hosts.iter().map(|host| host.address));
-    taken.retain(|address| (first..=last).contains(address));
+/// How many addresses of `range` can be handed out to any station: all but the
+/// ends of the subnet, the gateway, the router and those of static hosts.
+fn range_size(config: &Config, gateway: Ipv4Net, range: &vmlan_dhcp::Range) -> u32 {
+    let subnet = range.subnet.unwrap_or(gateway.trunc());
+    let mut taken = vec![gateway.addr(), subnet.network(), subnet.broadcast()];
+    taken.extend(range.router);
+    taken.extend(config.dhcp.hosts.iter().filter_map(|host| host.address));
+    taken.retain(|address| range.addresses.contains(address));
     let taken = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+    let (first, last) = (range.addresses.start(), range.addresses.end());
     let all = last.to_bits().saturating_sub(first.to_bits());
     all.saturating_add(1).saturating_sub(taken)
 }

@@ -1,38 +1,41 @@
 //! What the DHCP server is to serve, by the configuration. Some of what can be
 //! wrong with it only the server knows: names and values of options, for one.
 
-use super::{Address, Config, ConfigError, DhcpOption, LeaseTime, Problem, Source, Value};
+use super::{Address, Config, ConfigError, DhcpOption, Problem, Source, Value};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::Path;
+use toml::Spanned;
 use vmlan_dhcp::options::{OptionError, Scope, Setting};
-use vmlan_dhcp::{Host, HostKey, leasefile, options};
+use vmlan_dhcp::tag::TagMatch;
+use vmlan_dhcp::{Host, options};
 
 /// A gateway to check by where the network's own is not known yet.
 pub(super) const ANY_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
 
-/// What is served beside `gateway` (the address with its prefix); `None` where
-/// DHCP is off.
+/// What is served beside `gateway` (the address with its prefix), with the hosts
+/// of the file and those added `live`; `None` where DHCP is off.
 ///
 /// # Errors
 /// What the server says against it, at its place in `source`.
 pub fn dhcp(
     config: &Config,
     gateway: Option<Ipv4Net>,
+    live: &[Host],
     source: Option<&Source>,
 ) -> Result<Option<vmlan_dhcp::Config>, ConfigError> {
     let (true, Some(gateway)) = (config.dhcp.enabled, gateway) else {
         return Ok(None);
     };
-    let (first, last) = config.dhcp.pool(gateway);
-    let mut served = vmlan_dhcp::Config::new(gateway.addr(), gateway.trunc(), first..=last);
-    served.lease_time = match config.dhcp.lease_time {
-        LeaseTime::Infinite => vmlan_dhcp::LeaseTime::Infinite,
-        LeaseTime::For(time) => {
-            vmlan_dhcp::LeaseTime::Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1))
-        }
-    };
+    // The ranges are those of the configuration, which may have none here.
+    let own = gateway.addr();
+    let mut served = vmlan_dhcp::Config::new(own, gateway.trunc(), own..=own);
+    served.ranges = config.dhcp.ranges(gateway);
+    served.identity = config.dhcp.identity;
+    served.sequential = config.dhcp.sequential;
+    served.known_only = config.dhcp.known_only;
+    served.lease_time = config.dhcp.lease_time.into();
     served.domain.clone_from(&config.domain);
     served.mtu = Some(config.mtu);
     for option in &config.dhcp.options {
@@ -42,20 +45,13 @@ pub fn dhcp(
     }
     served.boots.clone_from(&config.dhcp.boots);
     served.rapid_commit = config.dhcp.rapid_commit;
-    for host in &config.dhcp.hosts {
-        let key = match (&host.mac, &host.client_id) {
-            (Some(mac), _) => HostKey::Mac(*mac),
-            (None, id) => {
-                let id = id.as_deref().and_then(leasefile::parse_hex);
-                HostKey::ClientId(id.unwrap_or_default())
-            }
-        };
-        served.hosts.push(Host {
-            key,
-            address: Some(host.address),
-            name: host.name.clone(),
-        });
-    }
+    // As in dnsmasq, the interface that a request came by is a tag of it.
+    let interface = config.interface.as_ref();
+    let tag = interface.and_then(|name| name.as_str().parse().ok());
+    served.set.extend(tag);
+    served.matches.clone_from(&config.dhcp.matches);
+    served.hosts.clone_from(&config.dhcp.hosts);
+    served.hosts.extend(live.iter().cloned());
     served
         .validate()
         .map_err(|error| located(Problem::new(format!("[dhcp]: {error}")), 0..0, source))?;
@@ -109,6 +105,24 @@ pub(super) fn option(
     })
 }
 
+/// The code of an option that a client may send, and the bytes that it is to
+/// have in it; or what is wrong with these and where.
+pub(super) fn sent(
+    key: &Spanned<String>,
+    value: Option<&Spanned<Value>>,
+) -> Result<(u8, Vec<u8>), (Range<usize>, Problem)> {
+    let whatever = || Spanned::new(key.span(), Value::Text(String::new()));
+    let option = DhcpOption {
+        key: key.clone(),
+        value: value.cloned().unwrap_or_else(whatever),
+        scope: Scope::Message,
+        tags: TagMatch::default(),
+        force: false,
+    };
+    let setting = self::option(&option, ANY_GATEWAY)?;
+    Ok((setting.code, setting.value))
+}
+
 fn unknown(name: &str) -> Problem {
     let known: Vec<_> = options::all()
         .filter(|(_, code)| !options::is_computed(*code))
@@ -143,7 +157,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Result<(), ConfigError>
         Address::Auto => Ipv4Net::new(ANY_GATEWAY, 24).ok(),
         Address::None => None,
     };
-    dhcp(config, gateway, Some(source)).map(drop)
+    dhcp(config, gateway, &[], Some(source)).map(drop)
 }
 
 /// An error at its place, or with an empty span of the file as a whole.

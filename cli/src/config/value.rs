@@ -176,6 +176,17 @@ pub enum LeaseTime {
     Infinite,
 }
 
+impl From<LeaseTime> for vmlan_dhcp::LeaseTime {
+    fn from(time: LeaseTime) -> Self {
+        match time {
+            LeaseTime::Infinite => Self::Infinite,
+            LeaseTime::For(time) => {
+                Self::Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1))
+            }
+        }
+    }
+}
+
 impl LeaseTime {
     /// The shortest lease, as with dnsmasq.
     pub const LEAST: Duration = Duration::from_secs(120);

@@ -5,9 +5,9 @@ use super::dhcp::DhcpError;
 use super::network::{Network, chain, no_port};
 use super::ports::NamedPort;
 use super::reload;
-use crate::config::{PortName, PortSettings, Problem, value};
+use crate::config::{HostEntry, PortName, PortSettings, Problem, value};
 use crate::model::{
-    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb,
+    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb, HostView,
     ImportLeases, LeaseView, PortView, SetPort, StatusView,
 };
 use axum::body::Bytes;
@@ -48,11 +48,13 @@ pub(super) fn router(network: Shared) -> Router {
             get(leases).merge(post(import_leases).layer(DefaultBodyLimit::max(IMPORT))),
         )
         .route("/v1/leases/{address}", delete(delete_lease))
+        .route("/v1/dhcp/hosts", get(hosts).post(add_host))
+        .route("/v1/dhcp/hosts/{host}", delete(delete_host))
         .route("/v1/reload", post(reload_config))
         .route("/metrics", get(super::metrics::metrics))
         .fallback(async || {
             ApiError::not_found("there is no such resource")
-                .help("the paths start with /v1/status, ports, attach, fdb, leases and reload")
+                .help("the paths start with /v1/status, ports, attach, fdb, leases, dhcp/hosts and reload")
         })
         .method_not_allowed_fallback(async || {
             let error = ApiError::input("this resource does not take this method")
@@ -300,6 +302,18 @@ async fn import_leases(
         ),
         other => ApiError::runtime(chain(other)),
     })?)
+}
+
+async fn hosts(State(network): State<Shared>) -> Answer<Vec<HostView>> {
+    Ok(Json(network.lock().await.host_views()))
+}
+
+async fn add_host(State(network): State<Shared>, Body(host): Body<HostEntry>) -> Answer<Done> {
+    changed(network.lock().await.add_host(host)?)
+}
+
+async fn delete_host(State(network): State<Shared>, Path(host): Path<String>) -> Answer<Done> {
+    changed(network.lock().await.delete_host(&host)?)
 }
 
 async fn reload_config(State(network): State<Shared>) -> Answer<Done> {

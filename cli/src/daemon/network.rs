@@ -4,6 +4,7 @@
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
+use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
@@ -34,6 +35,8 @@ pub(super) struct Network {
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) ports: Ports,
+    /// Hosts that were added while it ran.
+    pub(super) hosts: LiveHosts,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
     pub(super) mac: MacAddr,
@@ -233,6 +236,7 @@ impl Network {
             return;
         };
         let kind = port.kind;
+        self.dhcp.name_port(port.id, None);
         if let Err(error) = self.switch.remove_port(port.id) {
             tracing::warn!("port {name}: {}", chain(error));
         }
@@ -316,6 +320,7 @@ impl Network {
             origin,
         };
         self.ports.insert(name.clone(), port);
+        self.dhcp.name_port(id, Some(name.as_str()));
     }
 
     pub(super) fn let_go(&mut self, index: u32) {

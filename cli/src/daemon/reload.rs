@@ -69,7 +69,8 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     }
     let (new, old) = (loaded.config, network.config.clone());
     refuse_unchangeable(&old, &new)?;
-    let served = served::dhcp(&new, network.gateway, loaded.source.as_ref())
+    let live = super::hosts::beside(&new, network.hosts.entries());
+    let served = served::dhcp(&new, network.gateway, &live, loaded.source.as_ref())
         .map_err(|error| unusable(&error))?;
 
     let before = network.configured_ports();

@@ -6,6 +6,7 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded, served};
+use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
 use crate::host::quiet::Quiet;
@@ -55,7 +56,9 @@ pub(super) async fn start(
     let mac = config.mac.unwrap_or(identity.mac());
 
     let dhcp = DhcpService::new(&state, identity.dhcp_hash_key(), mac);
-    let served = served::dhcp(&config, gateway, source.as_ref())?;
+    let hosts = LiveHosts::open(&state)?;
+    let live = super::hosts::beside(&config, hosts.entries());
+    let served = served::dhcp(&config, gateway, &live, source.as_ref())?;
     let settings = settings(&config, gateway, mac);
     let (switch, events) = Switch::start(settings, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
@@ -67,6 +70,7 @@ pub(super) async fn start(
         switch,
         dhcp,
         ports: Ports::default(),
+        hosts,
         gateway,
         mac,
         started,

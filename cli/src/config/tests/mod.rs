@@ -127,8 +127,8 @@ fn every_key_is_read() {
     assert_eq!(config.dhcp.hosts.len(), 2);
     assert_eq!(config.dhcp.hosts[0].name.as_deref(), Some("db"));
     assert_eq!(
-        config.dhcp.hosts[1].client_id.as_deref(),
-        Some("01:52:54:00:aa:bb:cd")
+        config.dhcp.hosts[1].keys[0].to_string(),
+        "client-id 01:52:54:00:aa:bb:cd"
     );
     assert!(config.attach[1].matches("tap7"));
     assert_eq!(config.ports.len(), 2);

@@ -23,6 +23,7 @@ use bindings::Binding;
 use clocks::Clocks;
 use keeper::Keeper;
 use pnet_base::MacAddr;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
+use vmlan_dataplane::table::PortId;
 use vmlan_dhcp::clock::shift;
 use vmlan_dhcp::{
     Answer, Change, Config, ConfigError, Event, LeaseView, LeftOut, Origin, Outcome, Sender,
@@ -52,6 +54,8 @@ struct State {
     hash_key: u64,
     /// The switch's own address, which replies come from.
     mac: MacAddr,
+    /// The names of the ports, by their numbers.
+    ports: BTreeMap<u16, String>,
     switch: Option<Switch>,
     log: EventLog,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
@@ -97,6 +101,7 @@ impl DhcpService {
                 keeper: Keeper::new(folder, clocks),
                 hash_key,
                 mac,
+                ports: BTreeMap::new(),
                 switch: None,
                 log: EventLog::new(Instant::now()),
                 awake_at: None,
@@ -136,7 +141,10 @@ impl DhcpService {
             (Some(config), None) => {
                 let leases = state.keeper.load()?;
                 let now = state.keeper.now();
-                let server = Server::new(config, leases, state.hash_key, now)?;
+                let mut server = Server::new(config, leases, state.hash_key, now)?;
+                for (port, name) in &state.ports {
+                    server.name_origin(Origin((*port).into()), Some(name));
+                }
                 for (lease, reason) in server.not_loaded() {
                     state.keeper.rewrite();
                     tracing::warn!(
@@ -154,6 +162,18 @@ impl DhcpService {
         }
         state.look_earlier();
         Ok(())
+    }
+
+    /// Tells the server the name of a port, or that the port is gone.
+    pub(super) fn name_port(&self, port: PortId, name: Option<&str>) {
+        let mut state = self.state();
+        match name {
+            Some(name) => state.ports.insert(port.0, name.to_owned()),
+            None => state.ports.remove(&port.0),
+        };
+        if let Some(server) = &mut state.server {
+            server.name_origin(Origin(port.0.into()), name);
+        }
     }
 
     /// Ends the leases that have run out, and says how long it is until the
@@ -306,6 +326,7 @@ impl State {
                 let sender = Sender {
                     origin: Origin(request.ingress.0.into()),
                     mac: received.source,
+                    unicast: to == address,
                 };
                 Some((request, server.handle(received.message, sender, now)))
             })
