@@ -47,6 +47,16 @@
 //! - A client that renews within a minute, or an eighth of its lease, of the
 //!   last time is told what is left of its lease, and nothing is written.
 //! - No probe for an address in use goes out before an offer.
+//! - Options come in the order in which the client asks for them, not in that of
+//!   the configuration, and one longer than 255 bytes in several parts (RFC 3396).
+//! - Option 108 (RFC 8925) does not go to clients that name no option at all,
+//!   unless it is forced.
+//! - A relay agent is believed when it sends the client to another server address
+//!   (RFC 5107), a client without an agent is not.
+//! - Firmware that boots by HTTP is answered with its vendor class without a
+//!   setting for that.
+//! - Renewal times have no random part, and text has no final zero for clients
+//!   that send one themselves.
 //!
 //! ```
 //! use vmlan_dhcp::{Answer, Config, MacAddr, Origin, Sender, Server, Silence};

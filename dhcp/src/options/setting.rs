@@ -54,15 +54,18 @@ impl From<(u8, Vec<u8>)> for Setting {
 impl Setting {
     /// Of `settings` of one option, the one that counts for `tags`.
     pub(crate) fn choose<'a>(
-        settings: impl DoubleEndedIterator<Item = &'a Self> + Clone,
+        settings: impl DoubleEndedIterator<Item = &'a Self>,
         tags: &Tags,
     ) -> Option<&'a Self> {
-        let tagged = |s: &&Self| !s.tags.is_always() && s.tags.matches(tags);
-        let untagged = |s: &&Self| s.tags.is_always();
-        settings
-            .clone()
-            .rfind(tagged)
-            .or_else(|| settings.clone().rfind(untagged))
+        let mut for_all = None;
+        for setting in settings.rev() {
+            if setting.tags.is_always() {
+                for_all = for_all.or(Some(setting));
+            } else if setting.tags.matches(tags) {
+                return Some(setting);
+            }
+        }
+        for_all
     }
 }
 

@@ -234,6 +234,9 @@ fn a_guess_follows_dnsmasq() {
         [8, 10, 10, 0, 0, 1]
     );
     assert_eq!(bytes("224", &text("a,b")), b"a,b");
+    assert_eq!(bytes("224", &text("a:b")), [10, 11]);
+    assert_eq!(bytes("224", &text("a:")), b"a:");
+    assert_eq!(bytes("224", &text("-5")), (-5_i32).to_be_bytes());
 }
 
 #[test]

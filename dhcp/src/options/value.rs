@@ -133,13 +133,17 @@ fn time(value: &Value) -> Result<Vec<u8>, Mismatch> {
     }
 }
 
-/// Bytes in hex with colons, two digits each, at least two of them.
+/// Bytes in hex with colons, one or two digits each, at least two of them.
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let pairs: Vec<&str> = text.split(':').collect();
-    if pairs.len() < 2 || pairs.iter().any(|p| p.len() != 2) {
+    if !text.contains(':') {
         return None;
     }
-    crate::leasefile::parse_hex(text)
+    let byte = |digits: &str| {
+        let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let short = (1..=2).contains(&digits.len());
+        u8::from_str_radix(digits, 16).ok().filter(|_| hex && short)
+    };
+    text.split(':').map(byte).collect()
 }
 
 fn bytes(value: &Value) -> Result<Vec<u8>, Mismatch> {
@@ -255,15 +259,16 @@ fn with_width(text: &str) -> Option<Result<Vec<u8>, Mismatch>> {
     }
 }
 
-/// As dnsmasq guesses: a number takes as many bytes as it needs (1, 2 or 4), a
-/// list of addresses is one, prefixes among them are descriptors (RFC 3442),
+/// As dnsmasq guesses: a number takes as many bytes as it needs (1, 2 or 4; 4 if
+/// it is negative), a list of addresses is one, prefixes among them are descriptors (RFC 3442),
 /// hex with colons is bytes, the rest text.
 fn any(value: &Value, server: Ipv4Addr) -> Result<Vec<u8>, Mismatch> {
     match value {
         Value::Bool(_) => number::<1>(value),
         Value::Number(_) => number::<1>(value)
             .or_else(|_| number::<2>(value))
-            .or_else(|_| number::<4>(value)),
+            .or_else(|_| number::<4>(value))
+            .or_else(|_| offset(value)),
         Value::Text(text) => {
             let text = text.trim();
             if let Ok(number) = text.parse() {

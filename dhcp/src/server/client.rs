@@ -54,11 +54,10 @@ impl Request {
     /// The name that the client gives itself; `Some(None)` if it is no host
     /// name.
     pub(super) fn given_name(&self) -> Option<Option<&str>> {
-        match (&self.hostname, &self.fqdn) {
-            (Some(option), _) => Some(hostname::from_option(option)),
-            (None, Some(fqdn)) => Some(hostname::from_fqdn(fqdn)),
-            (None, None) => None,
-        }
+        // RFC 4702 §3.1: option 12 says nothing new beside option 81.
+        let fqdn = self.fqdn.as_deref().map(hostname::from_fqdn);
+        let option = self.hostname.as_deref().map(hostname::from_option);
+        fqdn.filter(Option::is_some).or(option).or(fqdn)
     }
 }
 

@@ -6,6 +6,7 @@ mod import;
 mod limits;
 mod link;
 mod message;
+mod name;
 mod parameters;
 mod reply;
 mod vendor;

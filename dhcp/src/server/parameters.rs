@@ -56,6 +56,8 @@ pub(super) struct Parameters {
 pub(super) struct Asker<'a> {
     pub(super) request: &'a Request,
     pub(super) client: &'a Client,
+    /// The name that it is told.
+    pub(super) name: Option<&'a str>,
 }
 
 impl Asker<'_> {
@@ -211,21 +213,15 @@ impl Parameters {
             Some(address(BROADCAST, subnet.broadcast())),
             router.map(|router| address(ROUTER, router)),
         ];
-        let own = own.into_iter().flatten();
-        let mut made: Vec<Made<'_>> = own
-            .filter(|(code, _)| self.chosen(*code, &client.tags).is_none())
+        let name = asker.name.map(|name| (HOSTNAME, name.as_bytes().to_vec()));
+        let own = own.into_iter().chain([name]).flatten();
+        own.filter(|(code, _)| self.chosen(*code, &client.tags).is_none())
             .map(|(code, value)| Made {
                 code,
                 value: value.into(),
                 force: false,
             })
-            .collect();
-        made.extend(client.name().map(|name| Made {
-            code: HOSTNAME,
-            value: name.as_bytes().into(),
-            force: false,
-        }));
-        made
+            .collect()
     }
 
     /// File and server to boot from: as options if the client asks for these,

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use super::Server;
 use super::client::Client;
 use super::parameters::Asker;
+use super::{Server, name};
 use crate::config::LeaseTime;
 use crate::outcome::{Destination, Event, Refusal, Reply, Silence};
 use crate::wire::{self, Header, Request, Response};
@@ -17,6 +17,7 @@ const T1: u8 = 58;
 const T2: u8 = 59;
 const CLIENT_ID: u8 = 61;
 const RAPID_COMMIT: u8 = 80;
+const FQDN: u8 = 81;
 const SUBNET_SELECTION: u8 = 118;
 
 impl Server {
@@ -122,7 +123,13 @@ impl Server {
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
         let mut left_out = Vec::new();
-        let asker = Asker { request, client };
+        let name = name::told(request, client, response);
+        let fqdn = name::fqdn(request, name, self.config.domain.as_deref());
+        let asker = Asker {
+            request,
+            client,
+            name,
+        };
         let told = self.parameters.select(asker, &mut left_out);
         let header = Header {
             response,
@@ -140,6 +147,7 @@ impl Server {
         // RFC 3011 §2: given back, asked for or not.
         let selection = request.subnet_selection;
         options.extend(selection.map(|subnet| option(SUBNET_SELECTION, &subnet.octets())));
+        options.extend(fqdn.map(|value| (FQDN, value.into())));
         options.extend(told.options);
         let message = wire::encode(request, header, &options, &mut left_out)?;
         if !left_out.is_empty() {

@@ -27,3 +27,6 @@ pub(crate) use find::option;
 pub(crate) use relay::RelayInfo;
 pub(crate) use reply::{Header, Response, encode};
 pub(crate) use request::{Kind, Request, parse};
+
+#[cfg(test)]
+mod tests;
