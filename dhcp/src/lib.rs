@@ -36,11 +36,14 @@
 //!   each. To keep a port to the addresses of its own is the switch's part.
 //! - Nobody ends a client's lease by naming it in a message: RELEASE and
 //!   DECLINE count only in a frame from the hardware address that they name.
+//!   Behind a relay agent that is what the agent says.
 //!
 //! # Where it differs from dnsmasq
 //!
-//! - Leases are keyed by MAC alone. Two clients with one client identifier get
-//!   an address each, and an [`Event::DuplicateClientId`] says so.
+//! - Leases are keyed by MAC, unless the configuration says otherwise
+//!   ([`Identity`]). Two clients with one client identifier get an address each,
+//!   and an [`Event::DuplicateClientId`] says so.
+//! - BOOTP is not served, and the server is always authoritative.
 //! - Leases that ran out, or were released, stay in the table and in the lease
 //!   file, as far as there is room for them.
 //! - An offer holds its address for 60 seconds.
