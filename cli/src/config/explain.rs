@@ -4,7 +4,6 @@ use super::value::duration_text;
 use super::{Address, Config, Dhcp, Forward, Port, PortKind};
 use ipnet::Ipv4Net;
 use std::fmt;
-use vmlan_dhcp::config::DEFAULT_MAX_LEASES;
 
 /// A configuration shown as lines for a reader, each ended by a newline.
 #[derive(Debug)]
@@ -113,7 +112,7 @@ fn pool(config: &Config) -> String {
     };
     let (first, last) = config.dhcp.pool(gateway);
     let size = pool_size(config, gateway);
-    match u32::try_from(DEFAULT_MAX_LEASES) {
+    match u32::try_from(config.dhcp.max_leases) {
         Ok(most) if size > most => {
             format!("{first} to {last}, {size} addresses for {most} leases at most")
         }

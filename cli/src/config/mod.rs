@@ -152,6 +152,8 @@ pub struct Dhcp {
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
     /// How long a lease lasts.
     pub lease_time: LeaseTime,
+    /// Leases that are kept, live ones and those that ran out together.
+    pub max_leases: usize,
     /// Options beside those that follow from the rest, in the order of the
     /// file.
     pub options: Vec<DhcpOption>,
@@ -165,6 +167,7 @@ impl Default for Dhcp {
             enabled: true,
             range: None,
             lease_time: LeaseTime::For(Duration::from_secs(3600)),
+            max_leases: vmlan_dhcp::config::DEFAULT_MAX_LEASES,
             options: Vec::new(),
             hosts: Vec::new(),
         }

@@ -39,6 +39,7 @@ pub(super) struct WrittenDhcp {
     pub(super) enabled: Option<Spanned<bool>>,
     pub(super) range: Option<Spanned<Vec<Spanned<Ipv4Addr>>>>,
     pub(super) lease_time: Option<Spanned<LeaseTime>>,
+    pub(super) max_leases: Option<Spanned<u64>>,
     pub(super) options: Vec<DhcpOption>,
     pub(super) hosts: Vec<WrittenHost>,
 }
@@ -154,6 +155,7 @@ fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
         enabled: section.boolean("enabled"),
         range: section.texts("range", ipv4),
         lease_time: section.text_or_number("lease-time", lease_time),
+        max_leases: section.number("max-leases", 1..=1_000_000),
         options: section
             .table("options", |mut options| {
                 let list = options.rest();
@@ -342,6 +344,9 @@ impl WrittenDhcp {
             lease_time: self
                 .lease_time
                 .map_or(default.lease_time, Spanned::into_inner),
+            max_leases: self.max_leases.map_or(default.max_leases, |most| {
+                usize::try_from(most.into_inner()).unwrap_or(usize::MAX)
+            }),
             options: self.options,
             hosts: hosts.collect(),
         }

@@ -33,6 +33,7 @@ pub fn dhcp(
             vmlan_dhcp::LeaseTime::Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1))
         }
     };
+    served.max_leases = config.dhcp.max_leases;
     served.domain.clone_from(&config.domain);
     served.mtu = Some(config.mtu);
     for option in &config.dhcp.options {
