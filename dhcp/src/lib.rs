@@ -60,6 +60,7 @@
 //! let sender = Sender {
 //!     origin: Origin(3),
 //!     mac: MacAddr::new(0x52, 0x54, 0, 0, 0, 1),
+//!     unicast: false,
 //! };
 //! let outcome = server.handle(b"not DHCP", sender, 1_700_000_001);
 //! assert_eq!(outcome.answer, Answer::Silence(Silence::Truncated));
@@ -70,6 +71,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod glob;
 mod hold;
 mod host;
 pub mod hostname;
@@ -82,12 +84,16 @@ mod pool;
 mod sender;
 pub mod server;
 mod table;
+pub mod tag;
 mod wire;
 
-pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
+pub use config::{
+    Condition, Config, ConfigError, Host, HostKey, Identity, LeaseTime, MacPattern, Match, Range,
+};
 pub use ipnet::Ipv4Net;
 pub use lease::{Lease, LeaseState, LeaseView};
 pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal, Reply, Silence};
 pub use pnet_base::MacAddr;
 pub use sender::{Origin, Sender};
 pub use server::Server;
+pub use tag::{Tag, TagMatch, Tags};

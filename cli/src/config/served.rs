@@ -39,7 +39,7 @@ pub fn dhcp(
     for option in &config.dhcp.options {
         let encoded = self::option(option);
         let encoded = encoded.map_err(|(span, problem)| located(problem, span, source))?;
-        served.options.push(encoded);
+        served.options.push(encoded.into());
     }
     for host in &config.dhcp.hosts {
         let key = match (&host.mac, &host.client_id) {
@@ -65,7 +65,7 @@ pub fn dhcp(
 /// where: at its key or at its value.
 pub(super) fn option(option: &DhcpOption) -> Result<(u8, Vec<u8>), (Range<usize>, Problem)> {
     let (key, given) = (option.key.get_ref(), option.value.get_ref());
-    options::encode(key, &value(given)).map_err(|error| match error {
+    options::encode(key, &value(given), ANY_GATEWAY).map_err(|error| match error {
         OptionError::Unknown { name, .. } => {
             let known: Vec<_> = (1..=254)
                 .filter(|code| !options::is_computed(*code))

@@ -48,6 +48,7 @@ pub(super) fn wrap(reply: &Reply, server: Ipv4Addr, mac: MacAddr) -> Option<Byte
     let (address, to) = match reply.destination {
         Destination::Broadcast => (Ipv4Addr::BROADCAST, MacAddr::broadcast()),
         Destination::Unicast { address, mac } => (address, mac),
+        Destination::Relay { address } => (address, MacAddr::broadcast()),
     };
     let builder = PacketBuilder::ethernet2(mac.octets(), to.octets())
         .ipv4(server.octets(), address.octets(), TTL)

@@ -1,5 +1,11 @@
 use super::*;
 
+const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
+
+fn encode(key: &str, value: &Value) -> Result<(u8, Vec<u8>), OptionError> {
+    super::encode(key, value, SERVER)
+}
+
 fn text(value: &str) -> Value {
     Value::Text(value.into())
 }
@@ -125,13 +131,16 @@ fn what_the_server_computes_cannot_be_set() {
         "53",
         "54",
         "55",
-        "58",
-        "59",
+        "57",
         "61",
+        "80",
+        "81",
         "82",
+        "118",
         "255",
         "lease-time",
-        "t1",
+        "rapid-commit",
+        "server-ip-address",
     ] {
         assert!(
             matches!(encode(key, &text("1")), Err(OptionError::Computed(_))),

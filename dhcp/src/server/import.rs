@@ -33,9 +33,9 @@ impl Server {
 
     fn obstacle_to_import(&self, lease: &Lease, now: u64) -> Option<LeftOut> {
         let address = lease.address;
-        let own = self.table.lease_of(lease.mac);
+        let own = self.table.lease_of(lease.into());
         let there = self.table.lease_at(address);
-        if !self.config.subnet.contains(&address) || self.config.never_served().contains(&address) {
+        if self.links.find(address).is_none() || self.config.never_served().contains(&address) {
             Some(LeftOut::OtherSubnet)
         } else if !lease.is_live(now) {
             Some(LeftOut::RanOut)

@@ -68,7 +68,9 @@ impl Leases {
         config.domain = Some("vm".to_owned());
         config.mtu = Some(1500);
         // Site-specific options (RFC 3942), more than fit: some are left out.
-        config.options = (224..232).map(|code| (code, vec![code; 240])).collect();
+        config.options = (224..232)
+            .map(|code| (code, vec![code; 240]).into())
+            .collect();
         config.hosts = vec![Host {
             key: HostKey::Mac(client(STATIC)),
             address: Some(ip(200)),

@@ -38,7 +38,7 @@ fn a_message_must_be_a_dhcp_request_of_one_ethernet_station() {
     assert_eq!(refused(&spoilt(28, 0x53)), Silence::BadMac);
     let zero = Message::new(DISCOVER, MacAddr::zero());
     assert_eq!(refused(&zero.bytes()), Silence::BadMac);
-    assert_eq!(refused(&spoilt(27, 1)), Silence::Relayed);
+    assert_eq!(refused(&spoilt(27, 1)), Silence::UnknownSubnet);
 }
 
 #[test]
@@ -195,12 +195,12 @@ proptest! {
         config.lease_time = crate::LeaseTime::Seconds(3000);
         config.max_leases = max_leases;
         config.hosts = vec![
-            host(HostKey::Mac(mac(3)), 5, "three"),
+            host(mac(3).into(), 5, "three"),
             host(HostKey::ClientId(vec![0, 2]), 10, ""),
         ];
         let mut narrow = config.clone();
-        narrow.range = ip(4)..=ip(7);
-        narrow.hosts = vec![host(HostKey::Mac(mac(4)), 3, "")];
+        narrow.ranges = vec![Range::new(ip(4)..=ip(7))];
+        narrow.hosts = vec![host(mac(4).into(), 3, "")];
         let mut server = server(config.clone());
         let mut believed: HashMap<MacAddr, (Ipv4Addr, u64)> = HashMap::new();
         let mut disk: HashMap<MacAddr, crate::Lease> = HashMap::new();
@@ -318,7 +318,7 @@ proptest! {
             for (at, byte) in mutations {
                 if let Some(to) = bytes.get_mut(at) { *to = byte; }
             }
-            let sender = Sender { origin: Origin(a.into()), mac: client };
+            let sender = Sender { origin: Origin(a.into()), mac: client, unicast: false };
             let outcome = server.handle(&bytes, sender, T0);
             if let Answer::Reply(reply) = &outcome.answer {
                 prop_assert!((300..=1472).contains(&reply.message.len()));

@@ -53,9 +53,9 @@ fn what_a_client_asks_for_comes_in_its_order() {
 fn configured_options_override_and_suppress_the_servers_own() {
     let mut config = full();
     config.options = vec![
-        (3, vec![10, 0, 0, 1]),
-        (6, Vec::new()),
-        (42, vec![1, 2, 3, 4]),
+        (3, vec![10, 0, 0, 1]).into(),
+        (6, Vec::new()).into(),
+        (42, vec![1, 2, 3, 4]).into(),
     ];
     let ack = ack(config, |m| m);
     assert_eq!(ack.options[&3], [10, 0, 0, 1]);
@@ -136,7 +136,7 @@ fn a_nak_is_always_broadcast_and_names_nothing_but_the_reason() {
 #[test]
 fn options_that_do_not_fit_are_left_out_and_told() {
     let mut config = full();
-    config.options = vec![(200, vec![7; 300]), (201, vec![8; 50])];
+    config.options = vec![(200, vec![7; 300]).into(), (201, vec![8; 50]).into()];
     let mut server = server(config);
     let small = reboot(1, ip(42)).option(57, &[0, 1]).to(&mut server, T0);
     let ack = received(&small);
@@ -175,7 +175,7 @@ fn a_clients_name_is_kept_if_it_is_one() {
 #[test]
 fn a_static_hosts_name_wins_and_is_sent_to_it() {
     let mut config = full();
-    config.hosts = vec![host(HostKey::Mac(mac(1)), 42, "db")];
+    config.hosts = vec![host(mac(1).into(), 42, "db")];
     let mut server = server(config);
     let outcome = reboot(1, ip(42)).option(12, b"mine").to(&mut server, T0);
     assert_eq!(received(&outcome).options[&12], b"db");
