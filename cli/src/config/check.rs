@@ -1,9 +1,10 @@
 //! What keys mean together: addresses against the subnet, names against each
 //! other, settings that need or exclude one another.
 
+use super::dhcp_option::check_options;
 use super::network::{Written, WrittenDhcp, WrittenHost};
 use super::section::Findings;
-use super::{Address, DhcpOption, Forward, NetworkName, Problem, served};
+use super::{Address, Forward, NetworkName, Problem};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -136,26 +137,6 @@ fn check_labels(hosts: &[WrittenHost], findings: &mut Findings<'_>) {
             let problem = Problem::new(format!("{name:?} is no host name", name = name.get_ref()))
                 .help("use 1 to 63 letters, digits and inner hyphens, without a domain");
             findings.error(name.span(), problem);
-        }
-    }
-}
-
-/// Options have to be known to the server, each once.
-fn check_options(list: &[DhcpOption], findings: &mut Findings<'_>) {
-    let mut seen = HashMap::new();
-    for option in list {
-        match served::option(option) {
-            Ok((code, _)) => {
-                if let Some(first) = seen.insert(code, option.key.span()) {
-                    let line = findings.line(&first);
-                    let problem = Problem::new(format!(
-                        "option {code} stands in line {line} already, by number or by name"
-                    ))
-                    .help("keep one of the two");
-                    findings.error(option.key.span(), problem);
-                }
-            }
-            Err((span, problem)) => findings.error(span, problem),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Says in words what network a configuration makes.
 
 use super::value::duration_text;
-use super::{Address, Config, Dhcp, Forward, Port, PortKind};
+use super::{Address, Config, Dhcp, DhcpOption, Forward, Port, PortKind};
 use ipnet::Ipv4Net;
 use std::fmt;
+use vmlan_dhcp::options::{Boot, Scope};
+use vmlan_dhcp::tag::TagMatch;
 
 /// A configuration shown as lines for a reader, each ended by a newline.
 #[derive(Debug)]
@@ -84,6 +86,7 @@ fn dhcp(config: &Config) -> Vec<String> {
         enabled: true,
         lease_time,
         options,
+        boots,
         hosts,
         ..
     } = &config.dhcp
@@ -92,7 +95,10 @@ fn dhcp(config: &Config) -> Vec<String> {
     };
     let mut lines = vec![format!("{}, leases of {lease_time}", pool(config))];
     for option in options {
-        lines.push(format!("option {} = {}", option.key, option.value));
+        lines.push(option_text(option));
+    }
+    for boot in boots {
+        lines.push(boot_text(boot));
     }
     for host in hosts {
         let who = match (&host.mac, &host.client_id) {
@@ -104,6 +110,52 @@ fn dhcp(config: &Config) -> Vec<String> {
         lines.push(format!("{} for {who}{name}", host.address));
     }
     lines
+}
+
+/// `option ntp-server = "…" for tags red !blue, asked for or not`
+fn option_text(option: &DhcpOption) -> String {
+    let inside = match &option.scope {
+        Scope::Message => String::new(),
+        Scope::Vendor(class) => format!(" of vendor {class:?}"),
+        Scope::Enterprise(number) => format!(" of enterprise {number}"),
+    };
+    let (key, value) = (&option.key, &option.value);
+    let force = if option.force {
+        ", asked for or not"
+    } else {
+        ""
+    };
+    format!(
+        "option {key}{inside} = {value}{}{force}",
+        tags_text(&option.tags)
+    )
+}
+
+/// `boot "ipxe.efi" from 10.0.0.1 as x86_64-efi for tags red`
+fn boot_text(boot: &Boot) -> String {
+    let mut text = match &boot.filename {
+        Some(name) => format!("boot {name:?}"),
+        None => "boot".into(),
+    };
+    if let Some(server) = boot.next_server {
+        text += &format!(" from {server}");
+    }
+    if let Some(name) = &boot.server_name {
+        text += &format!(" ({name})");
+    }
+    let architectures: Vec<_> = boot.architectures.iter().map(ToString::to_string).collect();
+    if !architectures.is_empty() {
+        text += &format!(" as {}", architectures.join(", "));
+    }
+    text + &tags_text(&boot.tags)
+}
+
+fn tags_text(tags: &TagMatch) -> String {
+    if tags.is_always() {
+        String::new()
+    } else {
+        format!(" for tags {tags}")
+    }
 }
 
 fn pool(config: &Config) -> String {

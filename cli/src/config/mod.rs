@@ -6,6 +6,8 @@
 //! [`Source`]; [`explain`] says in words what network a file makes.
 
 mod check;
+mod dhcp_boot;
+mod dhcp_option;
 pub mod explain;
 pub mod glob;
 mod names;
@@ -19,6 +21,7 @@ mod source;
 pub mod value;
 mod vlan;
 
+pub use dhcp_option::DhcpOption;
 pub use glob::Pattern;
 pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
 pub use places::Places;
@@ -36,8 +39,8 @@ use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::Spanned;
 use toml::de::DeTable;
+use vmlan_dhcp::options::Boot;
 
 /// The longest configuration that is read, in bytes.
 const MAX_LEN: u64 = 1 << 20;
@@ -154,9 +157,13 @@ pub struct Dhcp {
     pub lease_time: LeaseTime,
     /// Leases that are kept, live ones and those that ran out together.
     pub max_leases: usize,
-    /// Options beside those that follow from the rest, in the order of the
-    /// file.
+    /// Options beside those that follow from the rest: those of
+    /// `[dhcp.options]`, then each `[[dhcp.option]]`, in the order of the file.
     pub options: Vec<DhcpOption>,
+    /// What clients boot: every client first, then each `[[dhcp.boot]]`.
+    pub boots: Vec<Boot>,
+    /// Whether a client that asks for it is served with one reply (RFC 4039).
+    pub rapid_commit: bool,
     /// Stations with an address of their own.
     pub hosts: Vec<StaticHost>,
 }
@@ -169,6 +176,8 @@ impl Default for Dhcp {
             lease_time: LeaseTime::For(Duration::from_secs(3600)),
             max_leases: vmlan_dhcp::config::DEFAULT_MAX_LEASES,
             options: Vec::new(),
+            boots: Vec::new(),
+            rapid_commit: false,
             hosts: Vec::new(),
         }
     }
@@ -189,17 +198,6 @@ impl Dhcp {
             (first.into(), last.into())
         })
     }
-}
-
-/// An option as the file has it. What it means is known to the DHCP server;
-/// with the places kept here its error can still be located
-/// ([`Source::error`]). Two options are equal wherever they stand.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DhcpOption {
-    /// A name, as `ntp-server`, or a number.
-    pub key: Spanned<String>,
-    /// What is sent.
-    pub value: Spanned<Value>,
 }
 
 /// A station with an address of its own.

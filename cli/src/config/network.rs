@@ -2,6 +2,8 @@
 //! [`Config`] of them once [`check`](super::check) has seen them together.
 
 use super::check;
+use super::dhcp_boot::{read_boot, read_special};
+use super::dhcp_option::{read_option, read_options};
 use super::section::{Findings, Section};
 use super::value::{client_id, domain_name, duration, host_net, ipv4, lease_time, station_mac};
 use super::{
@@ -14,6 +16,7 @@ use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
+use vmlan_dhcp::options::Boot;
 
 /// The file as written: what is missing in it is `None`.
 #[derive(Debug, Default)]
@@ -41,6 +44,8 @@ pub(super) struct WrittenDhcp {
     pub(super) lease_time: Option<Spanned<LeaseTime>>,
     pub(super) max_leases: Option<Spanned<u64>>,
     pub(super) options: Vec<DhcpOption>,
+    pub(super) boots: Vec<Boot>,
+    pub(super) rapid_commit: Option<Spanned<bool>>,
     pub(super) hosts: Vec<WrittenHost>,
 }
 
@@ -157,13 +162,17 @@ fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
         lease_time: section.text_or_number("lease-time", lease_time),
         max_leases: section.number("max-leases", 1..=1_000_000),
         options: section
-            .table("options", |mut options| {
-                let list = options.rest();
-                let option = |(key, value)| DhcpOption { key, value };
-                list.into_iter().map(option).collect()
-            })
+            .table("options", read_options)
             .map(Spanned::into_inner)
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into_iter()
+            .chain(section.tables("option", read_option))
+            .collect(),
+        boots: read_boot(&mut section)
+            .into_iter()
+            .chain(section.tables("boot", read_special))
+            .collect(),
+        rapid_commit: section.boolean("rapid-commit"),
         hosts: section.tables("host", read_host),
     };
     section.end();
@@ -348,6 +357,8 @@ impl WrittenDhcp {
                 usize::try_from(most.into_inner()).unwrap_or(usize::MAX)
             }),
             options: self.options,
+            boots: self.boots,
+            rapid_commit: self.rapid_commit.is_some_and(Spanned::into_inner),
             hosts: hosts.collect(),
         }
     }

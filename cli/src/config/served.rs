@@ -6,11 +6,11 @@ use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::Path;
-use vmlan_dhcp::options::OptionError;
+use vmlan_dhcp::options::{OptionError, Scope, Setting};
 use vmlan_dhcp::{Host, HostKey, leasefile, options};
 
 /// A gateway to check by where the network's own is not known yet.
-const ANY_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
+pub(super) const ANY_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
 
 /// What is served beside `gateway` (the address with its prefix); `None` where
 /// DHCP is off.
@@ -37,22 +37,24 @@ pub fn dhcp(
     served.domain.clone_from(&config.domain);
     served.mtu = Some(config.mtu);
     for option in &config.dhcp.options {
-        let encoded = self::option(option);
-        let encoded = encoded.map_err(|(span, problem)| located(problem, span, source))?;
-        served.options.push(encoded.into());
+        let setting = self::option(option, gateway.addr());
+        let setting = setting.map_err(|(span, problem)| located(problem, span, source))?;
+        served.options.push(setting);
     }
+    served.boots.clone_from(&config.dhcp.boots);
+    served.rapid_commit = config.dhcp.rapid_commit;
     for host in &config.dhcp.hosts {
         let key = match (&host.mac, &host.client_id) {
-            (Some(mac), _) => HostKey::Mac(*mac),
+            (Some(mac), _) => HostKey::Mac((*mac).into()),
             (None, id) => {
                 let id = id.as_deref().and_then(leasefile::parse_hex);
                 HostKey::ClientId(id.unwrap_or_default())
             }
         };
         served.hosts.push(Host {
-            key,
             address: Some(host.address),
             name: host.name.clone(),
+            ..Host::new(key)
         });
     }
     served
@@ -61,35 +63,75 @@ pub fn dhcp(
     Ok(Some(served))
 }
 
-/// The code and value in wire form of an option, or what is wrong with it and
+/// The setting that `server` has for an option, or what is wrong with it and
 /// where: at its key or at its value.
-pub(super) fn option(option: &DhcpOption) -> Result<(u8, Vec<u8>), (Range<usize>, Problem)> {
-    let (key, given) = (option.key.get_ref(), option.value.get_ref());
-    options::encode(key, &value(given), ANY_GATEWAY).map_err(|error| match error {
-        OptionError::Unknown { name, .. } => {
-            let known: Vec<_> = (1..=254)
-                .filter(|code| !options::is_computed(*code))
-                .filter_map(options::name_of)
-                .collect();
-            let problem = Problem::new(format!("unknown DHCP option {name:?}"));
-            let problem = match Problem::nearest(&name, &known) {
-                Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None => problem
-                    .help("use its number, 1 to 254, or the name that `dnsmasq --help dhcp` lists"),
-            };
-            (option.key.span(), problem)
+pub(super) fn option(
+    option: &DhcpOption,
+    server: Ipv4Addr,
+) -> Result<Setting, (Range<usize>, Problem)> {
+    let (key, given) = (option.key.get_ref(), &value(option.value.get_ref()));
+    let (at_key, at_value) = (option.key.span(), option.value.span());
+    let encoded = match &option.scope {
+        Scope::Message => options::encode(key, given, server),
+        Scope::Vendor(_) | Scope::Enterprise(_) => {
+            let code = key.parse().ok().filter(|code| (1..=254).contains(code));
+            let code = code.ok_or_else(|| {
+                let problem = Problem::new(format!("{key:?} is no option of a vendor"))
+                    .help("a vendor's options have no names: use its number, 1 to 254");
+                (at_key.clone(), problem)
+            })?;
+            options::encode_encapsulated(code, given).map(|bytes| (code, bytes))
         }
+    };
+    let (code, value) = encoded.map_err(|error| match error {
+        OptionError::Unknown { name, .. } => (at_key, unknown(&name)),
         OptionError::Computed(code) => {
             let problem = Problem::new(format!("the server itself fills in option {code}"))
-                .help("leave it out");
-            (option.key.span(), problem)
+                .help(instead_of(code));
+            (at_key, problem)
         }
         OptionError::Value { value, wanted, .. } => {
             let problem = Problem::new(format!("{value:?} is no value of the option `{key}`"))
                 .help(format!("it has to be {wanted}"));
-            (option.value.span(), problem)
+            (at_value, problem)
         }
+        OptionError::Long { length, most, .. } => {
+            let problem = Problem::new(format!("the value of the option `{key}` is too long"))
+                .help(format!("it has {length} bytes, {most} are the most"));
+            (at_value, problem)
+        }
+    })?;
+    Ok(Setting {
+        scope: option.scope.clone(),
+        code,
+        value,
+        tags: option.tags.clone(),
+        force: option.force,
     })
+}
+
+fn unknown(name: &str) -> Problem {
+    let known: Vec<_> = options::all()
+        .filter(|(_, code)| !options::is_computed(*code))
+        .map(|(name, _)| name)
+        .collect();
+    let problem = Problem::new(format!("unknown DHCP option {name:?}"));
+    match Problem::nearest(name, &known) {
+        Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None => {
+            problem.help("use its number, 1 to 254, or the name that `dnsmasq --help dhcp` lists")
+        }
+    }
+}
+
+/// What has the server fill in option `code` in another way.
+fn instead_of(code: u8) -> &'static str {
+    match code {
+        51 => "use lease-time = \"…\" under [dhcp]",
+        80 => "use rapid-commit = true under [dhcp]",
+        255 => "use next-server = \"…\" under [dhcp]",
+        _ => "leave it out",
+    }
 }
 
 /// Whether all that is served makes sense.

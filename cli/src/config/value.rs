@@ -23,6 +23,14 @@ pub enum Value {
 }
 
 impl Value {
+    /// The text, if it is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bool(_) | Self::Number(_) | Self::List(_) => None,
+        }
+    }
+
     /// What the value is, for a message: `a number`.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -1,3 +1,4 @@
+mod options;
 mod places;
 mod together;
 
@@ -178,7 +179,7 @@ proptest! {
     /// Any value at any key: types and ranges, never a panic.
     #[test]
     fn any_value_of_any_key_is_read_or_refused(
-        key in "(name|interface|address|mac|mtu|domain|forward|uplink|switch|dhcp|attach|port|dhcp\\.range|dhcp\\.host|dhcp\\.lease-time|dhcp\\.max-leases|dhcp\\.options|attach\\.match|switch\\.ageing|switch\\.fdb-size)",
+        key in "(name|interface|address|mac|mtu|domain|forward|uplink|switch|dhcp|attach|port|dhcp\\.range|dhcp\\.host|dhcp\\.lease-time|dhcp\\.max-leases|dhcp\\.options|dhcp\\.option|dhcp\\.boot|dhcp\\.filename|attach\\.match|switch\\.ageing|switch\\.fdb-size)",
         value in "(-?[0-9]{1,20}|\"[ -!#-\\[\\]-~]{0,20}\"|true|1\\.5|\\[\\]|\\{\\}|\\[\\{\\}\\]|\\[1, \"x\"\\]|\\[\\[\\]\\]|1979-05-27|0x1f|nan)"
     ) {
         if let Err(error) = parse(&format!("{key} = {value}")) {

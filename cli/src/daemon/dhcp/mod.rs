@@ -306,6 +306,7 @@ impl State {
                 let sender = Sender {
                     origin: Origin(request.ingress.0.into()),
                     mac: received.source,
+                    unicast: to == address,
                 };
                 Some((request, server.handle(received.message, sender, now)))
             })
@@ -334,7 +335,7 @@ impl State {
             match &outcome.answer {
                 Answer::Reply(reply) => {
                     let egress = request.ingress;
-                    let frame = message::wrap(reply, address, self.mac);
+                    let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
                 Answer::Silence(silence) => self.silent(*silence),
