@@ -81,7 +81,8 @@ impl Keeper {
             store,
             clock,
             whole: loaded.damaged,
-            unfiled: Some((now, now)),
+            // What a crash has left in journals is put in the file at once.
+            unfiled: Some((now.checked_sub(OFTEN).unwrap_or(now), now)),
             stuck: None,
             file: None,
         });
