@@ -23,8 +23,8 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use vmlan_dataplane::MacAddr;
 use vmlan_dhcp::{
-    Answer, Change, Config, Host, Lease, LeaseTime, Origin, Outcome, Reply, Sender,
-    Server, leasefile,
+    Answer, Change, Config, Host, Lease, LeaseTime, Origin, Outcome, Reply, Sender, Server,
+    leasefile,
 };
 
 /// Records that the server may keep: fewer than there are addresses and clients.

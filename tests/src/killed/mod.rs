@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Starts with one state folder, so that its size stays within bounds.
-const STARTS: u32 = 50;
+const STARTS: u32 = 20;
 /// The longest that vmlan lives, in milliseconds, when it is killed under load,
 const BUSY: u64 = 250;
 /// and how long when it was quiet, about when it writes the lease file.
