@@ -12,7 +12,6 @@
 
 use super::clocks::Clocks;
 use crate::host::leases::{Folder, LeaseFileError, LeaseStore};
-use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -244,7 +243,7 @@ impl Keeper {
 impl Kept {
     fn wrote(&mut self, now: Instant, changed: &Notify) {
         let first = self.unfiled.map_or(now, |(first, _)| first);
-        if mem::replace(&mut self.unfiled, Some((first, now))).is_none() {
+        if self.unfiled.replace((first, now)).is_none() {
             changed.notify_one();
         }
     }
