@@ -228,7 +228,8 @@ pub enum Command {
     /// Measure the switch against what else there is, on this machine
     ///
     /// Needs root. Runs vmlan, the Linux bridge and, where they are
-    /// installed, Open vSwitch and VDE in turns on the same work, in network
+    /// installed, Open vSwitch and VDE in turns on the same work, dnsmasq and
+    /// Kea on that of a DHCP server, in network
     /// namespaces of its own, and removes all of it at the end. Progress is
     /// shown on stderr, the results on stdout.
     Bench(BenchArgs),

@@ -4,7 +4,6 @@ use super::value::duration_text;
 use super::{Address, Config, Dhcp, DhcpOption, Forward, Port, PortKind};
 use ipnet::Ipv4Net;
 use std::fmt;
-use vmlan_dhcp::config::DEFAULT_MAX_LEASES;
 use vmlan_dhcp::options::{Boot, Scope};
 use vmlan_dhcp::tag::TagMatch;
 
@@ -177,7 +176,7 @@ fn ranges(config: &Config) -> Vec<String> {
             let (first, last) = range.addresses.clone().into_inner();
             let size = range_size(config, gateway, range);
             let mut text = format!("{first} to {last}, {size} addresses");
-            if let Ok(most) = u32::try_from(DEFAULT_MAX_LEASES)
+            if let Ok(most) = u32::try_from(config.dhcp.max_leases)
                 && size > most
             {
                 text += &format!(" for {most} leases at most");

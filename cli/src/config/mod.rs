@@ -173,6 +173,8 @@ pub struct Dhcp {
     pub matches: Vec<Match>,
     /// How long a lease lasts.
     pub lease_time: LeaseTime,
+    /// Leases that are kept, live ones and those that ran out together.
+    pub max_leases: usize,
     /// Options beside those that follow from the rest: those of
     /// `[dhcp.options]`, then each `[[dhcp.option]]`, in the order of the file.
     pub options: Vec<DhcpOption>,
@@ -195,6 +197,7 @@ impl Default for Dhcp {
             known_only: false,
             matches: Vec::new(),
             lease_time: LeaseTime::For(Duration::from_secs(3600)),
+            max_leases: vmlan_dhcp::config::DEFAULT_MAX_LEASES,
             options: Vec::new(),
             boots: Vec::new(),
             rapid_commit: false,

@@ -50,6 +50,7 @@ pub(super) struct WrittenDhcp {
     pub(super) known_only: Option<Spanned<bool>>,
     pub(super) matches: Vec<Match>,
     pub(super) lease_time: Option<Spanned<LeaseTime>>,
+    pub(super) max_leases: Option<Spanned<u64>>,
     pub(super) options: Vec<DhcpOption>,
     pub(super) boots: Vec<Boot>,
     pub(super) rapid_commit: Option<Spanned<bool>>,
@@ -163,6 +164,7 @@ fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
         known_only: section.boolean("known-only"),
         matches: section.tables("match", read_match),
         lease_time: section.text_or_number("lease-time", lease_time),
+        max_leases: section.number("max-leases", 1..=1_000_000),
         options: section
             .table("options", read_options)
             .map(Spanned::into_inner)
@@ -336,6 +338,9 @@ impl WrittenDhcp {
             lease_time: self
                 .lease_time
                 .map_or(default.lease_time, Spanned::into_inner),
+            max_leases: self.max_leases.map_or(default.max_leases, |most| {
+                usize::try_from(most.into_inner()).unwrap_or(usize::MAX)
+            }),
             options: self.options,
             boots: self.boots,
             rapid_commit: self.rapid_commit.is_some_and(Spanned::into_inner),

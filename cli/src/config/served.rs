@@ -36,6 +36,7 @@ pub fn dhcp(
     served.sequential = config.dhcp.sequential;
     served.known_only = config.dhcp.known_only;
     served.lease_time = config.dhcp.lease_time.into();
+    served.max_leases = config.dhcp.max_leases;
     served.domain.clone_from(&config.domain);
     served.mtu = Some(config.mtu);
     for option in &config.dhcp.options {

@@ -31,13 +31,13 @@ pub(crate) struct Vmlan {
 
 impl Vmlan {
     /// Starts it in `namespace`, without host interface and DHCP; it takes
-    /// netdevs called `guestN`.
+    /// netdevs called `guestN`, see [`command`].
     ///
     /// # Errors
     /// It does not come up.
     pub(crate) fn start(lab: &Lab, namespace: &Rc<Namespace>) -> Result<Self> {
         let folder = lab.folder("vmlan")?;
-        let command = command(&folder, "", |program| namespace.command(program))?;
+        let command = command(&folder, NO_DHCP, |program| namespace.command(program))?;
         let (process, _) = start(command, &folder)?;
         Ok(Self {
             process,
@@ -50,6 +50,9 @@ impl Vmlan {
         })
     }
 }
+
+/// The part of a config that has DHCP off.
+pub(crate) const NO_DHCP: &str = "[dhcp]\nenabled = false\n";
 
 /// `vmlan run` with `config` behind what every work needs and its files in
 /// `folder`, by a command that `launcher` makes of the program's path.
@@ -64,7 +67,7 @@ pub(crate) fn command(
     let file = folder.join("bench.toml");
     let text = format!(
         "name = \"{NETWORK}\"\ninterface = \"\"\nforward = \"isolated\"\n\
-         [switch]\nfdb-size = {FDB_SIZE}\n[dhcp]\nenabled = false\n[attach]\nmatch = [\"guest*\"]\n{config}"
+         {config}\n[switch]\nfdb-size = {FDB_SIZE}\n[attach]\nmatch = [\"guest*\"]\n"
     );
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;

@@ -12,7 +12,6 @@
 
 use super::clocks::Clocks;
 use crate::host::leases::{Folder, LeaseFileError, LeaseStore};
-use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,7 +80,8 @@ impl Keeper {
             store,
             clock,
             whole: loaded.damaged,
-            unfiled: Some((now, now)),
+            // What a crash has left in journals is put in the file at once.
+            unfiled: Some((now.checked_sub(OFTEN).unwrap_or(now), now)),
             stuck: None,
             file: None,
         });
@@ -243,7 +243,7 @@ impl Keeper {
 impl Kept {
     fn wrote(&mut self, now: Instant, changed: &Notify) {
         let first = self.unfiled.map_or(now, |(first, _)| first);
-        if mem::replace(&mut self.unfiled, Some((first, now))).is_none() {
+        if self.unfiled.replace((first, now)).is_none() {
             changed.notify_one();
         }
     }
