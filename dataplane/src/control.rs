@@ -153,6 +153,15 @@ impl Switch {
         self.call(move |worker| worker.set_offload(id, on))
     }
 
+    /// Whether DHCP messages that come in by a port go to the responder. Those
+    /// that do not are frames like others.
+    ///
+    /// # Errors
+    /// [`SwitchError::Stopped`].
+    pub fn set_dhcp(&self, id: PortId, on: bool) -> Result<(), SwitchError> {
+        self.call(move |worker| worker.forwarder().set_dhcp(id, on))
+    }
+
     /// What each port has counted.
     ///
     /// # Errors

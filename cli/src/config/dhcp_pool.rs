@@ -50,8 +50,10 @@ pub(super) fn read_pool(mut section: Section<'_, '_, '_>) -> Option<WrittenPool>
         );
         section.findings.error(span, problem);
     }
+    let unknown = section.has("subnet") && subnet.is_none();
     section.end();
-    let ends = ends?;
+    // Without its subnet nothing else of it can be judged.
+    let ends = ends.filter(|_| !unknown)?;
     let [first, last] = ends.get_ref().as_slice() else {
         return Some(WrittenPool {
             range: Range::new(Ipv4Addr::UNSPECIFIED..=Ipv4Addr::UNSPECIFIED),

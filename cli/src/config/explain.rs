@@ -221,8 +221,9 @@ fn port_text(port: &Port) -> String {
         _ => "makes the netdev",
     };
     let offload = if port.offload { "" } else { ", no offload" };
+    let dhcp = if port.dhcp { "" } else { ", no DHCP" };
     let (name, kind) = (&port.name, port.kind);
-    format!("{name}: {kind}, {how} {}{offload}", port.interface)
+    format!("{name}: {kind}, {how} {}{offload}{dhcp}", port.interface)
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ const KEYS: [(&str, Shape); 24] = [
     ("neigh-suppress", Shape::NotYet),
     ("guard", Shape::NotYet),
     ("trusted", Shape::NotYet),
-    ("dhcp", Shape::NotYet),
+    ("dhcp", Shape::Bool),
     ("fdb-limit", Shape::NotYet),
     ("inbound", Shape::NotYet),
     ("outbound", Shape::NotYet),
@@ -144,6 +144,8 @@ pub struct Port {
     pub interface: InterfaceName,
     /// Whether checksums and segmentation may be left to the other side.
     pub offload: bool,
+    /// Whether the embedded DHCP server serves stations behind it.
+    pub dhcp: bool,
 }
 
 /// Keys of a port that were given; the others keep their values.
@@ -155,6 +157,8 @@ pub struct PortSettings {
     pub interface: Option<InterfaceName>,
     /// Whether checksums and segmentation may be left to the other side.
     pub offload: Option<bool>,
+    /// Whether the embedded DHCP server serves stations behind it.
+    pub dhcp: Option<bool>,
 }
 
 impl PortSettings {
@@ -176,6 +180,7 @@ impl PortSettings {
             ("kind", Value::Text(text)) => self.kind = Some(text.parse()?),
             ("interface", Value::Text(text)) => self.interface = Some(text.parse()?),
             ("offload", Value::Bool(on)) => self.offload = Some(*on),
+            ("dhcp", Value::Bool(on)) => self.dhcp = Some(*on),
             ("queues", Value::Number(1)) => {}
             ("queues", Value::Number(n)) => {
                 return Err(Problem::new(format!("{n} queues are not in this version"))
@@ -213,6 +218,7 @@ impl PortSettings {
             name,
             kind,
             offload: self.offload.unwrap_or(true),
+            dhcp: self.dhcp.unwrap_or(true),
         })
     }
 }

@@ -188,7 +188,7 @@ async fn set_port(
     port(&network, &name)?;
     let said = network.set(&name, &settings)?;
     // The other keys can only be given as they are.
-    if settings.offload.is_none() {
+    if settings.offload.is_none() && settings.dhcp.is_none() {
         return done(format!("port {name} is so already"));
     }
     changed(said)

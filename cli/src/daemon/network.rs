@@ -98,16 +98,26 @@ impl Network {
         match port.kind {
             PortKind::Tap => {
                 self.make_tap(&port.name, port.interface.as_str(), port.offload, origin)
-                    .await
+                    .await?;
             }
             PortKind::Packet => {
                 let link = self.links.by_name(port.interface.as_str()).await?;
-                self.take(&link, port, origin).await
+                self.take(&link, port, origin).await?;
             }
-            kind => Err(ApiError::input(format!(
-                "ports of the kind {kind} cannot be added"
-            ))),
+            kind => {
+                let error = format!("ports of the kind {kind} cannot be added");
+                return Err(ApiError::input(error));
+            }
         }
+        self.serve_port(port)
+    }
+
+    /// Has the DHCP server serve a port that is there, or not.
+    pub(super) fn serve_port(&self, port: &Port) -> Result<(), ApiError> {
+        if let Some(there) = self.ports.get(&port.name).filter(|_| !port.dhcp) {
+            self.switch.set_dhcp(there.id, false)?;
+        }
+        Ok(())
     }
 
     /// Makes a TAP netdev, up, and holds its file.
@@ -200,6 +210,9 @@ impl Network {
                 .set_offload(port.id, on)?
                 .map_err(|e| ApiError::runtime(chain(e)))?;
         }
+        if let Some(on) = settings.dhcp {
+            self.switch.set_dhcp(port.id, on)?;
+        }
         Ok(format!("port {name} changed"))
     }
 
@@ -289,6 +302,7 @@ impl Network {
                 kind: PortKind::Packet,
                 interface: uplink.clone(),
                 offload: true,
+                dhcp: true,
             });
         }
         ports

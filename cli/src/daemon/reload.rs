@@ -223,13 +223,16 @@ impl Fate {
                 Some(before)
                     if (before.kind, &before.interface) == (wanted.kind, &wanted.interface) =>
                 {
-                    if before.offload == wanted.offload {
+                    let changed = |before, wanted| (before != wanted).then_some(wanted);
+                    let settings = PortSettings {
+                        offload: changed(before.offload, wanted.offload),
+                        dhcp: changed(before.dhcp, wanted.dhcp),
+                        ..PortSettings::default()
+                    };
+                    if settings == PortSettings::default() {
                         Self::Stays
                     } else {
-                        Self::Set(PortSettings {
-                            offload: Some(wanted.offload),
-                            ..PortSettings::default()
-                        })
+                        Self::Set(settings)
                     }
                 }
                 _ => Self::Goes,
@@ -345,6 +348,7 @@ mod tests {
             kind,
             interface: interface.parse().unwrap(),
             offload,
+            dhcp: true,
         }
     }
 

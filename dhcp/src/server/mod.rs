@@ -18,6 +18,7 @@ use std::net::Ipv4Addr;
 
 use foldhash::quality::FixedState;
 use foldhash::{HashMap, HashSet};
+use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 
 use crate::config::{Config, ConfigError};
@@ -273,6 +274,14 @@ impl Server {
             .iter()
             .filter(move |lease| lease.is_live(now))
             .map(|lease| (lease.address, lease.mac))
+    }
+
+    /// The subnet that `address` is of: the server's own where it is of none
+    /// that is served.
+    #[must_use]
+    pub fn subnet_of(&self, address: Ipv4Addr) -> Ipv4Net {
+        let link = self.links.find(address).unwrap_or(self.links.own());
+        link.subnet
     }
 
     /// How many clients can have a lease at once: the addresses of the range

@@ -1,5 +1,6 @@
 mod options;
 mod places;
+mod policy;
 mod together;
 
 use super::*;

@@ -266,12 +266,12 @@ impl DhcpService {
         let Some(server) = &state.server else {
             return Vec::new();
         };
-        let prefix = server.config().subnet.prefix_len();
         let skew = state.keeper.skew();
         server
             .leases(state.keeper.now())
             .map(|lease| {
                 let expiry = shift(lease.expiry, skew);
+                let prefix = server.subnet_of(lease.address).prefix_len();
                 view(&LeaseView { expiry, ..lease }, prefix)
             })
             .collect()
@@ -425,7 +425,12 @@ impl State {
             .collect()
     }
 
-    fn tell(&self, bindings: Vec<Binding>) {
+    fn tell(&self, mut bindings: Vec<Binding>) {
+        // Clients behind a relay agent are on no port: nobody here asks for them.
+        if let Some(server) = &self.server {
+            let own = server.config().subnet;
+            bindings.retain(|(address, _)| own.contains(address));
+        }
         if let Some(switch) = &self.switch
             && !bindings.is_empty()
         {
