@@ -116,7 +116,7 @@ fn config() -> Result<Config> {
 }
 
 /// What a client is, and the options that it sends.
-type Case<'a> = (&'a str, &'a [(u8, &'a [u8])]);
+type Case<'a> = (&'static str, &'a [(u8, &'a [u8])]);
 
 /// dnsmasq behind a link, and a socket at the link's other end.
 struct Dnsmasq {
