@@ -22,6 +22,7 @@ use fastrand::Rng;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use vmlan_dataplane::MacAddr;
+use vmlan_dhcp::config::Range;
 use vmlan_dhcp::{
     Answer, Change, Config, Host, Lease, LeaseTime, Origin, Outcome, Reply, Sender, Server,
     leasefile,
@@ -77,7 +78,7 @@ impl Leases {
             ..Host::new(client(STATIC).into())
         }];
         let mut narrow = config.clone();
-        narrow.ranges = vec![vmlan_dhcp::config::Range::new(ip(20)..=ip(30))];
+        narrow.ranges = vec![Range::new(ip(20)..=ip(30))];
         narrow.options.clear();
         narrow.lease_time = LeaseTime::Seconds(120);
         let now = 1_700_000_000;
