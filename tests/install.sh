@@ -16,6 +16,8 @@ packages=(
 	dnsmasq-base       # the LAN's own DHCP server
 	ethtool            # offloads on and off
 	iperf3
+	kea-admin          # perfdhcp
+	kea-dhcp4-server   # measured beside vmlan
 	iproute2           # namespaces
 	iputils-arping
 	iputils-ping

@@ -2,7 +2,8 @@
 
 use crate::bench::BenchArgs;
 use crate::config::{
-    InterfaceName, NetworkName, PortKind, PortName, Problem, Value, Vlan, key_value, value,
+    HostEntry, InterfaceName, NetworkName, PortKind, PortName, Problem, Texts, Value, Vlan,
+    key_value, value,
 };
 use clap::{Args, Parser, Subcommand};
 use pnet_base::MacAddr;
@@ -216,6 +217,9 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Change the stations that DHCP knows
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Change the DHCP leases
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -224,7 +228,8 @@ pub enum Command {
     /// Measure the switch against what else there is, on this machine
     ///
     /// Needs root. Runs vmlan, the Linux bridge and, where they are
-    /// installed, Open vSwitch and VDE in turns on the same work, in network
+    /// installed, Open vSwitch and VDE in turns on the same work, dnsmasq and
+    /// Kea on that of a DHCP server, in network
     /// namespaces of its own, and removes all of it at the end. Progress is
     /// shown on stderr, the results on stdout.
     Bench(BenchArgs),
@@ -307,6 +312,67 @@ pub enum LeaseCommand {
         #[arg(value_name = "IP")]
         address: Ipv4Addr,
     },
+    /// Take over the leases of dnsmasq or of a libvirt network
+    ///
+    /// Stop that server first, so that it gives out no more. Leases that stand
+    /// against one that is there already are left out, and named.
+    Import {
+        /// dnsmasq's lease file, as /var/lib/misc/dnsmasq.leases, or libvirt's
+        /// /var/lib/libvirt/dnsmasq/BRIDGE.status
+        file: PathBuf,
+    },
+}
+
+/// Changes to the stations that DHCP knows.
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// Give a station an address, a name or tags of its own, from now on
+    ///
+    /// It is kept over restarts, beside the configuration. One that was added
+    /// before is changed.
+    Add {
+        /// The station; `*` for an octet that may be any, as 52:54:00:*:*:*
+        mac: String,
+        /// Its address, its name, or both
+        #[arg(value_name = "IP|NAME", num_args = 0..=2)]
+        words: Vec<String>,
+        /// How long its lease lasts, as 1h or infinite
+        #[arg(long, value_name = "TIME")]
+        lease_time: Option<String>,
+        /// A tag that it sets; may be given again
+        #[arg(long, value_name = "TAG")]
+        set: Vec<String>,
+        /// Give it no answer
+        #[arg(long)]
+        ignore: bool,
+    },
+    /// Forget a station that was added
+    Del {
+        /// Its MAC, address or name
+        #[arg(value_name = "MAC|IP|NAME")]
+        host: String,
+    },
+}
+
+impl HostCommand {
+    /// What `add` asks for; `None` if an address or a name is given twice.
+    #[must_use]
+    pub fn entry(mac: String, words: Vec<String>) -> Option<HostEntry> {
+        let mut entry = HostEntry {
+            mac: Texts::One(mac),
+            ..HostEntry::default()
+        };
+        for word in words {
+            let twice = match word.parse() {
+                Ok(address) => entry.address.replace(address).is_some(),
+                Err(_) => entry.name.replace(word).is_some(),
+            };
+            if twice {
+                return None;
+            }
+        }
+        Some(entry)
+    }
 }
 
 /// Keys as given on a command line; of one given twice, the last counts.
@@ -351,6 +417,11 @@ mod tests {
             "vmlan fdb flush --port lan0",
             "vmlan leases --json",
             "vmlan lease del 192.168.122.4",
+            "vmlan host add 52:54:00:00:00:01",
+            "vmlan host add 52:54:00:*:*:* db --set red --set blue",
+            "vmlan host add 52:54:00:00:00:01 192.168.122.9 db --lease-time 2h",
+            "vmlan host del db",
+            "vmlan lease import /var/lib/misc/dnsmasq.leases",
             "vmlan reload",
             "vmlan bench",
             "vmlan bench --work vmm,tcp --peers vmlan,bridge --rounds 3 --seconds 0.5",
@@ -375,6 +446,8 @@ mod tests {
             ("vmlan fdb add ff:ff:ff:ff:ff:ff lan0", "group address"),
             ("vmlan fdb add 52:54:00:00:00:01 lan0 --vlan 4095", "4094"),
             ("vmlan lease del here", "invalid value"),
+            ("vmlan host add", "required"),
+            ("vmlan host add 52:54:00:00:00:01 a b c", "unexpected value"),
             ("vmlan bench --work all", "possible values: vmm"),
             ("vmlan bench --seconds 0", "from 0.1 to 60"),
             ("vmlan bench --rounds 0", "1..=100"),

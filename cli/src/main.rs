@@ -9,13 +9,15 @@ use serde_json::{Value as Json, json};
 use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use vmlan::args::{Cli, Command, FdbCommand, Format, LeaseCommand, PortCommand, key_map};
+use vmlan::args::{
+    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, key_map,
+};
 use vmlan::bench::{self, BenchArgs};
 use vmlan::client::{Client, ClientError, segment};
 use vmlan::config::explain::Explained;
-use vmlan::config::{ConfigError, Loaded, Located, Problem, Value};
+use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
-use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb};
+use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases};
 use vmlan::report;
 
 fn main() -> ExitCode {
@@ -102,8 +104,16 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Detach { interface } => {
             done(client().delete(&format!("/v1/attach/{}", segment(interface.as_str()))))
         }
+        Command::Host(command) => done(change_hosts(&client(), command)),
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
+        }
+        Command::Lease(LeaseCommand::Import { file }) => {
+            let bytes =
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            // What is no text is named by the server, line by line.
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
         }
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
@@ -157,6 +167,31 @@ fn change_port(client: &Client, command: PortCommand) -> Result<Done, ClientErro
             client.send(&Method::PATCH, &format!("/v1/ports/{name}"), &key_map(keys))
         }
         PortCommand::Del { name } => client.delete(&format!("/v1/ports/{name}")),
+    }
+}
+
+fn change_hosts(client: &Client, command: HostCommand) -> Result<Done, ClientError> {
+    match command {
+        HostCommand::Add {
+            mac,
+            words,
+            lease_time,
+            set,
+            ignore,
+        } => {
+            let entry = HostCommand::entry(mac, words).ok_or_else(|| {
+                ApiError::input("a host has one address and one name")
+                    .help("give the MAC, then the address, then the name")
+            })?;
+            let entry = HostEntry {
+                lease_time,
+                set: set.into_iter().collect(),
+                ignore,
+                ..entry
+            };
+            client.send(&Method::POST, "/v1/dhcp/hosts", &entry)
+        }
+        HostCommand::Del { host } => client.delete(&format!("/v1/dhcp/hosts/{}", segment(&host))),
     }
 }
 

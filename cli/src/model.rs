@@ -1,7 +1,7 @@
 //! What goes over the control socket, as JSON: views of the network, requests
 //! and replies. Shared by the server and the client.
 
-use crate::config::{InterfaceName, PortKind, PortName, Value, Vlan};
+use crate::config::{HostEntry, InterfaceName, PortKind, PortName, Value, Vlan};
 use pnet_base::MacAddr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,10 +30,21 @@ pub struct StatusView {
     pub fdb: FdbFill,
     /// The DHCP leases, of all addresses that can be leased.
     pub leases: Fill,
+    /// The DHCP server; none where it is off.
+    #[serde(default)]
+    pub dhcp: Option<DhcpView>,
     /// Seconds since the start.
     pub uptime: u64,
     /// Version of the server.
     pub version: String,
+}
+
+/// How the DHCP server does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DhcpView {
+    /// Whether leases can be written: `ok`, or why not. No new lease is given
+    /// out while the journal cannot be written.
+    pub store: String,
 }
 
 /// How full a table is.
@@ -197,6 +208,33 @@ pub struct FlushFdb {
     /// Only what is behind this port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<PortName>,
+}
+
+/// One of `GET /v1/dhcp/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// The host.
+    #[serde(flatten)]
+    pub host: HostEntry,
+    /// Where it stands.
+    pub origin: HostOrigin,
+}
+
+/// Where a host stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HostOrigin {
+    /// In the configuration, which alone can take it away.
+    Config,
+    /// Added while the network ran.
+    Live,
+}
+
+/// `POST /v1/leases`: leases of another server to take over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportLeases {
+    /// The text of dnsmasq's lease file, or of libvirt's `BRIDGE.status`.
+    pub text: String,
 }
 
 /// The answer to a request that did something.

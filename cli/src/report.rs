@@ -27,6 +27,12 @@ pub fn status(view: &StatusView) -> String {
             "leases",
             format!("{} of {}", view.leases.used, view.leases.size),
         ),
+        (
+            "lease store",
+            view.dhcp
+                .as_ref()
+                .map_or_else(none, |dhcp| dhcp.store.clone()),
+        ),
         ("uptime", uptime(view.uptime)),
         ("version", view.version.clone()),
     ];
@@ -351,6 +357,7 @@ mod tests {
                 refused: 0,
             },
             leases: Fill { used: 2, size: 253 },
+            dhcp: None,
             uptime: 3725,
             version: "0.1.0".into(),
         };

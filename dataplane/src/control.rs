@@ -234,6 +234,16 @@ impl Switch {
         egress.map_or(Ok(()), |egress| egress.set_offload(on))
     }
 
+    /// Whether DHCP messages that come in by a port go to the responder. Those
+    /// that do not are frames like others.
+    ///
+    /// # Errors
+    /// [`SwitchError::Stopped`].
+    pub fn set_dhcp(&self, id: PortId, on: bool) -> Result<(), SwitchError> {
+        self.call_each(|_| move |worker: &mut Worker| worker.forwarder().set_dhcp(id, on))?;
+        Ok(())
+    }
+
     /// What each port has counted.
     ///
     /// # Errors

@@ -73,6 +73,8 @@ pub struct Forwarder {
     arp: ArpTable,
     members: PortSet,
     uplinks: PortSet,
+    /// Ports whose DHCP messages are frames like others.
+    unserved: PortSet,
     host: Option<PortId>,
     recent: Recent,
 }
@@ -103,6 +105,7 @@ impl Forwarder {
             arp: ArpTable::default(),
             members: PortSet::default(),
             uplinks: PortSet::default(),
+            unserved: PortSet::default(),
             host: None,
             recent: Recent::default(),
             settings,
@@ -133,10 +136,20 @@ impl Forwarder {
     pub fn remove_port(&mut self, port: PortId) {
         self.members.remove(port);
         self.uplinks.remove(port);
+        self.unserved.remove(port);
         self.host = self.host.filter(|host| *host != port);
         self.fdb.forget_port(port);
         self.recent = Recent::default();
         self.refresh_gateway();
+    }
+
+    /// Whether DHCP messages that come in by `port` are for the responder.
+    pub fn set_dhcp(&mut self, port: PortId, on: bool) {
+        if on {
+            self.unserved.remove(port);
+        } else {
+            self.unserved.insert(port);
+        }
     }
 
     /// The MAC table.
@@ -179,7 +192,7 @@ impl Forwarder {
             if self.uplinks.contains(ingress) {
                 return Err(DropReason::DhcpUplink);
             }
-            if self.serves(&header, direction) {
+            if self.serves(&header, direction) && !self.unserved.contains(ingress) {
                 return Ok(Verdict::Punt);
             }
         }

@@ -17,7 +17,8 @@
 //!    be on disk before it is sent, and [`Event`]s to log, count or pass on.
 //!
 //! What is served stands in a [`Config`]; [`options`] turns options as users
-//! write them into bytes, and [`leasefile`] is the text form of leases.
+//! write them into bytes, [`leasefile`] is the text form of leases and [`journal`]
+//! that of their changes; [`clock`] is the time that they run by.
 //!
 //! # What a client can rely on
 //!
@@ -35,17 +36,30 @@
 //!   each. To keep a port to the addresses of its own is the switch's part.
 //! - Nobody ends a client's lease by naming it in a message: RELEASE and
 //!   DECLINE count only in a frame from the hardware address that they name.
+//!   Behind a relay agent that is what the agent says.
 //!
 //! # Where it differs from dnsmasq
 //!
-//! - Leases are keyed by MAC alone. Two clients with one client identifier get
-//!   an address each, and an [`Event::DuplicateClientId`] says so.
+//! - Leases are keyed by MAC, unless the configuration says otherwise
+//!   ([`Identity`]). Two clients with one client identifier get an address each,
+//!   and an [`Event::DuplicateClientId`] says so.
+//! - BOOTP is not served, and the server is always authoritative.
 //! - Leases that ran out, or were released, stay in the table and in the lease
 //!   file, as far as there is room for them.
 //! - An offer holds its address for 60 seconds.
 //! - A client that renews within a minute, or an eighth of its lease, of the
 //!   last time is told what is left of its lease, and nothing is written.
 //! - No probe for an address in use goes out before an offer.
+//! - Options come in the order in which the client asks for them, not in that of
+//!   the configuration, and one longer than 255 bytes in several parts (RFC 3396).
+//! - Option 108 (RFC 8925) does not go to clients that name no option at all,
+//!   unless it is forced.
+//! - A relay agent is believed when it sends the client to another server address
+//!   (RFC 5107), a client without an agent is not.
+//! - Firmware that boots by HTTP is answered with its vendor class without a
+//!   setting for that.
+//! - Renewal times have no random part, and text has no final zero for clients
+//!   that send one themselves.
 //!
 //! ```
 //! use vmlan_dhcp::{Answer, Config, MacAddr, Origin, Sender, Server, Silence};
@@ -59,6 +73,7 @@
 //! let sender = Sender {
 //!     origin: Origin(3),
 //!     mac: MacAddr::new(0x52, 0x54, 0, 0, 0, 1),
+//!     unicast: false,
 //! };
 //! let outcome = server.handle(b"not DHCP", sender, 1_700_000_001);
 //! assert_eq!(outcome.answer, Answer::Silence(Silence::Truncated));
@@ -67,10 +82,13 @@
 //! # }
 //! ```
 
+pub mod clock;
 pub mod config;
+pub mod glob;
 mod hold;
 mod host;
 pub mod hostname;
+pub mod journal;
 pub mod lease;
 pub mod leasefile;
 pub mod options;
@@ -79,12 +97,16 @@ mod pool;
 mod sender;
 pub mod server;
 mod table;
+pub mod tag;
 mod wire;
 
-pub use config::{Config, ConfigError, Host, HostKey, LeaseTime};
+pub use config::{
+    Condition, Config, ConfigError, Host, HostKey, Identity, LeaseTime, MacPattern, Match, Range,
+};
 pub use ipnet::Ipv4Net;
 pub use lease::{Lease, LeaseState, LeaseView};
 pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal, Reply, Silence};
 pub use pnet_base::MacAddr;
 pub use sender::{Origin, Sender};
 pub use server::Server;
+pub use tag::{Tag, TagMatch, Tags};

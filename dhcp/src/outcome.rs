@@ -37,7 +37,7 @@ pub struct Reply {
     pub destination: Destination,
 }
 
-/// Where a reply goes (RFC 2131 §4.1); always to UDP port 68.
+/// Where a reply goes (RFC 2131 §4.1): to UDP port 68, a relay agent's to 67.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// To 255.255.255.255 and the Ethernet broadcast address.
@@ -49,6 +49,12 @@ pub enum Destination {
         address: Ipv4Addr,
         /// The Ethernet destination.
         mac: MacAddr,
+    },
+    /// To the relay agent that sent the message on, at UDP port 67. Whose
+    /// frame brought the message knows the way there.
+    Relay {
+        /// The agent's address (field `giaddr`).
+        address: Ipv4Addr,
     },
 }
 
@@ -134,8 +140,9 @@ pub enum Event {
         /// The address that it had.
         address: Ipv4Addr,
     },
-    /// Two clients present one client identifier, as clones of one image do.
-    /// Each gets an address of its own, since leases are keyed by MAC.
+    /// Two stations present one client identifier, as clones of one image do.
+    /// Each gets an address of its own where leases are keyed by MAC; by client
+    /// identifier they are one client, and the second takes the first one's.
     DuplicateClientId {
         /// The identifier as it came in option 61.
         client_id: Box<[u8]>,
@@ -214,8 +221,13 @@ named! {
         NoMessageType = "no-message-type",
         /// A message type that no client sends to this server.
         UnknownMessageType = "unknown-message-type",
-        /// It came by a relay agent (field `giaddr`).
-        Relayed = "relayed",
+        /// Its client is on a subnet that is not served: what a relay agent says
+        /// of it (`giaddr`, options 82 and 118) is in none.
+        UnknownSubnet = "unknown-subnet",
+        /// The configuration has the client ignored.
+        Ignored = "ignored",
+        /// The client is no configured host, and only these are served.
+        NotKnown = "not-known",
         /// A DECLINE or RELEASE in the name of another than its frame's sender.
         OtherSender = "other-sender",
         /// It is for another server (option 54).
@@ -228,20 +240,24 @@ named! {
         WrongSubnet = "wrong-subnet",
         /// DECLINE and RELEASE are not answered (RFC 2131 §4.3.3, §4.3.4).
         NoAnswerDue = "no-answer-due",
-        /// No address is free, and no lease has run out.
+        /// No range serves the client, or no address of those that do is free
+        /// and no lease of them has run out.
         RangeExhausted = "range-exhausted",
         /// There are as many leases as the configuration allows.
         LeaseLimit = "lease-limit",
         /// As many addresses are on offer to clients of its
         /// [`Origin`](crate::Origin) as may be at a time.
         OriginLimit = "origin-limit",
+        /// It would have to be recorded, which cannot be done at present.
+        NotRecorded = "not-recorded",
         /// The reply could not be put into bytes: a defect of this program.
         Unencodable = "unencodable",
     }
 }
 
 named! {
-    /// Why a server did not take a lease that it was started with.
+    /// Why a server did not take a lease that it was started with, or that was
+    /// to be imported.
     pub enum LeftOut {
         /// A lease that lasts longer is on its address.
         AddressTaken = "address-taken",
@@ -249,8 +265,13 @@ named! {
         ClientHasAnother = "client-has-another",
         /// It ran out, and its address is not served any more.
         NotServed = "not-served",
-        /// It ran out, and there are as many records as may be.
+        /// There are as many records as may be; when loading, only one that ran
+        /// out is left out for that.
         LeaseLimit = "lease-limit",
+        /// Its address is not of the subnet.
+        OtherSubnet = "other-subnet",
+        /// It ran out before it was imported.
+        RanOut = "ran-out",
     }
 }
 

@@ -14,4 +14,7 @@ pub struct Sender {
     pub origin: Origin,
     /// The Ethernet source of the frame that it came in.
     pub mac: MacAddr,
+    /// Whether it was sent to the server's own address, and so may come from
+    /// another subnet, by a router.
+    pub unicast: bool,
 }

@@ -1,16 +1,14 @@
 //! Who holds which address.
 //!
 //! Every address is in at most one lease record, and every client has at most
-//! one. Beside the records stand offers and declined addresses, each for a
-//! limited time. All look-ups and changes take a few steps whatever the size:
-//! records are found by MAC, by address and by client identifier, and ordered
-//! by their expiry in one of three sets:
+//! one; what makes a client is the [`Identity`]. Beside the records stand
+//! offers and declined addresses, each for a limited time. All look-ups and
+//! changes take a few steps whatever the size: records are found by address, by
+//! MAC and by client identifier, and ordered by their expiry in one of two sets:
 //!
 //! - `timers`: leases that will run out;
-//! - `reclaimable`: leases that ran out, whose address the pool may give to
-//!   another client, oldest first, once nothing else is free;
-//! - `parked`: leases that ran out, whose address is out of the pool (a static
-//!   host's) or just offered.
+//! - `expired`: leases that ran out. Those of them whose address a pool may
+//!   give to another client once nothing else is free are in that pool too.
 //!
 //! A lease without end is in none.
 
@@ -20,11 +18,12 @@ use std::net::Ipv4Addr;
 use foldhash::HashMap;
 use pnet_base::MacAddr;
 
+use crate::config::Identity;
 use crate::hold::Holds;
 use crate::lease::Lease;
 use crate::outcome::Change;
-use crate::pool::Pool;
-use crate::sender::{Origin, Sender};
+use crate::pool::Pools;
+use crate::sender::Origin;
 
 /// How long an offer holds its address, in seconds.
 pub(crate) const OFFER_SECONDS: u64 = 60;
@@ -44,50 +43,71 @@ pub(crate) enum Obstacle {
     Declined,
 }
 
+/// What a client says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClientRef<'a> {
+    pub(crate) mac: MacAddr,
+    pub(crate) client_id: Option<&'a [u8]>,
+}
+
+impl<'a> From<&'a Lease> for ClientRef<'a> {
+    /// The client that has it.
+    fn from(lease: &'a Lease) -> Self {
+        Self {
+            mac: lease.mac,
+            client_id: lease.client_id.as_deref(),
+        }
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Table {
-    pool: Pool,
-    leases: HashMap<MacAddr, Lease>,
-    by_address: HashMap<Ipv4Addr, MacAddr>,
-    by_client_id: HashMap<Box<[u8]>, MacAddr>,
+    identity: Identity,
+    pools: Pools,
+    leases: HashMap<Ipv4Addr, Lease>,
+    /// Where one MAC has several records, as it can by its client identifiers,
+    /// the last of them.
+    by_mac: HashMap<MacAddr, Ipv4Addr>,
+    /// Where several records have one identifier, as they can by their MACs,
+    /// the first of them.
+    by_client_id: HashMap<Box<[u8]>, Ipv4Addr>,
     timers: BTreeSet<(u64, Ipv4Addr)>,
-    reclaimable: BTreeSet<(u64, Ipv4Addr)>,
-    parked: BTreeSet<(u64, Ipv4Addr)>,
+    expired: BTreeSet<(u64, Ipv4Addr)>,
     offers: Holds,
     offer_of: HashMap<MacAddr, Ipv4Addr>,
     declined: Holds,
 }
 
 impl Table {
-    /// An empty table that serves from `pool`.
-    pub(crate) fn new(pool: Pool) -> Self {
+    /// An empty table of leases of `identity`, that serves from `pools`.
+    pub(crate) fn new(identity: Identity, pools: Pools) -> Self {
         Self {
-            pool,
+            identity,
+            pools,
             leases: HashMap::default(),
-            by_address: HashMap::default(),
+            by_mac: HashMap::default(),
             by_client_id: HashMap::default(),
             timers: BTreeSet::new(),
-            reclaimable: BTreeSet::new(),
-            parked: BTreeSet::new(),
+            expired: BTreeSet::new(),
             offers: Holds::lasting(OFFER_SECONDS),
             offer_of: HashMap::default(),
             declined: Holds::lasting(DECLINE_SECONDS),
         }
     }
 
-    /// Serves from `pool` from now on. Records and declined addresses stay;
-    /// offers on addresses that are not in it end.
-    pub(crate) fn set_pool(&mut self, pool: Pool) {
-        self.pool = pool;
+    /// Serves from `pools` from now on. Records and declined addresses stay;
+    /// offers on addresses that are in none of them end.
+    pub(crate) fn set_pools(&mut self, pools: Pools) {
+        self.pools = pools;
         let offers: Vec<_> = self.offers.iter().collect();
         for (address, hold) in offers {
-            if !self.pool.contains(address) {
+            if !self.pools.contains(address) {
                 self.withdraw(hold.mac);
             }
         }
         let taken: Vec<Ipv4Addr> = self
-            .by_address
+            .leases
             .keys()
             .copied()
             .chain(self.offers.iter().map(|(a, _)| a))
@@ -96,6 +116,11 @@ impl Table {
         for address in taken {
             self.refresh(address);
         }
+    }
+
+    /// Takes every record out, to be put into a table of another identity.
+    pub(crate) fn into_leases(self) -> impl Iterator<Item = Lease> {
+        self.leases.into_values()
     }
 
     /// Brings the table to `now`: ends offers and back-offs, and hands each
@@ -115,36 +140,47 @@ impl Table {
             && expiry <= now
         {
             self.timers.remove(&(expiry, address));
-            self.parked.insert((expiry, address));
+            self.expired.insert((expiry, address));
             self.refresh(address);
             if let Some(lease) = self.lease_at(address) {
                 expired(lease);
             }
         }
-        for set in [&mut self.parked, &mut self.reclaimable] {
-            while let Some(&(expiry, address)) = set.last()
-                && expiry > now
-            {
-                set.remove(&(expiry, address));
-                self.timers.insert((expiry, address));
-            }
+        while let Some(&(expiry, address)) = self.expired.last()
+            && expiry > now
+        {
+            self.expired.remove(&(expiry, address));
+            self.pools.set_reclaimable(address, expiry, false);
+            self.timers.insert((expiry, address));
         }
     }
 
-    /// The record of the client `mac`.
-    pub(crate) fn lease_of(&self, mac: MacAddr) -> Option<&Lease> {
-        self.leases.get(&mac)
+    /// The record of `client`.
+    ///
+    /// By client identifier this is as in dnsmasq: a client that sends none is
+    /// whoever has its MAC, and one that sends one for the first time takes over
+    /// the record of its MAC that has none: a boot ROM and what it boots are one
+    /// client.
+    pub(crate) fn lease_of(&self, client: ClientRef<'_>) -> Option<&Lease> {
+        let by_mac = || self.lease_at(*self.by_mac.get(&client.mac)?);
+        match (self.identity, client.client_id) {
+            (Identity::Mac, _) | (Identity::ClientId, None) => by_mac(),
+            (Identity::ClientId, Some(id)) => match self.by_client_id.get(id) {
+                Some(address) => self.lease_at(*address),
+                None => by_mac().filter(|lease| lease.client_id.is_none()),
+            },
+        }
     }
 
     /// The record on `address`.
     pub(crate) fn lease_at(&self, address: Ipv4Addr) -> Option<&Lease> {
-        self.leases.get(self.by_address.get(&address)?)
+        self.leases.get(&address)
     }
 
-    /// The client that has a record with this client identifier; where several
-    /// have, the first of them.
-    pub(crate) fn mac_of_client_id(&self, client_id: &[u8]) -> Option<MacAddr> {
-        self.by_client_id.get(client_id).copied()
+    /// The record with this client identifier; where there are several, the
+    /// first of them.
+    pub(crate) fn lease_of_client_id(&self, client_id: &[u8]) -> Option<&Lease> {
+        self.lease_at(*self.by_client_id.get(client_id)?)
     }
 
     /// The address on offer to `mac`.
@@ -152,38 +188,37 @@ impl Table {
         self.offer_of.get(&mac).copied()
     }
 
-    /// What keeps `mac` from having `address`, if anything does. Whether the
+    /// What keeps `client` from having `address`, if anything does. Whether the
     /// configuration would let it is not looked at.
-    pub(crate) fn obstacle(&self, address: Ipv4Addr, mac: MacAddr, now: u64) -> Option<Obstacle> {
+    pub(crate) fn obstacle(
+        &self,
+        address: Ipv4Addr,
+        client: ClientRef<'_>,
+        now: u64,
+    ) -> Option<Obstacle> {
         if self.declined.get(address).is_some() {
             return Some(Obstacle::Declined);
         }
+        let own = self.lease_of(client).map(|l| l.address) == Some(address);
         let record = self.lease_at(address);
-        let live = record.filter(|l| l.is_live(now));
-        if let Some(lease) = live {
-            return (lease.mac != mac).then_some(Obstacle::Leased(lease.mac));
+        if let Some(lease) = record.filter(|l| l.is_live(now)) {
+            return (!own).then_some(Obstacle::Leased(lease.mac));
         }
         if let Some(offer) = self.offers.get(address) {
-            return (offer.mac != mac).then_some(Obstacle::Offered);
+            return (offer.mac != client.mac).then_some(Obstacle::Offered);
         }
-        record.and_then(|l| (l.mac != mac).then_some(Obstacle::Remembered))
+        record.and_then(|_| (!own).then_some(Obstacle::Remembered))
     }
 
-    /// The range that addresses are chosen from.
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
+    /// The ranges that addresses are chosen from.
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.pools
     }
 
-    /// The address whose lease ran out longest ago, if the pool may give it
-    /// away.
-    pub(crate) fn oldest_expired(&self) -> Option<Ipv4Addr> {
-        self.reclaimable.first().map(|(_, address)| *address)
-    }
-
-    /// The record that is missed least when the table is full.
-    pub(crate) fn least_needed(&self) -> Option<MacAddr> {
-        let (_, address) = self.reclaimable.first().or_else(|| self.parked.first())?;
-        self.by_address.get(address).copied()
+    /// The address of the record that is missed least when the table is full:
+    /// the one that ran out longest ago.
+    pub(crate) fn least_needed(&self) -> Option<Ipv4Addr> {
+        self.expired.first().map(|(_, address)| *address)
     }
 
     /// When the next lease runs out.
@@ -193,7 +228,7 @@ impl Table {
 
     /// Leases that have not run out.
     pub(crate) fn live(&self) -> usize {
-        self.leases.len() - self.reclaimable.len() - self.parked.len()
+        self.leases.len() - self.expired.len()
     }
 
     /// Records: leases live and remembered.
@@ -254,34 +289,44 @@ impl Table {
         }
     }
 
-    /// Puts `address` aside because `sender` declined it. Of more than `limit`
-    /// such addresses the oldest is freed.
-    pub(crate) fn decline(&mut self, address: Ipv4Addr, sender: Sender, now: u64, limit: usize) {
+    /// Puts `address` aside because the client `mac` declined it, by `origin`.
+    /// Of more than `limit` such addresses the oldest is freed.
+    pub(crate) fn decline(
+        &mut self,
+        address: Ipv4Addr,
+        mac: MacAddr,
+        origin: Origin,
+        now: u64,
+        limit: usize,
+    ) {
         if self.declined.len() >= limit
             && let Some(oldest) = self.declined.oldest()
         {
             self.declined.remove(oldest);
             self.refresh(oldest);
         }
-        self.declined
-            .insert(address, sender.mac, sender.origin, now);
+        self.declined.insert(address, mac, origin, now);
         self.refresh(address);
     }
 
-    /// Forgets the record on `address` if it is not that of `mac`.
-    pub(crate) fn evict(&mut self, address: Ipv4Addr, mac: MacAddr, changes: &mut Vec<Change>) {
-        if let Some(&other) = self.by_address.get(&address)
-            && other != mac
-        {
-            self.remove(other, changes);
+    /// Forgets the record on `address` if it is not that of `client`.
+    pub(crate) fn evict(
+        &mut self,
+        address: Ipv4Addr,
+        client: ClientRef<'_>,
+        changes: &mut Vec<Change>,
+    ) {
+        if self.lease_of(client).map(|l| l.address) != Some(address) {
+            self.remove(address, changes);
         }
     }
 
-    /// Records `lease` in place of the client's record and of any other
+    /// Records `lease` in place of its client's record and of any other
     /// client's on that address, and notes what that changed.
     pub(crate) fn put(&mut self, lease: Lease, now: u64, changes: &mut Vec<Change>) {
-        self.evict(lease.address, lease.mac, changes);
-        let before = self.take(lease.mac);
+        self.evict(lease.address, ClientRef::from(&lease), changes);
+        let before = self.lease_of(ClientRef::from(&lease)).map(|l| l.address);
+        let before = before.and_then(|address| self.take(address));
         self.withdraw(lease.mac);
         if let Some(offer) = self.offers.get(lease.address) {
             self.withdraw(offer.mac);
@@ -293,9 +338,9 @@ impl Table {
         self.insert(lease, now);
     }
 
-    /// Forgets the record of `mac`, if there is one, and notes that.
-    pub(crate) fn remove(&mut self, mac: MacAddr, changes: &mut Vec<Change>) {
-        if let Some(lease) = self.take(mac) {
+    /// Forgets the record on `address`, if there is one, and notes that.
+    pub(crate) fn remove(&mut self, address: Ipv4Addr, changes: &mut Vec<Change>) {
+        if let Some(lease) = self.take(address) {
             changes.push(Change {
                 before: Some(lease),
                 after: None,
@@ -306,16 +351,21 @@ impl Table {
     /// Takes `change` back, unless something else has happened since to what
     /// it changed. A client that gets its lease back has not declined it.
     pub(crate) fn undo(&mut self, change: &Change, now: u64) {
-        let Some(mac) = change.mac() else { return };
-        if self.leases.get(&mac) != change.after.as_ref() {
-            return;
+        match (&change.before, &change.after) {
+            (_, Some(after)) => {
+                if self.leases.get(&after.address) != Some(after) {
+                    return;
+                }
+                self.take(after.address);
+            }
+            (Some(before), None) if self.lease_of(before.into()).is_some() => return,
+            _ => {}
         }
-        self.take(mac);
         if let Some(before) = &change.before
-            && !self.by_address.contains_key(&before.address)
+            && !self.leases.contains_key(&before.address)
         {
             let declined = self.declined.get(before.address);
-            if declined.is_some_and(|hold| hold.mac == mac) {
+            if declined.is_some_and(|hold| hold.mac == before.mac) {
                 self.declined.remove(before.address);
             }
             self.insert(before.clone(), now);
@@ -323,53 +373,47 @@ impl Table {
     }
 
     fn insert(&mut self, lease: Lease, now: u64) {
-        let (mac, address, expiry) = (lease.mac, lease.address, lease.expiry);
+        let (address, expiry) = (lease.address, lease.expiry);
         if let Some(id) = &lease.client_id {
-            self.by_client_id.entry(id.clone()).or_insert(mac);
+            self.by_client_id.entry(id.clone()).or_insert(address);
         }
-        self.by_address.insert(address, mac);
-        if lease.is_live(now) {
-            if expiry != 0 {
-                self.timers.insert((expiry, address));
-            }
-        } else {
-            self.parked.insert((expiry, address));
+        self.by_mac.insert(lease.mac, address);
+        if !lease.is_live(now) {
+            self.expired.insert((expiry, address));
+        } else if expiry != 0 {
+            self.timers.insert((expiry, address));
         }
-        self.leases.insert(mac, lease);
+        self.leases.insert(address, lease);
         self.refresh(address);
     }
 
-    fn take(&mut self, mac: MacAddr) -> Option<Lease> {
-        let lease = self.leases.remove(&mac)?;
-        self.by_address.remove(&lease.address);
+    fn take(&mut self, address: Ipv4Addr) -> Option<Lease> {
+        let lease = self.leases.remove(&address)?;
+        if self.by_mac.get(&lease.mac) == Some(&address) {
+            self.by_mac.remove(&lease.mac);
+        }
         if let Some(id) = &lease.client_id
-            && self.by_client_id.get(id) == Some(&mac)
+            && self.by_client_id.get(id) == Some(&address)
         {
             self.by_client_id.remove(id);
         }
-        let key = (lease.expiry, lease.address);
-        let _ =
-            self.timers.remove(&key) || self.reclaimable.remove(&key) || self.parked.remove(&key);
-        self.refresh(lease.address);
+        let key = (lease.expiry, address);
+        if !self.timers.remove(&key) && self.expired.remove(&key) {
+            self.pools.set_reclaimable(address, lease.expiry, false);
+        }
+        self.refresh(address);
         Some(lease)
     }
 
-    /// Brings the pool's map and the two sets of expired leases up to date
-    /// after something changed on `address`.
+    /// Brings the pools up to date after something changed on `address`.
     fn refresh(&mut self, address: Ipv4Addr) {
         let held = self.offers.get(address).is_some() || self.declined.get(address).is_some();
         let record = self.lease_at(address).map(|l| l.expiry);
-        self.pool.set_free(address, !held && record.is_none());
-        if let Some(expiry) = record {
-            let key = (expiry, address);
-            let (from, to) = if held || !self.pool.contains(address) {
-                (&mut self.reclaimable, &mut self.parked)
-            } else {
-                (&mut self.parked, &mut self.reclaimable)
-            };
-            if from.remove(&key) {
-                to.insert(key);
-            }
+        self.pools.set_free(address, !held && record.is_none());
+        if let Some(expiry) = record
+            && self.expired.contains(&(expiry, address))
+        {
+            self.pools.set_reclaimable(address, expiry, !held);
         }
     }
 }

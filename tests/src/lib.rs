@@ -9,6 +9,7 @@
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
 //! - [`hostile`] makes frames and messages that no honest guest sends.
+//! - [`killed`] kills vmlan at random moments while clients take leases.
 //! - [`dhcp_client`], [`transfer`], [`capture`] and [`lan`] are what tests do
 //!   and see with these.
 //!
@@ -21,6 +22,7 @@ pub mod dhcp_client;
 pub mod frame;
 pub mod guest;
 pub mod hostile;
+pub mod killed;
 pub mod lan;
 pub mod namespace;
 pub mod process;

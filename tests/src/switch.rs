@@ -200,17 +200,45 @@ impl Switch {
     /// # Errors
     /// As [`Switch::launch`].
     pub fn launch_on_tmpfs(&mut self) -> Result<()> {
+        self.launch_mounted("-t tmpfs -o size=64k none")
+    }
+
+    /// As [`Switch::launch`], with a state folder that is read-only for it.
+    /// [`Switch::make_writable`] ends that.
+    ///
+    /// # Errors
+    /// As [`Switch::launch`].
+    pub fn launch_read_only(&mut self) -> Result<()> {
+        self.launch_mounted(r#"--bind -o ro "$0""#)
+    }
+
+    /// Starts it with `mount ARGUMENTS` done on the state folder.
+    fn launch_mounted(&mut self, arguments: &str) -> Result<()> {
         let state = self.folder.path().join("state");
         fs::create_dir_all(&state)?;
         let run = self.command(self.run_arguments());
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", self.namespace.name(), "sh", "-c"])
-            .arg(r#"mount -t tmpfs -o size=64k none "$0" && shift 3 && exec "$@""#)
+            .arg(format!(r#"mount {arguments} "$0" && shift 3 && exec "$@""#))
             .arg(&state)
             // `ip netns exec NAME` has been done.
             .args(run.get_args());
         self.start_by(command)
+    }
+
+    /// Takes back what [`Switch::launch_read_only`] did to the state folder.
+    ///
+    /// # Errors
+    /// vmlan does not run, or not so.
+    pub fn make_writable(&self) -> Result<()> {
+        let process = self.process.as_ref().context("vmlan does not run")?;
+        let mut command = Command::new("nsenter");
+        command
+            .args(["-t", &process.id().to_string(), "-m"])
+            .args(["mount", "-o", "remount,bind,rw"])
+            .arg(self.folder.path().join("state"));
+        process::run(command, SOON)?.success().map(drop)
     }
 
     fn start_by(&mut self, command: Command) -> Result<()> {

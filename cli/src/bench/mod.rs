@@ -4,7 +4,7 @@
 //! - [`lab`] is where all of it lives: namespaces, processes, files; it
 //!   leaves nothing behind.
 //! - [`peer`] starts the switches that are compared: vmlan itself, the Linux
-//!   bridge, Open vSwitch, VDE.
+//!   bridge, Open vSwitch, VDE; and as DHCP servers dnsmasq and Kea.
 //! - [`generator`] sends and receives in the place of VMs and checks each
 //!   frame; [`stations`] are namespaces that do so by sockets; [`headroom`] is what it can do by itself.
 //! - [`work`] is what is measured, one file each, with [`search`] for the
@@ -79,7 +79,16 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
             results.note("iperf3 is not installed: tcp and udp are left out".to_owned());
         }
     }
+    if first_line("perfdhcp", "-v").is_none() {
+        let all = works.len();
+        works.retain(|work| !work.wants_perfdhcp());
+        if works.len() < all {
+            results.note("perfdhcp is not installed: dhcp is left out".to_owned());
+        }
+    }
     let mut peers = chosen(&args.peers);
+    // Whoever has nothing to do is not missed.
+    peers.retain(|peer| works.iter().any(|work| work.is_for(*peer)));
     if let Some(variant) = &args.variant {
         results.note(format!("{} has {variant}", Peer::Variant));
         peers.push(Peer::Variant);
@@ -99,7 +108,8 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
         time: Duration::from_secs_f64(args.seconds),
     };
     let rounds = usize::try_from(args.rounds)?;
-    let progress = Progress::new(rounds * works.len() * peers.len());
+    let pairs = |work: &WorkName| peers.iter().filter(|peer| work.is_for(**peer)).count();
+    let progress = Progress::new(rounds * works.iter().map(pairs).sum::<usize>());
     progress.say("measuring the generator itself");
     let headroom = if works.iter().any(|work| work.has_guests()) {
         headroom::measure(&lab, place.time / 2)?
@@ -108,7 +118,7 @@ pub fn run(args: &BenchArgs) -> Result<Report> {
     };
     for round in 1..=args.rounds {
         for work in &works {
-            for peer in &peers {
+            for peer in peers.iter().filter(|peer| work.is_for(**peer)) {
                 progress.run(round, *work, *peer);
                 let say = |text: &str| progress.say(&format!("    {text}"));
                 work.run(&place, &mut results.recorder(*work, *peer, &say))?;

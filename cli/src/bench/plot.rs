@@ -104,6 +104,8 @@ fn color(peer: Peer) -> RGBColor {
         Peer::Bridge => RGBColor(0x00, 0x72, 0xb2),
         Peer::Ovs => RGBColor(0x00, 0x9e, 0x73),
         Peer::Vde => RGBColor(0xcc, 0x79, 0xa7),
+        Peer::Dnsmasq => RGBColor(0xe6, 0x9f, 0x00),
+        Peer::Kea => RGBColor(0x56, 0xb4, 0xe9),
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) enum Unit {
     /// Clock ticks of 10 ms.
     #[serde(rename = "ticks")]
     Ticks,
+    /// DHCP exchanges a second.
+    #[serde(rename = "exchanges/s")]
+    Exchanges,
     /// A number of events.
     #[serde(rename = "times")]
     Times,
@@ -56,6 +59,7 @@ impl Unit {
             Self::Percent => "%",
             Self::Milliseconds => "ms",
             Self::Ticks => "ticks",
+            Self::Exchanges => "exchanges/s",
             Self::Times => "times",
             Self::Mebibytes => "MiB",
         }

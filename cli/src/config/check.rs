@@ -1,16 +1,16 @@
 //! What keys mean together: addresses against the subnet, names against each
 //! other, settings that need or exclude one another.
 
-use super::network::{Written, WrittenDhcp, WrittenHost};
+use super::dhcp_host::{check_address, check_hosts};
+use super::dhcp_option::check_options;
+use super::dhcp_pool::check_pools;
+use super::network::{Written, WrittenDhcp};
 use super::section::Findings;
-use super::{Address, DhcpOption, Forward, NetworkName, Problem, served};
+use super::{Address, Forward, NetworkName, Problem};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::Ipv4Addr;
-use std::ops::Range;
 use toml::Spanned;
-use vmlan_dhcp::hostname;
 
 /// Finds all that does not go together.
 pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {
@@ -111,7 +111,13 @@ fn taken(what: &str, name: &str, other: &str) -> Problem {
 }
 
 fn check_dhcp(written: &Written, dhcp: &Spanned<WrittenDhcp>, findings: &mut Findings<'_>) {
-    let WrittenDhcp { range, hosts, .. } = dhcp.get_ref();
+    let WrittenDhcp {
+        range,
+        pools,
+        hosts,
+        options,
+        ..
+    } = dhcp.get_ref();
     if let Some(range) = range
         && range.get_ref().len() != 2
     {
@@ -119,21 +125,25 @@ fn check_dhcp(written: &Written, dhcp: &Spanned<WrittenDhcp>, findings: &mut Fin
             .help("write the first and the last, as [\"192.168.122.2\", \"192.168.122.254\"]");
         findings.error(range.span(), problem);
     }
-    check_unique(hosts, findings);
-    check_labels(hosts, findings);
-    check_options(&dhcp.get_ref().options, findings);
+    check_options(options, findings);
+    let addresses = hosts.iter().filter_map(|host| host.address.as_ref());
     match written.address() {
         Address::Fixed(gateway) => {
             if let Some(range) = range {
-                check_range(range, gateway, findings);
+                check_range(range, gateway.trunc(), &[gateway.addr()], findings);
             }
-            for host in hosts {
-                check_address(&host.address, gateway, findings);
+            check_pools(pools, range.as_ref(), gateway, findings);
+            let others = pools.iter().filter_map(|pool| pool.range.subnet);
+            let subnets: Vec<_> = std::iter::once(gateway.trunc()).chain(others).collect();
+            check_hosts(hosts, &subnets, findings);
+            for address in addresses {
+                check_address(address, gateway, &subnets, findings);
             }
         }
         Address::Auto => {
-            let range = range.iter().map(Spanned::span);
-            for span in range.chain(hosts.iter().map(|host| host.address.span())) {
+            check_hosts(hosts, &[], findings);
+            let ends = range.iter().chain(pools.iter().map(|pool| &pool.ends));
+            for span in ends.map(Spanned::span).chain(addresses.map(Spanned::span)) {
                 findings.error(span, needs_address("this address needs a known subnet"));
             }
         }
@@ -147,44 +157,16 @@ fn check_dhcp(written: &Written, dhcp: &Spanned<WrittenDhcp>, findings: &mut Fin
     }
 }
 
-/// The server hands out a host's name as one label; the domain is told apart.
-fn check_labels(hosts: &[WrittenHost], findings: &mut Findings<'_>) {
-    for name in hosts.iter().filter_map(|host| host.name.as_ref()) {
-        if !hostname::is_label(name.get_ref()) {
-            let problem = Problem::new(format!("{name:?} is no host name", name = name.get_ref()))
-                .help("use 1 to 63 letters, digits and inner hyphens, without a domain");
-            findings.error(name.span(), problem);
-        }
-    }
-}
-
-/// Options have to be known to the server, each once.
-fn check_options(list: &[DhcpOption], findings: &mut Findings<'_>) {
-    let mut seen = HashMap::new();
-    for option in list {
-        match served::option(option) {
-            Ok((code, _)) => {
-                if let Some(first) = seen.insert(code, option.key.span()) {
-                    let line = findings.line(&first);
-                    let problem = Problem::new(format!(
-                        "option {code} stands in line {line} already, by number or by name"
-                    ))
-                    .help("keep one of the two");
-                    findings.error(option.key.span(), problem);
-                }
-            }
-            Err((span, problem)) => findings.error(span, problem),
-        }
-    }
-}
-
 fn needs_address(what: &str) -> Problem {
     Problem::new(what).help("add address = \"192.168.122.1/24\", or what your network has")
 }
 
-fn check_range(
+/// A range has to lie in `subnet`, and to have more than the `never` handed out
+/// addresses of it.
+pub(super) fn check_range(
     range: &Spanned<Vec<Spanned<Ipv4Addr>>>,
-    gateway: Ipv4Net,
+    subnet: Ipv4Net,
+    never: &[Ipv4Addr],
     findings: &mut Findings<'_>,
 ) {
     let [first, last] = range.get_ref().as_slice() else {
@@ -192,9 +174,9 @@ fn check_range(
     };
     let mut outside = false;
     for end in [first, last] {
-        if !gateway.contains(end.get_ref()) {
+        if !subnet.contains(end.get_ref()) {
             outside = true;
-            findings.error(end.span(), not_in(*end.get_ref(), gateway));
+            findings.error(end.span(), not_in(*end.get_ref(), subnet));
         }
     }
     if outside {
@@ -207,37 +189,26 @@ fn check_range(
         findings.error(range.span(), problem);
         return;
     }
-    let never = [gateway.network(), gateway.broadcast(), gateway.addr()];
+    let ends = [subnet.network(), subnet.broadcast()];
     let free = (low..=high)
-        .take(never.len() + 1)
-        .any(|address| !never.contains(&Ipv4Addr::from_bits(address)));
+        .take(ends.len() + never.len() + 1)
+        .map(Ipv4Addr::from_bits)
+        .any(|address| !never.contains(&address) && !ends.contains(&address));
     if !free {
-        let problem =
-            Problem::new("the range has no address that can be handed out").help(format!(
-                "the gateway {} and the ends of its subnet never are: make the range longer",
-                gateway.addr()
-            ));
+        let mend = match never {
+            [gateway] => format!("the gateway {gateway} and the ends of its subnet never are"),
+            _ => "the ends of a subnet, the gateway and the router never are".to_owned(),
+        };
+        let problem = Problem::new("the range has no address that can be handed out")
+            .help(format!("{mend}: make the range longer"));
         findings.error(range.span(), problem);
     }
 }
 
-fn check_address(address: &Spanned<Ipv4Addr>, gateway: Ipv4Net, findings: &mut Findings<'_>) {
-    let ip = *address.get_ref();
-    let problem = if !gateway.contains(&ip) {
-        not_in(ip, gateway)
-    } else if ip == gateway.addr() {
-        Problem::new(format!("{ip} is the address of the gateway")).help("use another one")
-    } else if ip == gateway.network() || ip == gateway.broadcast() {
-        Problem::new(format!("{ip} is an end of the subnet, no host can have it"))
-            .help("use another one")
-    } else {
-        return;
-    };
-    findings.error(address.span(), problem);
-}
-
-fn not_in(ip: Ipv4Addr, gateway: Ipv4Net) -> Problem {
-    let subnet = gateway.trunc();
+/// What is wrong with an address that is not of `net`, a subnet or an address
+/// in it.
+pub(super) fn not_in(ip: Ipv4Addr, net: Ipv4Net) -> Problem {
+    let subnet = net.trunc();
     let first = subnet.network().to_bits().saturating_add(1);
     let last = subnet.broadcast().to_bits().saturating_sub(1);
     Problem::new(format!("{ip} is not in the subnet {subnet}")).help(format!(
@@ -245,44 +216,4 @@ fn not_in(ip: Ipv4Addr, gateway: Ipv4Net) -> Problem {
         Ipv4Addr::from_bits(first),
         Ipv4Addr::from_bits(last)
     ))
-}
-
-/// No two hosts may share what tells them apart.
-fn check_unique(hosts: &[WrittenHost], findings: &mut Findings<'_>) {
-    let (mut macs, mut ids) = (Seen::new("MAC address"), Seen::new("client identifier"));
-    let (mut addresses, mut names) = (Seen::new("address"), Seen::new("name"));
-    for host in hosts {
-        macs.add(host.mac.as_ref(), findings);
-        ids.add(host.client_id.as_ref(), findings);
-        addresses.add(Some(&host.address), findings);
-        names.add(host.name.as_ref(), findings);
-    }
-}
-
-/// Values that were seen, each with its place.
-struct Seen<'a, T> {
-    what: &'static str,
-    values: HashMap<&'a T, Range<usize>>,
-}
-
-impl<'a, T: Hash + Eq + std::fmt::Display> Seen<'a, T> {
-    fn new(what: &'static str) -> Self {
-        Self {
-            what,
-            values: HashMap::new(),
-        }
-    }
-
-    fn add(&mut self, value: Option<&'a Spanned<T>>, findings: &mut Findings<'_>) {
-        let Some(value) = value else { return };
-        if let Some(first) = self.values.insert(value.get_ref(), value.span()) {
-            let line = findings.line(&first);
-            let problem = Problem::new(format!(
-                "the {} {value} belongs to the host of line {line} already",
-                self.what
-            ))
-            .help("give each host its own, or take one of the two out");
-            findings.error(value.span(), problem);
-        }
-    }
 }

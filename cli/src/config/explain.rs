@@ -1,10 +1,11 @@
 //! Says in words what network a configuration makes.
 
 use super::value::duration_text;
-use super::{Address, Config, Dhcp, Forward, Port, PortKind, Switch};
+use super::{Address, Config, Dhcp, DhcpOption, Forward, Port, PortKind, Switch};
 use ipnet::Ipv4Net;
 use std::fmt;
-use vmlan_dhcp::config::DEFAULT_MAX_LEASES;
+use vmlan_dhcp::options::{Boot, Scope};
+use vmlan_dhcp::tag::TagMatch;
 
 /// A configuration shown as lines for a reader, each ended by a newline.
 #[derive(Debug)]
@@ -97,50 +98,122 @@ fn dhcp(config: &Config) -> Vec<String> {
         enabled: true,
         lease_time,
         options,
+        boots,
         hosts,
         ..
     } = &config.dhcp
     else {
         return vec!["off".into()];
     };
-    let mut lines = vec![format!("{}, leases of {lease_time}", pool(config))];
+    let mut ranges = ranges(config).into_iter();
+    let first = ranges.next().unwrap_or_else(|| "no range".into());
+    let mut lines = vec![format!("{first}, leases of {lease_time}")];
+    lines.extend(ranges);
     for option in options {
-        lines.push(format!("option {} = {}", option.key, option.value));
+        lines.push(option_text(option));
+    }
+    for boot in boots {
+        lines.push(boot_text(boot));
     }
     for host in hosts {
-        let who = match (&host.mac, &host.client_id) {
-            (Some(mac), _) => mac.to_string(),
-            (None, id) => format!("client-id {}", id.as_deref().unwrap_or_default()),
+        let who: Vec<_> = host.keys.iter().map(ToString::to_string).collect();
+        let who = who.join(", ");
+        let what = match host.address {
+            _ if host.ignore => "nothing".to_owned(),
+            Some(address) => address.to_string(),
+            None => "an address of a range".to_owned(),
         };
         let name = host.name.iter().map(|name| format!(" ({name})"));
         let name: String = name.collect();
-        lines.push(format!("{} for {who}{name}", host.address));
+        lines.push(format!("{what} for {who}{name}"));
     }
     lines
 }
 
-fn pool(config: &Config) -> String {
-    let Address::Fixed(gateway) = config.address else {
-        return "the whole subnet".into();
+/// `option ntp-server = "…" for tags red !blue, asked for or not`
+fn option_text(option: &DhcpOption) -> String {
+    let inside = match &option.scope {
+        Scope::Message => String::new(),
+        Scope::Vendor(class) => format!(" of vendor {class:?}"),
+        Scope::Enterprise(number) => format!(" of enterprise {number}"),
     };
-    let (first, last) = config.dhcp.pool(gateway);
-    let size = pool_size(config, gateway);
-    match u32::try_from(DEFAULT_MAX_LEASES) {
-        Ok(most) if size > most => {
-            format!("{first} to {last}, {size} addresses for {most} leases at most")
-        }
-        _ => format!("{first} to {last}, {size} addresses"),
+    let (key, value) = (&option.key, &option.value);
+    let force = if option.force {
+        ", asked for or not"
+    } else {
+        ""
+    };
+    format!(
+        "option {key}{inside} = {value}{}{force}",
+        tags_text(&option.tags)
+    )
+}
+
+/// `boot "ipxe.efi" from 10.0.0.1 as x86_64-efi for tags red`
+fn boot_text(boot: &Boot) -> String {
+    let mut text = match &boot.filename {
+        Some(name) => format!("boot {name:?}"),
+        None => "boot".into(),
+    };
+    if let Some(server) = boot.next_server {
+        text += &format!(" from {server}");
+    }
+    if let Some(name) = &boot.server_name {
+        text += &format!(" ({name})");
+    }
+    let architectures: Vec<_> = boot.architectures.iter().map(ToString::to_string).collect();
+    if !architectures.is_empty() {
+        text += &format!(" as {}", architectures.join(", "));
+    }
+    text + &tags_text(&boot.tags)
+}
+
+fn tags_text(tags: &TagMatch) -> String {
+    if tags.is_always() {
+        String::new()
+    } else {
+        format!(" for tags {tags}")
     }
 }
 
-/// How many addresses of the range can be handed out to any station: all but
-/// the ends of the subnet, the gateway and those of static hosts.
-fn pool_size(config: &Config, gateway: Ipv4Net) -> u32 {
-    let (first, last) = config.dhcp.pool(gateway);
-    let mut taken = vec![gateway.addr(), gateway.network(), gateway.broadcast()];
-    taken.extend(config.dhcp.hosts.iter().map(|host| host.address));
-    taken.retain(|address| (first..=last).contains(address));
+/// Each range that is handed out, with whom it is for.
+fn ranges(config: &Config) -> Vec<String> {
+    let Address::Fixed(gateway) = config.address else {
+        return vec!["the whole subnet".into()];
+    };
+    let ranges = config.dhcp.ranges(gateway);
+    ranges
+        .iter()
+        .map(|range| {
+            let (first, last) = range.addresses.clone().into_inner();
+            let size = range_size(config, gateway, range);
+            let mut text = format!("{first} to {last}, {size} addresses");
+            if let Ok(most) = u32::try_from(config.dhcp.max_leases)
+                && size > most
+            {
+                text += &format!(" for {most} leases at most");
+            }
+            if let Some(subnet) = range.subnet.filter(|subnet| *subnet != gateway.trunc()) {
+                text += &format!(" of {subnet}, by a relay agent");
+            }
+            if range.known_only {
+                text += " for known hosts";
+            }
+            text + &tags_text(&range.tags)
+        })
+        .collect()
+}
+
+/// How many addresses of `range` can be handed out to any station: all but the
+/// ends of the subnet, the gateway, the router and those of static hosts.
+fn range_size(config: &Config, gateway: Ipv4Net, range: &vmlan_dhcp::Range) -> u32 {
+    let subnet = range.subnet.unwrap_or(gateway.trunc());
+    let mut taken = vec![gateway.addr(), subnet.network(), subnet.broadcast()];
+    taken.extend(range.router);
+    taken.extend(config.dhcp.hosts.iter().filter_map(|host| host.address));
+    taken.retain(|address| range.addresses.contains(address));
     let taken = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+    let (first, last) = (range.addresses.start(), range.addresses.end());
     let all = last.to_bits().saturating_sub(first.to_bits());
     all.saturating_add(1).saturating_sub(taken)
 }
@@ -163,8 +236,9 @@ fn port_text(port: &Port) -> String {
         1 => String::new(),
         queues => format!(", {queues} queues"),
     };
-    let (name, kind) = (&port.name, port.kind);
-    format!("{name}: {kind}, {how} {}{queues}{offload}", port.interface)
+    let dhcp = if port.dhcp { "" } else { ", no DHCP" };
+    let (name, kind, interface) = (&port.name, port.kind, &port.interface);
+    format!("{name}: {kind}, {how} {interface}{queues}{offload}{dhcp}")
 }
 
 #[cfg(test)]

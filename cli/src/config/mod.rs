@@ -6,8 +6,15 @@
 //! [`Source`]; [`explain`] says in words what network a file makes.
 
 mod check;
+mod dhcp_boot;
+pub mod dhcp_host;
+mod dhcp_match;
+mod dhcp_option;
+mod dhcp_pool;
+mod dhcp_tags;
 pub mod explain;
 pub mod glob;
+mod host_entry;
 mod names;
 mod network;
 mod places;
@@ -19,7 +26,9 @@ mod source;
 pub mod value;
 mod vlan;
 
+pub use dhcp_option::DhcpOption;
 pub use glob::Pattern;
+pub use host_entry::{HostEntry, Texts};
 pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
 pub use places::Places;
 pub use port::{Port, PortKind, PortSettings, key_value};
@@ -36,8 +45,9 @@ use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use toml::Spanned;
 use toml::de::DeTable;
+use vmlan_dhcp::options::Boot;
+use vmlan_dhcp::{Host, Identity, Match};
 
 /// The longest configuration that is read, in bytes.
 const MAX_LEN: u64 = 1 << 20;
@@ -165,15 +175,32 @@ impl Default for Switch {
 pub struct Dhcp {
     /// Whether it serves.
     pub enabled: bool,
-    /// First and last address handed out; none: the whole subnet.
+    /// First and last address handed out; none: the whole subnet, if no pool
+    /// is of it.
     pub range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// Further ranges, of this subnet or others.
+    pub pools: Vec<vmlan_dhcp::Range>,
+    /// What a lease belongs to.
+    pub identity: Identity,
+    /// Whether the lowest free address is handed out.
+    pub sequential: bool,
+    /// Whether only stations with a `[[dhcp.host]]` are served.
+    pub known_only: bool,
+    /// What requests are marked for, in the order of the file.
+    pub matches: Vec<Match>,
     /// How long a lease lasts.
     pub lease_time: LeaseTime,
-    /// Options beside those that follow from the rest, in the order of the
-    /// file.
+    /// Leases that are kept, live ones and those that ran out together.
+    pub max_leases: usize,
+    /// Options beside those that follow from the rest: those of
+    /// `[dhcp.options]`, then each `[[dhcp.option]]`, in the order of the file.
     pub options: Vec<DhcpOption>,
+    /// What clients boot: every client first, then each `[[dhcp.boot]]`.
+    pub boots: Vec<Boot>,
+    /// Whether a client that asks for it is served with one reply (RFC 4039).
+    pub rapid_commit: bool,
     /// Stations with an address of their own.
-    pub hosts: Vec<StaticHost>,
+    pub hosts: Vec<Host>,
 }
 
 impl Default for Dhcp {
@@ -181,53 +208,45 @@ impl Default for Dhcp {
         Self {
             enabled: true,
             range: None,
+            pools: Vec::new(),
+            identity: Identity::default(),
+            sequential: false,
+            known_only: false,
+            matches: Vec::new(),
             lease_time: LeaseTime::For(Duration::from_secs(3600)),
+            max_leases: vmlan_dhcp::config::DEFAULT_MAX_LEASES,
             options: Vec::new(),
+            boots: Vec::new(),
+            rapid_commit: false,
             hosts: Vec::new(),
         }
     }
 }
 
 impl Dhcp {
-    /// First and last address handed out beside `gateway` (the address with
-    /// its prefix): the range, else every other host address of the subnet. The
-    /// gateway may lie between them.
+    /// Every range handed out beside `gateway` (the address with its prefix):
+    /// `range`, or every other host address of the subnet where neither it nor a
+    /// pool says which, and the pools. The gateway may lie in one.
     #[must_use]
-    pub fn pool(&self, gateway: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
-        self.range.unwrap_or_else(|| {
-            let own = gateway.addr().to_bits();
-            let mut first = gateway.network().to_bits().saturating_add(1);
-            let mut last = gateway.broadcast().to_bits().saturating_sub(1);
-            first += u32::from(first == own);
-            last -= u32::from(last == own);
-            (first.into(), last.into())
-        })
+    pub fn ranges(&self, gateway: Ipv4Net) -> Vec<vmlan_dhcp::Range> {
+        let subnet = gateway.trunc();
+        let is_own = |pool: &vmlan_dhcp::Range| pool.subnet.is_none_or(|net| net == subnet);
+        let whole = || (!self.pools.iter().any(is_own)).then(|| whole(gateway));
+        let (range, pools) = (self.range.or_else(whole), self.pools.iter().cloned());
+        let range = range.map(|(first, last)| vmlan_dhcp::Range::new(first..=last));
+        range.into_iter().chain(pools).collect()
     }
 }
 
-/// An option as the file has it. What it means is known to the DHCP server;
-/// with the places kept here its error can still be located
-/// ([`Source::error`]). Two options are equal wherever they stand.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DhcpOption {
-    /// A name, as `ntp-server`, or a number.
-    pub key: Spanned<String>,
-    /// What is sent.
-    pub value: Spanned<Value>,
-}
-
-/// A station with an address of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StaticHost {
-    /// Who it is.
-    pub mac: Option<MacAddr>,
-    /// Who it is, by what its DHCP client sends: hex with colons. At least
-    /// one of the two is there.
-    pub client_id: Option<String>,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// The name that it is told.
-    pub name: Option<String>,
+/// All host addresses beside `gateway`, which may lie between the first and the
+/// last.
+fn whole(gateway: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+    let own = gateway.addr().to_bits();
+    let mut first = gateway.network().to_bits().saturating_add(1);
+    let mut last = gateway.broadcast().to_bits().saturating_sub(1);
+    first += u32::from(first == own);
+    last -= u32::from(last == own);
+    (first.into(), last.into())
 }
 
 impl Config {

@@ -2,21 +2,25 @@
 //! [`Config`] of them once [`check`](super::check) has seen them together.
 
 use super::check;
+use super::dhcp_boot::{read_boot, read_special};
+use super::dhcp_host::{WrittenHost, read_host};
+use super::dhcp_match::read_match;
+use super::dhcp_option::{read_option, read_options};
+use super::dhcp_pool::{Ends, WrittenPool, read_pool};
 use super::port::MAX_WORKERS;
 use super::section::{Findings, Section};
-use super::value::{
-    client_id, domain_name, duration, host_net, ipv4, lease_time, polling, station_mac,
-};
+use super::value::{domain_name, duration, host_net, ipv4, lease_time, polling, station_mac};
 use super::{
     Address, Config, Dhcp, DhcpOption, Forward, InterfaceName, LeaseTime, NetworkName, Pattern,
-    Places, Port, PortName, PortSettings, Problem, Source, StaticHost, Switch,
+    Places, Port, PortName, PortSettings, Problem, Source, Switch,
 };
 use pnet_base::MacAddr;
-use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
+use vmlan_dhcp::options::Boot;
+use vmlan_dhcp::{Identity, Match};
 
 /// The file as written: what is missing in it is `None`.
 #[derive(Debug, Default)]
@@ -40,19 +44,18 @@ pub(super) struct Written {
 #[derive(Debug, Default)]
 pub(super) struct WrittenDhcp {
     pub(super) enabled: Option<Spanned<bool>>,
-    pub(super) range: Option<Spanned<Vec<Spanned<Ipv4Addr>>>>,
+    pub(super) range: Option<Ends>,
+    pub(super) pools: Vec<WrittenPool>,
+    pub(super) key: Option<Spanned<Identity>>,
+    pub(super) sequential: Option<Spanned<bool>>,
+    pub(super) known_only: Option<Spanned<bool>>,
+    pub(super) matches: Vec<Match>,
     pub(super) lease_time: Option<Spanned<LeaseTime>>,
+    pub(super) max_leases: Option<Spanned<u64>>,
     pub(super) options: Vec<DhcpOption>,
+    pub(super) boots: Vec<Boot>,
+    pub(super) rapid_commit: Option<Spanned<bool>>,
     pub(super) hosts: Vec<WrittenHost>,
-}
-
-/// `[[dhcp.host]]` as written.
-#[derive(Debug)]
-pub(super) struct WrittenHost {
-    pub(super) mac: Option<Spanned<MacAddr>>,
-    pub(super) client_id: Option<Spanned<String>>,
-    pub(super) address: Spanned<Ipv4Addr>,
-    pub(super) name: Option<Spanned<String>>,
 }
 
 /// `[[port]]` as written.
@@ -152,49 +155,41 @@ fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
     let written = WrittenDhcp {
         enabled: section.boolean("enabled"),
         range: section.texts("range", ipv4),
+        pools: section.tables("pool", read_pool),
+        key: section.text("key", identity),
+        sequential: section.boolean("sequential"),
+        known_only: section.boolean("known-only"),
+        matches: section.tables("match", read_match),
         lease_time: section.text_or_number("lease-time", lease_time),
+        max_leases: section.number("max-leases", 1..=1_000_000),
         options: section
-            .table("options", |mut options| {
-                let list = options.rest();
-                let option = |(key, value)| DhcpOption { key, value };
-                list.into_iter().map(option).collect()
-            })
+            .table("options", read_options)
             .map(Spanned::into_inner)
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .into_iter()
+            .chain(section.tables("option", read_option))
+            .collect(),
+        boots: read_boot(&mut section)
+            .into_iter()
+            .chain(section.tables("boot", read_special))
+            .collect(),
+        rapid_commit: section.boolean("rapid-commit"),
         hosts: section.tables("host", read_host),
     };
     section.end();
     written
 }
 
-fn read_host(mut section: Section<'_, '_, '_>) -> Option<WrittenHost> {
-    let span = section.span();
-    let mac = section.text("mac", station_mac);
-    let client_id = section.text("client-id", client_id);
-    let address = section.text("address", ipv4);
-    let name = section.text("name", domain_name);
-    if !section.has("mac") && !section.has("client-id") {
-        let problem = Problem::new("this host has neither `mac` nor `client-id`")
-            .help("say which station it is, as with mac = \"52:54:00:aa:bb:cc\"");
-        section.findings.error(span.clone(), problem);
+fn identity(text: &str) -> Result<Identity, Problem> {
+    match text {
+        "mac" => Ok(Identity::Mac),
+        "client-id" => Ok(Identity::ClientId),
+        other => Err(Problem::unknown_word(
+            "key of leases",
+            other,
+            &["mac", "client-id"],
+        )),
     }
-    if section.has("mac") && section.has("client-id") {
-        let problem = Problem::new("this host has both `mac` and `client-id`")
-            .help("say which station it is by one of them");
-        section.findings.error(span.clone(), problem);
-    }
-    if !section.has("address") {
-        let problem = Problem::new("this host has no `address`")
-            .help("add address = \"…\", one of the network's subnet");
-        section.findings.error(span, problem);
-    }
-    section.end();
-    Some(WrittenHost {
-        mac,
-        client_id,
-        address: address?,
-        name,
-    })
 }
 
 fn read_attach(mut section: Section<'_, '_, '_>) -> Vec<Pattern> {
@@ -331,21 +326,25 @@ impl WrittenDhcp {
             [first, last] => Some((*first.get_ref(), *last.get_ref())),
             _ => None,
         };
-        let hosts = self.hosts.into_iter().map(|host| StaticHost {
-            mac: host.mac.map(Spanned::into_inner),
-            client_id: host.client_id.map(Spanned::into_inner),
-            address: host.address.into_inner(),
-            name: host.name.map(Spanned::into_inner),
-        });
         let default = Dhcp::default();
         Dhcp {
             enabled,
             range,
+            pools: self.pools.into_iter().map(|pool| pool.range).collect(),
+            identity: self.key.map(Spanned::into_inner).unwrap_or_default(),
+            sequential: self.sequential.is_some_and(Spanned::into_inner),
+            known_only: self.known_only.is_some_and(Spanned::into_inner),
+            matches: self.matches,
             lease_time: self
                 .lease_time
                 .map_or(default.lease_time, Spanned::into_inner),
+            max_leases: self.max_leases.map_or(default.max_leases, |most| {
+                usize::try_from(most.into_inner()).unwrap_or(usize::MAX)
+            }),
             options: self.options,
-            hosts: hosts.collect(),
+            boots: self.boots,
+            rapid_commit: self.rapid_commit.is_some_and(Spanned::into_inner),
+            hosts: self.hosts.into_iter().map(|host| host.host).collect(),
         }
     }
 }

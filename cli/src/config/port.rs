@@ -118,7 +118,7 @@ const KEYS: [(&str, Shape); 24] = [
     ("neigh-suppress", Shape::NotYet),
     ("guard", Shape::NotYet),
     ("trusted", Shape::NotYet),
-    ("dhcp", Shape::NotYet),
+    ("dhcp", Shape::Bool),
     ("fdb-limit", Shape::NotYet),
     ("inbound", Shape::NotYet),
     ("outbound", Shape::NotYet),
@@ -149,6 +149,8 @@ pub struct Port {
     pub queues: u16,
     /// Whether checksums and segmentation may be left to the other side.
     pub offload: bool,
+    /// Whether the embedded DHCP server serves stations behind it.
+    pub dhcp: bool,
 }
 
 /// Keys of a port that were given; the others keep their values.
@@ -162,6 +164,8 @@ pub struct PortSettings {
     pub queues: Option<u16>,
     /// Whether checksums and segmentation may be left to the other side.
     pub offload: Option<bool>,
+    /// Whether the embedded DHCP server serves stations behind it.
+    pub dhcp: Option<bool>,
 }
 
 impl PortSettings {
@@ -183,6 +187,7 @@ impl PortSettings {
             ("kind", Value::Text(text)) => self.kind = Some(text.parse()?),
             ("interface", Value::Text(text)) => self.interface = Some(text.parse()?),
             ("offload", Value::Bool(on)) => self.offload = Some(*on),
+            ("dhcp", Value::Bool(on)) => self.dhcp = Some(*on),
             ("queues", Value::Number(n)) => {
                 let queues = u16::try_from(*n).ok();
                 let queues = queues.filter(|queues| (1..=MAX_WORKERS).contains(queues));
@@ -225,6 +230,7 @@ impl PortSettings {
             kind,
             queues: self.queues.unwrap_or(1),
             offload: self.offload.unwrap_or(true),
+            dhcp: self.dhcp.unwrap_or(true),
         })
     }
 }

@@ -181,6 +181,17 @@ impl<'t, 'f, 's> Section<'t, 'f, 's> {
         (list.len() == items.len()).then(|| Spanned::new(value.span(), list))
     }
 
+    /// A value of any plain type, read by `parse`.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&Value) -> Result<T, Problem>,
+    ) -> Option<Spanned<T>> {
+        let value = self.take(key)?;
+        let result = plain(key, value.get_ref()).and_then(|plain| parse(&plain));
+        self.findings.keep(value.span(), result)
+    }
+
     /// The table under `key`.
     pub(super) fn table<T>(
         &mut self,

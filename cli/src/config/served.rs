@@ -1,94 +1,151 @@
 //! What the DHCP server is to serve, by the configuration. Some of what can be
 //! wrong with it only the server knows: names and values of options, for one.
 
-use super::{Address, Config, ConfigError, DhcpOption, LeaseTime, Problem, Source, Value};
+use super::{Address, Config, ConfigError, DhcpOption, Problem, Source, Value};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::Path;
-use vmlan_dhcp::options::OptionError;
-use vmlan_dhcp::{Host, HostKey, leasefile, options};
+use toml::Spanned;
+use vmlan_dhcp::options::{OptionError, Scope, Setting};
+use vmlan_dhcp::tag::TagMatch;
+use vmlan_dhcp::{Host, options};
 
 /// A gateway to check by where the network's own is not known yet.
-const ANY_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
+pub(super) const ANY_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
 
-/// What is served beside `gateway` (the address with its prefix); `None` where
-/// DHCP is off.
+/// What is served beside `gateway` (the address with its prefix), with the hosts
+/// of the file and those added `live`; `None` where DHCP is off.
 ///
 /// # Errors
 /// What the server says against it, at its place in `source`.
 pub fn dhcp(
     config: &Config,
     gateway: Option<Ipv4Net>,
+    live: &[Host],
     source: Option<&Source>,
 ) -> Result<Option<vmlan_dhcp::Config>, ConfigError> {
     let (true, Some(gateway)) = (config.dhcp.enabled, gateway) else {
         return Ok(None);
     };
-    let (first, last) = config.dhcp.pool(gateway);
-    let mut served = vmlan_dhcp::Config::new(gateway.addr(), gateway.trunc(), first..=last);
-    served.lease_time = match config.dhcp.lease_time {
-        LeaseTime::Infinite => vmlan_dhcp::LeaseTime::Infinite,
-        LeaseTime::For(time) => {
-            vmlan_dhcp::LeaseTime::Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1))
-        }
-    };
+    // The ranges are those of the configuration, which may have none here.
+    let own = gateway.addr();
+    let mut served = vmlan_dhcp::Config::new(own, gateway.trunc(), own..=own);
+    served.ranges = config.dhcp.ranges(gateway);
+    served.identity = config.dhcp.identity;
+    served.sequential = config.dhcp.sequential;
+    served.known_only = config.dhcp.known_only;
+    served.lease_time = config.dhcp.lease_time.into();
+    served.max_leases = config.dhcp.max_leases;
     served.domain.clone_from(&config.domain);
     served.mtu = Some(config.mtu);
     for option in &config.dhcp.options {
-        let encoded = self::option(option);
-        let encoded = encoded.map_err(|(span, problem)| located(problem, span, source))?;
-        served.options.push(encoded);
+        let setting = self::option(option, gateway.addr());
+        let setting = setting.map_err(|(span, problem)| located(problem, span, source))?;
+        served.options.push(setting);
     }
-    for host in &config.dhcp.hosts {
-        let key = match (&host.mac, &host.client_id) {
-            (Some(mac), _) => HostKey::Mac(*mac),
-            (None, id) => {
-                let id = id.as_deref().and_then(leasefile::parse_hex);
-                HostKey::ClientId(id.unwrap_or_default())
-            }
-        };
-        served.hosts.push(Host {
-            key,
-            address: Some(host.address),
-            name: host.name.clone(),
-        });
-    }
+    served.boots.clone_from(&config.dhcp.boots);
+    served.rapid_commit = config.dhcp.rapid_commit;
+    // As in dnsmasq, the interface that a request came by is a tag of it.
+    let interface = config.interface.as_ref();
+    let tag = interface.and_then(|name| name.as_str().parse().ok());
+    served.set.extend(tag);
+    served.matches.clone_from(&config.dhcp.matches);
+    served.hosts.clone_from(&config.dhcp.hosts);
+    served.hosts.extend(live.iter().cloned());
     served
         .validate()
         .map_err(|error| located(Problem::new(format!("[dhcp]: {error}")), 0..0, source))?;
     Ok(Some(served))
 }
 
-/// The code and value in wire form of an option, or what is wrong with it and
+/// The setting that `server` has for an option, or what is wrong with it and
 /// where: at its key or at its value.
-pub(super) fn option(option: &DhcpOption) -> Result<(u8, Vec<u8>), (Range<usize>, Problem)> {
-    let (key, given) = (option.key.get_ref(), option.value.get_ref());
-    options::encode(key, &value(given)).map_err(|error| match error {
-        OptionError::Unknown { name, .. } => {
-            let known: Vec<_> = (1..=254)
-                .filter(|code| !options::is_computed(*code))
-                .filter_map(options::name_of)
-                .collect();
-            let problem = Problem::new(format!("unknown DHCP option {name:?}"));
-            let problem = match Problem::nearest(&name, &known) {
-                Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None => problem
-                    .help("use its number, 1 to 254, or the name that `dnsmasq --help dhcp` lists"),
-            };
-            (option.key.span(), problem)
+pub(super) fn option(
+    option: &DhcpOption,
+    server: Ipv4Addr,
+) -> Result<Setting, (Range<usize>, Problem)> {
+    let (key, given) = (option.key.get_ref(), &value(option.value.get_ref()));
+    let (at_key, at_value) = (option.key.span(), option.value.span());
+    let encoded = match &option.scope {
+        Scope::Message => options::encode(key, given, server),
+        Scope::Vendor(_) | Scope::Enterprise(_) => {
+            let code = key.parse().ok().filter(|code| (1..=254).contains(code));
+            let code = code.ok_or_else(|| {
+                let problem = Problem::new(format!("{key:?} is no option of a vendor"))
+                    .help("a vendor's options have no names: use its number, 1 to 254");
+                (at_key.clone(), problem)
+            })?;
+            options::encode_encapsulated(code, given).map(|bytes| (code, bytes))
         }
+    };
+    let (code, value) = encoded.map_err(|error| match error {
+        OptionError::Unknown { name, .. } => (at_key, unknown(&name)),
         OptionError::Computed(code) => {
             let problem = Problem::new(format!("the server itself fills in option {code}"))
-                .help("leave it out");
-            (option.key.span(), problem)
+                .help(instead_of(code));
+            (at_key, problem)
         }
         OptionError::Value { value, wanted, .. } => {
             let problem = Problem::new(format!("{value:?} is no value of the option `{key}`"))
                 .help(format!("it has to be {wanted}"));
-            (option.value.span(), problem)
+            (at_value, problem)
         }
+        OptionError::Long { length, most, .. } => {
+            let problem = Problem::new(format!("the value of the option `{key}` is too long"))
+                .help(format!("it has {length} bytes, {most} are the most"));
+            (at_value, problem)
+        }
+    })?;
+    Ok(Setting {
+        scope: option.scope.clone(),
+        code,
+        value,
+        tags: option.tags.clone(),
+        force: option.force,
     })
+}
+
+/// The code of an option that a client may send, and the bytes that it is to
+/// have in it; or what is wrong with these and where.
+pub(super) fn sent(
+    key: &Spanned<String>,
+    value: Option<&Spanned<Value>>,
+) -> Result<(u8, Vec<u8>), (Range<usize>, Problem)> {
+    let whatever = || Spanned::new(key.span(), Value::Text(String::new()));
+    let option = DhcpOption {
+        key: key.clone(),
+        value: value.cloned().unwrap_or_else(whatever),
+        scope: Scope::Message,
+        tags: TagMatch::default(),
+        force: false,
+    };
+    let setting = self::option(&option, ANY_GATEWAY)?;
+    Ok((setting.code, setting.value))
+}
+
+fn unknown(name: &str) -> Problem {
+    let known: Vec<_> = options::all()
+        .filter(|(_, code)| !options::is_computed(*code))
+        .map(|(name, _)| name)
+        .collect();
+    let problem = Problem::new(format!("unknown DHCP option {name:?}"));
+    match Problem::nearest(name, &known) {
+        Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None => {
+            problem.help("use its number, 1 to 254, or the name that `dnsmasq --help dhcp` lists")
+        }
+    }
+}
+
+/// What has the server fill in option `code` in another way.
+fn instead_of(code: u8) -> &'static str {
+    match code {
+        51 => "use lease-time = \"…\" under [dhcp]",
+        80 => "use rapid-commit = true under [dhcp]",
+        255 => "use next-server = \"…\" under [dhcp]",
+        _ => "leave it out",
+    }
 }
 
 /// Whether all that is served makes sense.
@@ -101,7 +158,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Result<(), ConfigError>
         Address::Auto => Ipv4Net::new(ANY_GATEWAY, 24).ok(),
         Address::None => None,
     };
-    dhcp(config, gateway, Some(source)).map(drop)
+    dhcp(config, gateway, &[], Some(source)).map(drop)
 }
 
 /// An error at its place, or with an empty span of the file as a whole.

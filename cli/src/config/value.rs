@@ -23,6 +23,14 @@ pub enum Value {
 }
 
 impl Value {
+    /// The text, if it is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bool(_) | Self::Number(_) | Self::List(_) => None,
+        }
+    }
+
     /// What the value is, for a message: `a number`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -189,6 +197,17 @@ pub enum LeaseTime {
     For(Duration),
     /// For ever.
     Infinite,
+}
+
+impl From<LeaseTime> for vmlan_dhcp::LeaseTime {
+    fn from(time: LeaseTime) -> Self {
+        match time {
+            LeaseTime::Infinite => Self::Infinite,
+            LeaseTime::For(time) => {
+                Self::Seconds(u32::try_from(time.as_secs()).unwrap_or(u32::MAX - 1))
+            }
+        }
+    }
 }
 
 impl LeaseTime {

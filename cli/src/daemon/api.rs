@@ -5,10 +5,10 @@ use super::dhcp::DhcpError;
 use super::network::{Network, chain, no_port};
 use super::ports::NamedPort;
 use super::reload;
-use crate::config::{PortName, PortSettings, Problem, value};
+use crate::config::{HostEntry, PortName, PortSettings, Problem, value};
 use crate::model::{
-    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb, LeaseView,
-    PortView, SetPort, StatusView,
+    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb, HostView,
+    ImportLeases, LeaseView, PortView, SetPort, StatusView,
 };
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -23,6 +23,9 @@ use tokio::sync::Mutex;
 
 /// The longest request body in bytes.
 const BODY: usize = 64 << 10;
+
+/// The longest lease file to import in bytes: of some 400,000 leases.
+const IMPORT: usize = 32 << 20;
 
 /// A network that several tasks work on.
 pub(super) type Shared = Arc<Mutex<Network>>;
@@ -40,13 +43,18 @@ pub(super) fn router(network: Shared) -> Router {
         .route("/v1/fdb", get(fdb).post(add_fdb))
         .route("/v1/fdb/flush", post(flush_fdb))
         .route("/v1/fdb/{mac}", delete(delete_fdb))
-        .route("/v1/leases", get(leases))
+        .route(
+            "/v1/leases",
+            get(leases).merge(post(import_leases).layer(DefaultBodyLimit::max(IMPORT))),
+        )
         .route("/v1/leases/{address}", delete(delete_lease))
+        .route("/v1/dhcp/hosts", get(hosts).post(add_host))
+        .route("/v1/dhcp/hosts/{host}", delete(delete_host))
         .route("/v1/reload", post(reload_config))
         .route("/metrics", get(super::metrics::metrics))
         .fallback(async || {
             ApiError::not_found("there is no such resource")
-                .help("the paths start with /v1/status, ports, attach, fdb, leases and reload")
+                .help("the paths start with /v1/status, ports, attach, fdb, leases, dhcp/hosts and reload")
         })
         .method_not_allowed_fallback(async || {
             let error = ApiError::input("this resource does not take this method")
@@ -180,7 +188,7 @@ async fn set_port(
     port(&network, &name)?;
     let said = network.set(&name, &settings)?;
     // The other keys can only be given as they are.
-    if settings.offload.is_none() {
+    if settings.offload.is_none() && settings.dhcp.is_none() {
         return done(format!("port {name} is so already"));
     }
     changed(said)
@@ -283,6 +291,32 @@ async fn delete_lease(State(network): State<Shared>, Path(address): Path<String>
         other => ApiError::runtime(chain(other)),
     })?;
     changed(format!("the lease of {address} by {mac} is deleted"))
+}
+
+async fn import_leases(
+    State(network): State<Shared>,
+    Body(request): Body<ImportLeases>,
+) -> Answer<Done> {
+    let imported = network.lock().await.dhcp.import(&request.text);
+    changed(imported.map_err(|error| match error {
+        DhcpError::NoLeases(_) => ApiError::input(chain(error)).help(
+            "give a lease file of dnsmasq, as /var/lib/misc/dnsmasq.leases, or libvirt's \
+             /var/lib/libvirt/dnsmasq/BRIDGE.status",
+        ),
+        other => ApiError::runtime(chain(other)),
+    })?)
+}
+
+async fn hosts(State(network): State<Shared>) -> Answer<Vec<HostView>> {
+    Ok(Json(network.lock().await.host_views()))
+}
+
+async fn add_host(State(network): State<Shared>, Body(host): Body<HostEntry>) -> Answer<Done> {
+    changed(network.lock().await.add_host(host)?)
+}
+
+async fn delete_host(State(network): State<Shared>, Path(host): Path<String>) -> Answer<Done> {
+    changed(network.lock().await.delete_host(&host)?)
 }
 
 async fn reload_config(State(network): State<Shared>) -> Answer<Done> {

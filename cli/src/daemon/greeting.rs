@@ -19,8 +19,12 @@ impl fmt::Display for Greeting<'_> {
         if let Some(gateway) = network.gateway {
             write!(f, " {gateway}")?;
             if config.dhcp.enabled {
-                let (first, last) = config.dhcp.pool(gateway);
-                write!(f, ", DHCP {first} to {last}")?;
+                let ranges = config.dhcp.ranges(gateway);
+                for (place, range) in ranges.iter().enumerate() {
+                    let (first, last) = range.addresses.clone().into_inner();
+                    let joint = if place == 0 { ", DHCP" } else { " and" };
+                    write!(f, "{joint} {first} to {last}")?;
+                }
             }
         }
         writeln!(f, ", forward {}", config.forward.name())?;

@@ -43,15 +43,18 @@ pub(super) fn unwrap(frame: &[u8]) -> Option<Received<'_>> {
     }
 }
 
-/// The Ethernet frame of a reply, its checksums filled in.
-pub(super) fn wrap(reply: &Reply, server: Ipv4Addr, mac: MacAddr) -> Option<Bytes> {
-    let (address, to) = match reply.destination {
-        Destination::Broadcast => (Ipv4Addr::BROADCAST, MacAddr::broadcast()),
-        Destination::Unicast { address, mac } => (address, mac),
+/// The Ethernet frame of a reply to the one in `request`, its checksums filled
+/// in.
+pub(super) fn wrap(reply: &Reply, request: &[u8], server: Ipv4Addr, mac: MacAddr) -> Option<Bytes> {
+    let (address, port, to) = match reply.destination {
+        Destination::Broadcast => (Ipv4Addr::BROADCAST, CLIENT_PORT, MacAddr::broadcast()),
+        Destination::Unicast { address, mac } => (address, CLIENT_PORT, mac),
+        // The way back to an agent is the way that its message came.
+        Destination::Relay { address } => (address, SERVER_PORT, unwrap(request)?.source),
     };
     let builder = PacketBuilder::ethernet2(mac.octets(), to.octets())
         .ipv4(server.octets(), address.octets(), TTL)
-        .udp(SERVER_PORT, CLIENT_PORT);
+        .udp(SERVER_PORT, port);
     let mut frame = Vec::with_capacity(builder.size(reply.message.len()));
     builder.write(&mut frame, &reply.message).ok()?;
     Some(frame.into())
@@ -103,7 +106,7 @@ mod tests {
         };
         let server = Ipv4Addr::new(192, 168, 122, 1);
         let own = MacAddr(0x52, 0x54, 0, 0, 0, 1);
-        let frame = wrap(&reply, server, own).unwrap();
+        let frame = wrap(&reply, &[], server, own).unwrap();
         let packet = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
         let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) =
             (packet.net, packet.transport)
@@ -119,5 +122,23 @@ mod tests {
             .calc_checksum_ipv4(&header, udp.payload())
             .unwrap();
         assert_eq!(udp.checksum(), want);
+    }
+
+    #[test]
+    fn a_relay_agent_is_answered_at_its_port_by_the_way_it_came() {
+        let reply = Reply {
+            message: vec![7; 301],
+            destination: Destination::Relay {
+                address: Ipv4Addr::new(10, 0, 0, 1),
+            },
+        };
+        let server = Ipv4Addr::new(192, 168, 122, 1);
+        let own = MacAddr(0x52, 0x54, 0, 0, 0, 1);
+        let answer = wrap(&reply, &frame(67, b"hello"), server, own).unwrap();
+        assert_eq!(answer[..6], MAC.octets());
+        let received = unwrap(&answer).unwrap();
+        assert_eq!(received.destination, Ipv4Addr::new(10, 0, 0, 1));
+        assert_eq!(received.message, [7; 301]);
+        assert_eq!(wrap(&reply, b"no frame", server, own), None);
     }
 }

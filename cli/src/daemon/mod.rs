@@ -12,6 +12,7 @@ mod connections;
 mod dhcp;
 mod eventlog;
 mod greeting;
+mod hosts;
 mod message;
 mod metrics;
 mod netdevs;

@@ -4,6 +4,7 @@
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
+use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
@@ -32,6 +33,8 @@ pub(super) struct Network {
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) ports: Ports,
+    /// Hosts that were added while it ran.
+    pub(super) hosts: LiveHosts,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
     pub(super) mac: MacAddr,
@@ -72,6 +75,7 @@ impl Network {
             // What the host sends is spread over all workers.
             queues: u16::try_from(self.config.switch.workers()).unwrap_or(1),
             offload: true,
+            dhcp: true,
         };
         self.make_tap(&port, Origin::Network).await?;
         let result = self.set_up_host_interface(name.as_str()).await;
@@ -98,15 +102,25 @@ impl Network {
     pub(super) async fn add(&mut self, port: &Port, origin: Origin) -> Result<(), ApiError> {
         self.refuse_taken_name(&port.name)?;
         match port.kind {
-            PortKind::Tap => self.make_tap(port, origin).await,
+            PortKind::Tap => self.make_tap(port, origin).await?,
             PortKind::Packet => {
                 let link = self.links.by_name(port.interface.as_str()).await?;
-                self.take(&link, port, origin).await
+                self.take(&link, port, origin).await?;
             }
-            kind => Err(ApiError::input(format!(
-                "ports of the kind {kind} cannot be added"
-            ))),
+            kind => {
+                let error = format!("ports of the kind {kind} cannot be added");
+                return Err(ApiError::input(error));
+            }
         }
+        self.serve_port(port)
+    }
+
+    /// Has the DHCP server serve a port that is there, or not.
+    pub(super) fn serve_port(&self, port: &Port) -> Result<(), ApiError> {
+        if let Some(there) = self.ports.get(&port.name).filter(|_| !port.dhcp) {
+            self.switch.set_dhcp(there.id, false)?;
+        }
+        Ok(())
     }
 
     /// Makes a TAP netdev, up, and holds its file.
@@ -209,6 +223,9 @@ impl Network {
                 .set_offload(port.id, on)
                 .map_err(|e| ApiError::runtime(chain(e)))?;
         }
+        if let Some(on) = settings.dhcp {
+            self.switch.set_dhcp(port.id, on)?;
+        }
         Ok(format!("port {name} changed"))
     }
 
@@ -245,6 +262,7 @@ impl Network {
             return;
         };
         let kind = port.kind;
+        self.dhcp.name_port(port.id, None);
         if let Err(error) = self.switch.remove_port(port.id) {
             tracing::warn!("port {name}: {}", chain(error));
         }
@@ -298,6 +316,7 @@ impl Network {
                 interface: uplink.clone(),
                 queues: 1,
                 offload: true,
+                dhcp: true,
             });
         }
         ports
@@ -306,6 +325,7 @@ impl Network {
     /// Ends the network: all that it made goes away.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
         self.switch.stop();
+        self.dhcp.stop();
         let released = self.quiet.release_all();
         self.run.release()?;
         released?;
@@ -313,9 +333,10 @@ impl Network {
     }
 
     pub(super) fn named(&mut self, name: &PortName, port: NamedPort) {
-        let kind = port.kind;
+        let (id, kind) = (port.id, port.kind);
         self.say(kind, &format!("port {name} ({kind}) is there"));
         self.ports.insert(name.clone(), port);
+        self.dhcp.name_port(id, Some(name.as_str()));
     }
 
     pub(super) fn let_go(&mut self, index: u32) {

@@ -69,7 +69,8 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     }
     let (new, old) = (loaded.config, network.config.clone());
     refuse_unchangeable(&old, &new)?;
-    let served = served::dhcp(&new, network.gateway, loaded.source.as_ref())
+    let live = super::hosts::beside(&new, network.hosts.entries());
+    let served = served::dhcp(&new, network.gateway, &live, loaded.source.as_ref())
         .map_err(|error| unusable(&error))?;
 
     let before = network.configured_ports();
@@ -225,13 +226,16 @@ impl Fate {
                     if (before.kind, &before.interface, before.queues)
                         == (wanted.kind, &wanted.interface, wanted.queues) =>
                 {
-                    if before.offload == wanted.offload {
+                    let changed = |before, wanted| (before != wanted).then_some(wanted);
+                    let settings = PortSettings {
+                        offload: changed(before.offload, wanted.offload),
+                        dhcp: changed(before.dhcp, wanted.dhcp),
+                        ..PortSettings::default()
+                    };
+                    if settings == PortSettings::default() {
                         Self::Stays
                     } else {
-                        Self::Set(PortSettings {
-                            offload: Some(wanted.offload),
-                            ..PortSettings::default()
-                        })
+                        Self::Set(settings)
                     }
                 }
                 _ => Self::Goes,
@@ -348,6 +352,7 @@ mod tests {
             interface: interface.parse().unwrap(),
             queues: 1,
             offload,
+            dhcp: true,
         }
     }
 

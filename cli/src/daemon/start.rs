@@ -6,8 +6,8 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded, served};
+use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
-use crate::host::leases::LeaseFile;
 use crate::host::link::Links;
 use crate::host::quiet::Quiet;
 use crate::host::rundir::{self, RunDir};
@@ -55,8 +55,10 @@ pub(super) async fn start(
     let gateway = choose_address(&config, &mut identity, &links).await?;
     let mac = config.mac.unwrap_or(identity.mac());
 
-    let dhcp = DhcpService::new(LeaseFile::new(&state), identity.dhcp_hash_key(), mac);
-    let served = served::dhcp(&config, gateway, source.as_ref())?;
+    let dhcp = DhcpService::new(&state, identity.dhcp_hash_key(), mac);
+    let hosts = LiveHosts::open(&state)?;
+    let live = super::hosts::beside(&config, hosts.entries());
+    let served = served::dhcp(&config, gateway, &live, source.as_ref())?;
     let settings = settings(&config, gateway, mac);
     let workers = Workers {
         count: config.switch.workers(),
@@ -72,6 +74,7 @@ pub(super) async fn start(
         switch,
         dhcp,
         ports: Ports::default(),
+        hosts,
         gateway,
         mac,
         started,
@@ -92,6 +95,7 @@ pub(super) async fn start(
 async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyhow::Result<()> {
     network.dhcp.configure(served)?;
     tokio::spawn(network.dhcp.clone().expire_on_time());
+    tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
     for port in network.configured_ports() {
         network

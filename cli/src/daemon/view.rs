@@ -4,8 +4,8 @@ use super::network::Network;
 use super::ports::NamedPort;
 use crate::config::PortName;
 use crate::model::{
-    ApiError, Counters, FdbEntryView, FdbFill, Fill, LeaseState, LeaseView, LinkState, PortView,
-    StatusView,
+    ApiError, Counters, DhcpView, FdbEntryView, FdbFill, Fill, LeaseState, LeaseView, LinkState,
+    PortView, StatusView,
 };
 use std::collections::HashMap;
 use vmlan_dataplane::counters;
@@ -35,6 +35,9 @@ impl Network {
                 used: used as u64,
                 size: size as u64,
             },
+            dhcp: self.dhcp.trouble().map(|store| DhcpView {
+                store: store.err().unwrap_or_else(|| "ok".to_owned()),
+            }),
             uptime: self.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         })

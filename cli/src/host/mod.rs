@@ -12,6 +12,7 @@
 
 mod address;
 pub(crate) mod durable;
+pub(crate) mod hosts;
 pub(crate) mod identity;
 mod ingress;
 pub(crate) mod leases;

@@ -199,6 +199,17 @@ fn a_client_message_goes_to_the_embedded_server_alone() {
 }
 
 #[test]
+fn a_port_without_dhcp_has_its_messages_forwarded_like_others() {
+    let mut switch = switch(true);
+    let discover = udp(A.0, MacAddr::broadcast(), 68, 67);
+    switch.set_dhcp(A.1, false);
+    let flooded = switch.step(&discover, A.1, NOW);
+    assert!(matches!(flooded, Verdict::Flood(_)), "{flooded:?}");
+    switch.set_dhcp(A.1, true);
+    assert_eq!(switch.step(&discover, A.1, NOW), Verdict::Punt);
+}
+
+#[test]
 fn a_message_that_is_routed_through_the_gateway_goes_on() {
     let mut relayed = Vec::new();
     PacketBuilder::ethernet2(A.0.octets(), OWN.octets())

@@ -1,18 +1,26 @@
 //! What is to be served.
 
+mod condition;
+mod host;
+mod range;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use foldhash::HashSet;
 use ipnet::Ipv4Net;
-use pnet_base::MacAddr;
 
+use crate::options::{Boot, Setting};
+use crate::tag::Tag;
+
+pub use condition::{Condition, Match};
+pub(crate) use host::masked;
+pub use host::{Host, HostKey, MacPattern, MacPatternError};
+pub use range::Range;
 pub use validate::ConfigError;
 
 /// The shortest lease time, in seconds: dnsmasq's.
@@ -26,12 +34,19 @@ pub const DEFAULT_MAX_LEASES: usize = 1000;
 pub struct Config {
     /// The server's own address: the server identifier (RFC 2132 §9.7).
     pub server: Ipv4Addr,
-    /// The subnet of all addresses; gives mask and broadcast address.
+    /// The subnet that the server is on; gives mask and broadcast address.
     pub subnet: Ipv4Net,
-    /// Where clients without an address of their own are served from. Network,
-    /// broadcast, server and router address and those of [`hosts`](Self::hosts)
-    /// may stand in it and are left out.
-    pub range: RangeInclusive<Ipv4Addr>,
+    /// Where clients without an address of their own are served from. None
+    /// overlaps another.
+    pub ranges: Vec<Range>,
+    /// What a lease belongs to.
+    pub identity: Identity,
+    /// Whether the lowest free address of a range is taken, not the one that
+    /// the client's hardware address leads to.
+    pub sequential: bool,
+    /// Whether clients that are none of the [`hosts`](Self::hosts) get no
+    /// answer.
+    pub known_only: bool,
     /// How long a lease lasts.
     pub lease_time: LeaseTime,
     /// The default router (option 3).
@@ -42,12 +57,20 @@ pub struct Config {
     pub domain: Option<String>,
     /// The interface MTU in bytes (option 26).
     pub mtu: Option<u16>,
-    /// Further options as code and value in wire form, as
-    /// [`options::encode`](crate::options::encode) makes them. They override those above; an empty value means that the
-    /// option is not sent.
-    pub options: Vec<(u8, Vec<u8>)>,
-    /// Static hosts.
+    /// Further options. They override those above; an empty value means that
+    /// the option is not sent.
+    pub options: Vec<Setting>,
+    /// What clients boot from the network.
+    pub boots: Vec<Boot>,
+    /// Whether a client that asks for it gets an ACK to its DISCOVER (RFC
+    /// 4039): for networks where no other server could offer too.
+    pub rapid_commit: bool,
+    /// Hosts that are known.
     pub hosts: Vec<Host>,
+    /// What every request is marked with: the name of the server's interface.
+    pub set: Vec<Tag>,
+    /// What further tags requests get, in this order.
+    pub matches: Vec<Match>,
     /// The most leases that are recorded, live and remembered together; it
     /// bounds the server's memory. As many offers, and as many declined
     /// addresses, may stand beside them.
@@ -63,29 +86,58 @@ impl Config {
         Self {
             server,
             subnet,
-            range,
+            ranges: vec![Range::new(range)],
+            identity: Identity::default(),
+            sequential: false,
+            known_only: false,
             lease_time: LeaseTime::default(),
             router: Some(server),
             dns: vec![server],
             domain: None,
             mtu: None,
             options: Vec::new(),
+            boots: Vec::new(),
+            rapid_commit: false,
             hosts: Vec::new(),
+            set: Vec::new(),
+            matches: Vec::new(),
             max_leases: DEFAULT_MAX_LEASES,
         }
     }
 
+    /// The subnet that the addresses of `range` are of.
+    pub(crate) fn subnet_of(&self, range: &Range) -> Ipv4Net {
+        range.subnet.unwrap_or(self.subnet).trunc()
+    }
+
+    /// Every subnet that is served, the server's own first.
+    pub(crate) fn subnets(&self) -> impl Iterator<Item = Ipv4Net> + '_ {
+        let ranges = self.ranges.iter().map(|range| self.subnet_of(range));
+        std::iter::once(self.subnet.trunc()).chain(ranges)
+    }
+
     /// The addresses that no client ever gets.
     pub(crate) fn never_served(&self) -> HashSet<Ipv4Addr> {
-        [
-            self.subnet.network(),
-            self.subnet.broadcast(),
-            self.server,
-            self.router.unwrap_or(self.server),
-        ]
-        .into_iter()
-        .collect()
+        let ends = self.subnets().flat_map(|s| [s.network(), s.broadcast()]);
+        let routers = self.ranges.iter().filter_map(|range| range.router);
+        ends.chain(routers)
+            .chain(self.router)
+            .chain([self.server])
+            .collect()
     }
+}
+
+/// What a lease belongs to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// The client's hardware address. Two clients that send one client
+    /// identifier, as clones of one image do, get an address each.
+    #[default]
+    Mac,
+    /// The client identifier (RFC 2131 §4.2), or the hardware address of a
+    /// client that sends none, as in dnsmasq. Whoever sends a client's
+    /// identifier is that client.
+    ClientId,
 }
 
 /// A renewal sooner than this after the last one is not written down.
@@ -135,40 +187,6 @@ impl LeaseTime {
         match self {
             Self::Infinite => 0,
             Self::Seconds(s) => now.saturating_add(s.into()),
-        }
-    }
-}
-
-/// A host with an address or a name of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// How it is recognised.
-    pub key: HostKey,
-    /// Its address, in the subnet, in or out of the range; `None` to serve it
-    /// from the range.
-    pub address: Option<Ipv4Addr>,
-    /// Its name, one label, which is sent to it (option 12) and shown in place
-    /// of the one that it gives itself.
-    pub name: Option<String>,
-}
-
-/// How a static host is recognised. A client identifier goes before a MAC.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum HostKey {
-    /// By its hardware address.
-    Mac(MacAddr),
-    /// By its client identifier as it comes in option 61, type byte first.
-    ClientId(Vec<u8>),
-}
-
-impl fmt::Display for HostKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "{mac}"),
-            Self::ClientId(id) => {
-                write!(f, "client-id ")?;
-                crate::leasefile::write_hex(f, id)
-            }
         }
     }
 }

@@ -1,3 +1,5 @@
+use pnet_base::MacAddr;
+
 use super::*;
 
 fn config() -> Config {
@@ -19,25 +21,29 @@ fn ip(text: &str) -> Ipv4Addr {
 
 fn host(mac: u8, address: &str) -> Host {
     Host {
-        key: HostKey::Mac(MacAddr(0x52, 0x54, 0, 0, 0, mac)),
         address: Some(ip(address)),
-        name: None,
+        ..Host::new(MacAddr(0x52, 0x54, 0, 0, 0, mac).into())
     }
 }
 
 #[test]
 fn a_range_must_lie_in_the_subnet_and_hand_out_something() {
     assert_eq!(
-        error(|c| c.range = ip("192.168.122.2")..=ip("192.168.123.4")),
+        error(|c| c.ranges = vec![Range::new(ip("192.168.122.2")..=ip("192.168.123.4"))]),
         "range 192.168.122.2 to 192.168.123.4 leaves the subnet 192.168.122.0/24: take both ends from the subnet"
     );
-    assert!(error(|c| c.range = ip("192.168.122.9")..=ip("192.168.122.2")).contains("swap"));
+    assert!(
+        error(|c| c.ranges = vec![Range::new(ip("192.168.122.9")..=ip("192.168.122.2"))])
+            .contains("swap")
+    );
     for (first, last) in [("1", "1"), ("0", "1"), ("255", "255")] {
         let range = ip(&format!("192.168.122.{first}"))..=ip(&format!("192.168.122.{last}"));
-        assert!(error(|c| c.range = range).contains("nothing to hand out"));
+        assert!(
+            error(|c| c.ranges = vec![Range::new(range.clone())]).contains("nothing to hand out")
+        );
     }
     let mut config = config();
-    config.range = ip("192.168.122.0")..=ip("192.168.122.255");
+    config.ranges = vec![Range::new(ip("192.168.122.0")..=ip("192.168.122.255"))];
     assert_eq!(config.validate(), Ok(()), "the gateway in it is left out");
 }
 
@@ -67,20 +73,20 @@ fn a_hosts_address_must_be_its_own_and_in_the_subnet() {
 }
 
 #[test]
-fn a_host_needs_one_good_key_and_something_to_say() {
+fn a_host_needs_good_keys_of_its_own() {
     assert!(
         error(|c| c.hosts = vec![host(1, "192.168.122.9"), host(1, "192.168.122.8")])
             .contains("there twice")
     );
     let mut bad = host(1, "192.168.122.9");
-    bad.key = HostKey::Mac(MacAddr(1, 0, 0, 0, 0, 0));
+    bad.keys = vec![MacAddr(1, 0, 0, 0, 0, 0).into()];
     assert!(error(|c| c.hosts = vec![bad]).contains("unusable key"));
     let mut bad = host(1, "192.168.122.9");
-    bad.key = HostKey::ClientId(Vec::new());
+    bad.keys = vec![HostKey::ClientId(Vec::new())];
     assert!(error(|c| c.hosts = vec![bad]).contains("unusable key"));
     let mut bad = host(1, "192.168.122.9");
-    bad.address = None;
-    assert!(error(|c| c.hosts = vec![bad]).contains("neither"));
+    bad.keys.clear();
+    assert!(error(|c| c.hosts = vec![bad]).contains("no key"));
     let mut bad = host(1, "192.168.122.9");
     bad.name = Some("no_label".into());
     assert!(error(|c| c.hosts = vec![bad]).contains("'no_label'"));
@@ -92,8 +98,10 @@ fn the_rest_is_checked_too() {
     assert!(error(|c| c.domain = Some("a b".into())).contains("'a b'"));
     assert!(error(|c| c.mtu = Some(60)).contains("MTU 60"));
     assert!(error(|c| c.max_leases = 0).contains("max_leases"));
-    assert!(error(|c| c.options = vec![(54, vec![1])]).contains("option 54"));
-    assert!(error(|c| c.options = vec![(42, vec![1]), (42, vec![2])]).contains("twice"));
+    assert!(error(|c| c.options = vec![(54, vec![1]).into()]).contains("option 54"));
+    assert!(
+        error(|c| c.options = vec![(42, vec![1]).into(), (42, vec![2]).into()]).contains("twice")
+    );
 }
 
 #[test]

@@ -6,9 +6,9 @@ use foldhash::{HashMap, HashSet};
 use ipnet::Ipv4Net;
 use thiserror::Error;
 
-use super::{Config, Host, HostKey, LeaseTime, MIN_LEASE_SECONDS};
+use super::{Condition, Config, Host, HostKey, LeaseTime, MIN_LEASE_SECONDS, Range};
 use crate::hostname;
-use crate::options;
+use crate::options::{self, Boot, BootError, SettingError};
 
 /// Why a configuration cannot be served, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -16,12 +16,24 @@ use crate::options;
 pub enum ConfigError {
     #[error("subnet {0} has no room for clients: take a prefix of /8 to /30")]
     SubnetSize(Ipv4Net),
+    #[error("subnets {0} and {1} overlap: make them the same, or apart from each other")]
+    SubnetsOverlap(Ipv4Net, Ipv4Net),
     #[error(
         "server address {server} is not a host address of subnet {subnet}: take one between its network and broadcast address"
     )]
     Server { server: Ipv4Addr, subnet: Ipv4Net },
     #[error("router {router} is outside the subnet {subnet}: no client could reach it there")]
     Router { router: Ipv4Addr, subnet: Ipv4Net },
+    #[error(
+        "range {first} to {last} is of the server's own subnet, which has one router for all: leave its router out"
+    )]
+    RouterOfOwn { first: Ipv4Addr, last: Ipv4Addr },
+    #[error("subnet {subnet} has the routers {first} and {second}: take one for all its ranges")]
+    RouterDiffers {
+        subnet: Ipv4Net,
+        first: Ipv4Addr,
+        second: Ipv4Addr,
+    },
     #[error("range {first} to {last} ends before it starts: swap the two addresses")]
     RangeReversed { first: Ipv4Addr, last: Ipv4Addr },
     #[error("range {first} to {last} leaves the subnet {subnet}: take both ends from the subnet")]
@@ -34,25 +46,38 @@ pub enum ConfigError {
         "range {first} to {last} has nothing to hand out beside the gateway, network and broadcast address: widen it"
     )]
     RangeEmpty { first: Ipv4Addr, last: Ipv4Addr },
+    #[error(
+        "range {first} to {last} overlaps the one from {other_first} to {other_last}: part them"
+    )]
+    RangesOverlap {
+        first: Ipv4Addr,
+        last: Ipv4Addr,
+        other_first: Ipv4Addr,
+        other_last: Ipv4Addr,
+    },
     #[error("lease time of {0} s is too short: take {MIN_LEASE_SECONDS} s or more")]
     LeaseTime(u32),
     #[error("domain '{0}' is not a domain name: take labels of letters, digits and inner hyphens")]
     Domain(String),
     #[error("MTU {0} is below 68, the least that IPv4 allows")]
     Mtu(u16),
-    #[error("option {0} is computed by the server and cannot be set")]
-    ReservedOption(u8),
-    #[error("option {0} is set twice: keep one")]
-    OptionTwice(u8),
+    #[error(transparent)]
+    Option(#[from] SettingError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
     #[error("max_leases is 0, so that nobody could be served: take 1 or more")]
     MaxLeases,
-    #[error("host {0} has neither an address nor a name: give it one, or leave it out")]
-    HostEmpty(HostKey),
     #[error(
-        "host {0} has an unusable key: take the MAC of one station, or a client-id of 1 to 255 bytes"
+        "a match asks for nothing, so that it would hold for every client: give it a condition"
+    )]
+    MatchEmpty,
+    #[error("a host has no key: say by which MAC, client-id or name it is recognised")]
+    HostNoKey,
+    #[error(
+        "host {0} has an unusable key: take the MAC of one station, a client-id of 1 to 255 bytes, or a host name"
     )]
     HostKey(HostKey),
-    #[error("host {0} is there twice: keep one")]
+    #[error("host {0} is there twice: keep one, or give each an address of another subnet")]
     HostTwice(HostKey),
     #[error("host {host} has the address {address}, which is outside the subnet {subnet}")]
     HostOutside {
@@ -85,23 +110,16 @@ impl Config {
     ///
     /// The first thing that cannot, by name, with the way to mend it.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let subnet = self.subnet;
-        if !(8..=30).contains(&subnet.prefix_len()) {
-            return Err(ConfigError::SubnetSize(subnet));
-        }
-        let server = self.server;
-        if !self.is_host_address(server) {
+        let subnets = self.validate_subnets()?;
+        let (server, subnet) = (self.server, self.subnet);
+        if !is_host_address(server, subnet) {
             return Err(ConfigError::Server { server, subnet });
         }
         if let Some(router) = self.router.filter(|r| !subnet.contains(r)) {
             return Err(ConfigError::Router { router, subnet });
         }
-        self.validate_range()?;
-        if let LeaseTime::Seconds(seconds) = self.lease_time
-            && seconds < MIN_LEASE_SECONDS
-        {
-            return Err(ConfigError::LeaseTime(seconds));
-        }
+        self.validate_ranges()?;
+        validate_time(Some(self.lease_time))?;
         if let Some(domain) = self.domain.as_ref().filter(|d| !hostname::is_domain(d)) {
             return Err(ConfigError::Domain(domain.clone()));
         }
@@ -111,89 +129,151 @@ impl Config {
         if self.max_leases == 0 {
             return Err(ConfigError::MaxLeases);
         }
-        let mut codes = HashSet::default();
-        for (code, _) in &self.options {
-            if options::is_computed(*code) {
-                return Err(ConfigError::ReservedOption(*code));
-            }
-            if !codes.insert(*code) {
-                return Err(ConfigError::OptionTwice(*code));
-            }
+        options::check(&self.options)?;
+        self.boots.iter().try_for_each(Boot::check)?;
+        let always = |c: &Condition| matches!(c, Condition::Tags(tags) if tags.is_always());
+        if self.matches.iter().any(|m| m.conditions.iter().all(always)) {
+            return Err(ConfigError::MatchEmpty);
         }
-        self.validate_hosts()
+        self.validate_hosts(&subnets)
     }
 
-    fn validate_range(&self) -> Result<(), ConfigError> {
-        let (first, last, subnet) = (*self.range.start(), *self.range.end(), self.subnet);
-        if first > last {
-            return Err(ConfigError::RangeReversed { first, last });
+    /// The subnets, ordered, each once: apart from each other, so that each
+    /// address is of one.
+    fn validate_subnets(&self) -> Result<Vec<Ipv4Net>, ConfigError> {
+        let mut subnets: Vec<Ipv4Net> = self.subnets().collect();
+        if let Some(subnet) = subnets.iter().find(|s| !(8..=30).contains(&s.prefix_len())) {
+            return Err(ConfigError::SubnetSize(*subnet));
         }
-        if !subnet.contains(&first) || !subnet.contains(&last) {
-            return Err(ConfigError::RangeOutside {
-                first,
-                last,
-                subnet,
-            });
+        subnets.sort_unstable();
+        subnets.dedup();
+        // Ordered by address, then prefix: what overlaps stands side by side.
+        for (a, b) in subnets.iter().zip(subnets.iter().skip(1)) {
+            if a.contains(b) {
+                return Err(ConfigError::SubnetsOverlap(*a, *b));
+            }
         }
-        let span = u32::from(last) - u32::from(first) + 1;
-        let excluded = self.never_served();
-        let excluded = excluded.iter().filter(|a| self.range.contains(*a)).count();
-        if excluded >= span as usize {
-            return Err(ConfigError::RangeEmpty { first, last });
+        Ok(subnets)
+    }
+
+    fn validate_ranges(&self) -> Result<(), ConfigError> {
+        let never = self.never_served();
+        let mut routers: HashMap<Ipv4Net, Ipv4Addr> = HashMap::default();
+        for range in &self.ranges {
+            let (first, last) = (*range.addresses.start(), *range.addresses.end());
+            let subnet = self.subnet_of(range);
+            if first > last {
+                return Err(ConfigError::RangeReversed { first, last });
+            }
+            if !subnet.contains(&first) || !subnet.contains(&last) {
+                return Err(ConfigError::RangeOutside {
+                    first,
+                    last,
+                    subnet,
+                });
+            }
+            let span = u64::from(u32::from(last) - u32::from(first)) + 1;
+            let excluded = never
+                .iter()
+                .filter(|a| range.addresses.contains(*a))
+                .count();
+            if excluded as u64 >= span {
+                return Err(ConfigError::RangeEmpty { first, last });
+            }
+            validate_time(range.lease_time)?;
+            let Some(router) = range.router else { continue };
+            if subnet == self.subnet.trunc() {
+                return Err(ConfigError::RouterOfOwn { first, last });
+            }
+            if !subnet.contains(&router) {
+                return Err(ConfigError::Router { router, subnet });
+            }
+            match routers.insert(subnet, router) {
+                Some(first) if first != router => {
+                    return Err(ConfigError::RouterDiffers {
+                        subnet,
+                        first,
+                        second: router,
+                    });
+                }
+                _ => {}
+            }
+        }
+        let mut ordered: Vec<&Range> = self.ranges.iter().collect();
+        ordered.sort_by_key(|range| *range.addresses.start());
+        for (a, b) in ordered.iter().zip(ordered.iter().skip(1)) {
+            if b.addresses.start() <= a.addresses.end() {
+                return Err(ConfigError::RangesOverlap {
+                    first: *b.addresses.start(),
+                    last: *b.addresses.end(),
+                    other_first: *a.addresses.start(),
+                    other_last: *a.addresses.end(),
+                });
+            }
         }
         Ok(())
     }
 
-    fn validate_hosts(&self) -> Result<(), ConfigError> {
-        let mut keys = HashSet::default();
+    fn validate_hosts(&self, subnets: &[Ipv4Net]) -> Result<(), ConfigError> {
+        // Of one key there may be a host on each subnet, or one for all.
+        let mut keys: HashMap<&HostKey, Vec<Option<Ipv4Net>>> = HashMap::default();
+        let never = self.never_served();
         let mut addresses: HashMap<Ipv4Addr, &HostKey> = HashMap::default();
-        for Host { key, address, name } in &self.hosts {
-            let usable = match key {
-                HostKey::Mac(mac) => mac.is_unicast() && !mac.is_zero(),
-                HostKey::ClientId(id) => (1..=255).contains(&id.len()),
-            };
-            if !usable {
-                return Err(ConfigError::HostKey(key.clone()));
-            }
-            if !keys.insert(key) {
-                return Err(ConfigError::HostTwice(key.clone()));
-            }
-            if address.is_none() && name.is_none() {
-                return Err(ConfigError::HostEmpty(key.clone()));
-            }
-            if let Some(name) = name.as_ref().filter(|n| !hostname::is_label(n)) {
+        for host in &self.hosts {
+            let first_key = host.keys.first().ok_or(ConfigError::HostNoKey)?;
+            validate_time(host.lease_time)?;
+            if let Some(name) = host.name.as_ref().filter(|n| !hostname::is_label(n)) {
                 return Err(ConfigError::HostName {
-                    host: key.clone(),
+                    host: first_key.clone(),
                     name: name.clone(),
                 });
             }
-            let Some(address) = *address else { continue };
-            self.validate_host_address(key, address)?;
-            if let Some(first) = addresses.insert(address, key) {
-                return Err(ConfigError::HostAddressTwice {
-                    first: first.clone(),
-                    second: key.clone(),
-                    address,
-                });
+            let mut subnet = None;
+            if let Some(address) = host.address {
+                subnet = Some(self.validate_host_address(first_key, address, subnets, &never)?);
+                if let Some(first) = addresses.insert(address, first_key) {
+                    return Err(ConfigError::HostAddressTwice {
+                        first: first.clone(),
+                        second: first_key.clone(),
+                        address,
+                    });
+                }
+            }
+            validate_keys(host)?;
+            for key in &host.keys {
+                let others = keys.entry(key).or_default();
+                let rival = |other: &Option<Ipv4Net>| other.is_none() || *other == subnet;
+                if others.iter().any(rival) || (subnet.is_none() && !others.is_empty()) {
+                    return Err(ConfigError::HostTwice(key.clone()));
+                }
+                others.push(subnet);
             }
         }
         Ok(())
     }
 
-    fn validate_host_address(&self, host: &HostKey, address: Ipv4Addr) -> Result<(), ConfigError> {
+    /// The subnet that a host's address is of.
+    fn validate_host_address(
+        &self,
+        host: &HostKey,
+        address: Ipv4Addr,
+        subnets: &[Ipv4Net],
+        never: &HashSet<Ipv4Addr>,
+    ) -> Result<Ipv4Net, ConfigError> {
+        let subnet = subnets.iter().find(|s| s.contains(&address));
+        let Some(subnet) = subnet else {
+            return Err(ConfigError::HostOutside {
+                host: host.clone(),
+                address,
+                subnet: self.subnet,
+            });
+        };
         let what = match address {
-            a if !self.subnet.contains(&a) => {
-                return Err(ConfigError::HostOutside {
-                    host: host.clone(),
-                    address,
-                    subnet: self.subnet,
-                });
-            }
             a if a == self.server => "server's",
-            a if Some(a) == self.router => "router's",
-            a if a == self.subnet.network() => "network address",
-            a if a == self.subnet.broadcast() => "broadcast address",
-            _ => return Ok(()),
+            a if a == subnet.network() => "network address",
+            a if a == subnet.broadcast() => "broadcast address",
+            a if never.contains(&a) => "router's",
+            _ => return Ok(*subnet),
         };
         Err(ConfigError::HostReserved {
             host: host.clone(),
@@ -201,12 +281,38 @@ impl Config {
             what,
         })
     }
+}
 
-    /// Whether `address` is of the subnet, and not its network or broadcast
-    /// address.
-    fn is_host_address(&self, address: Ipv4Addr) -> bool {
-        self.subnet.contains(&address)
-            && address != self.subnet.network()
-            && address != self.subnet.broadcast()
+/// The keys of a host have to be ones, each once.
+fn validate_keys(host: &Host) -> Result<(), ConfigError> {
+    let mut seen = HashSet::default();
+    for key in &host.keys {
+        let usable = match key {
+            HostKey::Mac(mac) => mac.is_station(),
+            HostKey::ClientId(id) => (1..=255).contains(&id.len()),
+            HostKey::Name(name) => hostname::is_label(name),
+        };
+        if !usable {
+            return Err(ConfigError::HostKey(key.clone()));
+        }
+        if !seen.insert(key) {
+            return Err(ConfigError::HostTwice(key.clone()));
+        }
     }
+    Ok(())
+}
+
+fn validate_time(time: Option<LeaseTime>) -> Result<(), ConfigError> {
+    match time {
+        Some(LeaseTime::Seconds(seconds)) if seconds < MIN_LEASE_SECONDS => {
+            Err(ConfigError::LeaseTime(seconds))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether `address` is of the subnet, and not its network or broadcast
+/// address.
+fn is_host_address(address: Ipv4Addr, subnet: Ipv4Net) -> bool {
+    subnet.contains(&address) && address != subnet.network() && address != subnet.broadcast()
 }

@@ -3,8 +3,12 @@
 /// What form an option's value has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// IPv4 addresses.
+    /// IPv4 addresses; 0.0.0.0 is the server's own.
     Addresses,
+    /// One IPv4 address; 0.0.0.0 is the server's own.
+    Address,
+    /// IPv4 addresses in pairs.
+    AddressPairs,
     /// Text.
     Text,
     /// A flag or a number below 2^8.
@@ -13,10 +17,16 @@ pub enum Form {
     U16,
     /// A number below 2^32.
     U32,
+    /// Seconds from -2^31 on, in 32 bits.
+    Offset,
+    /// A time in seconds, below 2^32.
+    Time,
     /// Bytes in hex with colons, or text.
     Bytes,
-    /// Domain names (RFC 3397).
+    /// Domain names (RFC 3397), compressed.
     Domains,
+    /// Names or addresses of servers (RFC 3361).
+    Sip,
     /// Prefix and router by turns (RFC 3442).
     Routes,
     /// Not known: guessed from the value as dnsmasq does.
@@ -25,15 +35,23 @@ pub enum Form {
 
 impl Form {
     /// What a value must be, for an error message.
-    pub(super) fn description(self) -> &'static str {
+    #[must_use]
+    pub fn description(self) -> &'static str {
         match self {
             Self::Addresses => "a list of IPv4 addresses, such as \"192.168.122.1\"",
+            Self::Address => "one IPv4 address, such as \"192.168.122.1\"",
+            Self::AddressPairs => {
+                "a list of pairs of IPv4 addresses, such as \"10.0.0.0,192.168.122.1\""
+            }
             Self::Text => "text",
             Self::U8 => "true, false or a number from 0 to 255",
             Self::U16 => "a number from 0 to 65535",
             Self::U32 => "a number from 0 to 4294967295",
+            Self::Offset => "a number of seconds from -2147483648 to 2147483647",
+            Self::Time => "a time such as \"30m\", or a number of seconds",
             Self::Bytes => "text, or bytes in hex such as \"01:0a:ff\"",
             Self::Domains => "a list of domain names, such as \"vm,example.org\"",
+            Self::Sip => "a list of domain names or one of IPv4 addresses, not of both",
             Self::Routes => {
                 "a list of prefixes each with its router, such as \"10.0.0.0/8,192.168.122.1\""
             }
@@ -42,12 +60,12 @@ impl Form {
     }
 }
 
-/// dnsmasq's table (`dnsmasq --help dhcp`, src/dhcp-common.c) less what it
-/// keeps to itself; the names of its internal options are there so that they
-/// can be refused by name.
+/// dnsmasq's table (`dnsmasq --help dhcp`, `opttab` in src/dhcp-common.c), and
+/// some that it has no name for. The names of what a configuration cannot set
+/// are there so that they can be refused by name.
 const OPTIONS: &[(&str, u8, Form)] = &[
-    ("netmask", 1, Form::Addresses),
-    ("time-offset", 2, Form::U32),
+    ("netmask", 1, Form::Address),
+    ("time-offset", 2, Form::Offset),
     ("router", 3, Form::Addresses),
     ("dns-server", 6, Form::Addresses),
     ("log-server", 7, Form::Addresses),
@@ -55,20 +73,20 @@ const OPTIONS: &[(&str, u8, Form)] = &[
     ("hostname", 12, Form::Text),
     ("boot-file-size", 13, Form::U16),
     ("domain-name", 15, Form::Text),
-    ("swap-server", 16, Form::Addresses),
+    ("swap-server", 16, Form::Address),
     ("root-path", 17, Form::Text),
     ("extension-path", 18, Form::Text),
     ("ip-forward-enable", 19, Form::U8),
     ("non-local-source-routing", 20, Form::U8),
-    ("policy-filter", 21, Form::Addresses),
+    ("policy-filter", 21, Form::AddressPairs),
     ("max-datagram-reassembly", 22, Form::U16),
     ("default-ttl", 23, Form::U8),
     ("mtu", 26, Form::U16),
     ("all-subnets-local", 27, Form::U8),
-    ("broadcast", 28, Form::Addresses),
+    ("broadcast", 28, Form::Address),
     ("router-discovery", 31, Form::U8),
-    ("router-solicitation", 32, Form::Addresses),
-    ("static-route", 33, Form::Addresses),
+    ("router-solicitation", 32, Form::Address),
+    ("static-route", 33, Form::AddressPairs),
     ("trailer-encapsulation", 34, Form::U8),
     ("arp-timeout", 35, Form::U32),
     ("ethernet-encap", 36, Form::U8),
@@ -92,8 +110,8 @@ const OPTIONS: &[(&str, u8, Form)] = &[
     ("parameter-request", 55, Form::Bytes),
     ("message", 56, Form::Text),
     ("max-message-size", 57, Form::U16),
-    ("T1", 58, Form::U32),
-    ("T2", 59, Form::U32),
+    ("T1", 58, Form::Time),
+    ("T2", 59, Form::Time),
     ("vendor-class", 60, Form::Bytes),
     ("client-id", 61, Form::Bytes),
     ("nis+-domain", 64, Form::Text),
@@ -108,19 +126,35 @@ const OPTIONS: &[(&str, u8, Form)] = &[
     ("user-class", 77, Form::Bytes),
     ("rapid-commit", 80, Form::Bytes),
     ("FQDN", 81, Form::Bytes),
+    ("agent-id", 82, Form::Bytes),
     ("agent-info", 82, Form::Bytes),
+    ("last-transaction", 91, Form::Time),
+    ("associated-ip", 92, Form::Addresses),
     ("client-arch", 93, Form::U16),
     ("client-interface-id", 94, Form::Bytes),
     ("client-machine-id", 97, Form::Bytes),
     ("posix-timezone", 100, Form::Text),
     ("tzdb-timezone", 101, Form::Text),
-    ("ipv6-only", 108, Form::U32),
+    ("ipv6-only", 108, Form::Time),
+    ("captive-portal", 114, Form::Text),
+    ("subnet-select", 118, Form::Address),
     ("domain-search", 119, Form::Domains),
-    ("sip-server", 120, Form::Bytes),
+    ("sip-server", 120, Form::Sip),
     ("classless-static-route", 121, Form::Routes),
     ("vendor-id-encap", 125, Form::Bytes),
     ("tftp-server-address", 150, Form::Addresses),
+    ("pxelinux-config-file", 209, Form::Text),
+    ("pxelinux-path-prefix", 210, Form::Text),
+    ("pxelinux-reboot-time", 211, Form::Time),
+    ("ms-classless-static-route", 249, Form::Routes),
+    ("wpad", 252, Form::Text),
+    ("server-ip-address", 255, Form::Address),
 ];
+
+/// Every name with its code, in the order of the codes.
+pub fn all() -> impl Iterator<Item = (&'static str, u8)> {
+    OPTIONS.iter().map(|(name, code, _)| (*name, *code))
+}
 
 /// dnsmasq's name of option `code`.
 #[must_use]

@@ -4,26 +4,34 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::{Form, Value};
-use crate::hostname;
+use super::{Form, Value, domains};
 
 /// The part of a value that does not suit its option.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Mismatch(pub(super) String);
 
-/// The bytes of `value` in the given form.
-pub(super) fn encode(form: Form, value: &Value) -> Result<Vec<u8>, Mismatch> {
+/// The bytes of `value` in the given form, 0.0.0.0 being `server`.
+pub(super) fn encode(form: Form, value: &Value, server: Ipv4Addr) -> Result<Vec<u8>, Mismatch> {
     match form {
         Form::Text => text(value),
         Form::U8 => number::<1>(value),
         Form::U16 => number::<2>(value),
         Form::U32 => number::<4>(value),
+        Form::Offset => offset(value),
+        Form::Time => time(value),
         Form::Bytes => bytes(value),
-        Form::Addresses => addresses(&items(value)?),
-        Form::Domains => domains(&items(value)?),
+        Form::Addresses => addresses(&items(value)?, server),
+        Form::Address => single(value, server),
+        Form::AddressPairs => pairs(&items(value)?),
+        Form::Domains => domains::search_list(&items(value)?).map_err(mismatch),
+        Form::Sip => sip(&items(value)?),
         Form::Routes => routes(&items(value)?),
-        Form::Any => any(value),
+        Form::Any => any(value, server),
     }
+}
+
+fn mismatch(part: &str) -> Mismatch {
+    Mismatch(part.to_owned())
 }
 
 /// How a value, or a part of it, looks in an error message.
@@ -72,7 +80,10 @@ fn number<const N: usize>(value: &Value) -> Result<Vec<u8>, Mismatch> {
         Value::Number(number) => *number,
         Value::Bool(flag) if N == 1 => i64::from(*flag),
         Value::Text(text) if text.trim().is_empty() => return Ok(Vec::new()),
-        Value::Text(text) => text.trim().parse().map_err(|_| mismatch())?,
+        Value::Text(text) => match hex(text) {
+            Some(bytes) if bytes.len() == N => return Ok(bytes),
+            _ => text.trim().parse().map_err(|_| mismatch())?,
+        },
         Value::List(list) if list.is_empty() => return Ok(Vec::new()),
         _ => return Err(mismatch()),
     };
@@ -83,13 +94,56 @@ fn number<const N: usize>(value: &Value) -> Result<Vec<u8>, Mismatch> {
     }
 }
 
-/// Bytes in hex with colons, two digits each, at least two of them.
+/// Seconds in two's complement (RFC 2132 §3.4).
+fn offset(value: &Value) -> Result<Vec<u8>, Mismatch> {
+    let seconds = match value {
+        Value::Number(number) => *number,
+        Value::Text(text) => match text.trim().parse() {
+            Ok(number) => number,
+            Err(_) => return number::<4>(value),
+        },
+        _ => return number::<4>(value),
+    };
+    match i32::try_from(seconds) {
+        Ok(seconds) => Ok(seconds.to_be_bytes().to_vec()),
+        Err(_) => Err(Mismatch(show(value))),
+    }
+}
+
+/// A number of seconds, or one with a unit, as dnsmasq has them: `45m`.
+fn time(value: &Value) -> Result<Vec<u8>, Mismatch> {
+    let with_unit = |text: &str| {
+        let unit = match text.bytes().last()?.to_ascii_lowercase() {
+            b'w' => 604_800,
+            b'd' => 86_400,
+            b'h' => 3600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return None,
+        };
+        let (number, _) = text.split_at_checked(text.len() - 1)?;
+        number.trim().parse::<u32>().ok()?.checked_mul(unit)
+    };
+    match value {
+        Value::Text(text) => match with_unit(text.trim()) {
+            Some(seconds) => Ok(seconds.to_be_bytes().to_vec()),
+            None => number::<4>(value),
+        },
+        _ => number::<4>(value),
+    }
+}
+
+/// Bytes in hex with colons, one or two digits each, at least two of them.
 fn hex(text: &str) -> Option<Vec<u8>> {
-    let pairs: Vec<&str> = text.split(':').collect();
-    if pairs.len() < 2 || pairs.iter().any(|p| p.len() != 2) {
+    if !text.contains(':') {
         return None;
     }
-    crate::leasefile::parse_hex(text)
+    let byte = |digits: &str| {
+        let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        let short = (1..=2).contains(&digits.len());
+        u8::from_str_radix(digits, 16).ok().filter(|_| hex && short)
+    };
+    text.split(':').map(byte).collect()
 }
 
 fn bytes(value: &Value) -> Result<Vec<u8>, Mismatch> {
@@ -107,75 +161,142 @@ fn bytes(value: &Value) -> Result<Vec<u8>, Mismatch> {
 }
 
 fn address(text: &str) -> Result<Ipv4Addr, Mismatch> {
-    text.parse().map_err(|_| Mismatch(text.to_owned()))
+    text.parse().map_err(|_| mismatch(text))
 }
 
-fn addresses(items: &[&str]) -> Result<Vec<u8>, Mismatch> {
+/// As in dnsmasq, 0.0.0.0 means the server itself.
+fn addresses(items: &[&str], server: Ipv4Addr) -> Result<Vec<u8>, Mismatch> {
     let octets: Result<Vec<_>, _> = items
         .iter()
-        .map(|item| address(item).map(|a| a.octets()))
+        .map(|item| {
+            let given = address(item)?;
+            let address = if given.is_unspecified() {
+                server
+            } else {
+                given
+            };
+            Ok(address.octets())
+        })
         .collect();
     Ok(octets?.concat())
 }
 
-/// RFC 1035 §3.1: labels with their lengths, no compression.
-fn domains(items: &[&str]) -> Result<Vec<u8>, Mismatch> {
-    let mut bytes = Vec::new();
-    for item in items {
-        let name = item.strip_suffix('.').unwrap_or(item);
-        if !hostname::is_domain(name) {
-            return Err(Mismatch((*item).to_owned()));
-        }
-        for label in name.split('.') {
-            // A label has at most 63 bytes.
-            bytes.push(u8::try_from(label.len()).unwrap_or_default());
-            bytes.extend(label.bytes());
-        }
-        bytes.push(0);
+fn single(value: &Value, server: Ipv4Addr) -> Result<Vec<u8>, Mismatch> {
+    match items(value)?.as_slice() {
+        list @ ([] | [_]) => addresses(list, server),
+        _ => Err(Mismatch(show(value))),
     }
-    Ok(bytes)
 }
 
-/// RFC 3442: prefix length, as many bytes of the prefix as it needs, router.
+/// Two by two, as they are: 0.0.0.0 can be a mask or a destination here.
+fn pairs(items: &[&str]) -> Result<Vec<u8>, Mismatch> {
+    match items.chunks(2).find(|pair| pair.len() != 2) {
+        Some(odd) => Err(Mismatch(odd.concat())),
+        None => addresses(items, Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+/// RFC 3361 §3: what follows is names (0) or addresses (1).
+fn sip(items: &[&str]) -> Result<Vec<u8>, Mismatch> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (encoding, list) = match addresses(items, Ipv4Addr::UNSPECIFIED) {
+        Ok(list) => (1, list),
+        Err(_) => (0, domains::plain(items).map_err(mismatch)?),
+    };
+    // Digits and dots make a name too, which nobody means.
+    match items
+        .iter()
+        .find(|item| encoding == 0 && address(item).is_ok())
+    {
+        Some(address) => Err(mismatch(address)),
+        None => Ok([vec![encoding], list].concat()),
+    }
+}
+
+/// RFC 3442: prefix length and as many bytes of the prefix as it needs.
+fn destination(text: &str) -> Result<Vec<u8>, Mismatch> {
+    let prefix: Ipv4Net = if text == "default" {
+        Ipv4Net::default()
+    } else if text.contains('/') {
+        text.parse().map_err(|_| mismatch(text))?
+    } else {
+        Ipv4Net::from(address(text)?)
+    };
+    if prefix != prefix.trunc() {
+        return Err(mismatch(text));
+    }
+    let significant = usize::from(prefix.prefix_len().div_ceil(8));
+    let octets = prefix.network().octets();
+    Ok(std::iter::once(prefix.prefix_len())
+        .chain(octets.into_iter().take(significant))
+        .collect())
+}
+
 fn routes(items: &[&str]) -> Result<Vec<u8>, Mismatch> {
     let mut bytes = Vec::new();
     for pair in items.chunks(2) {
-        let [destination, router] = pair else {
+        let [prefix, router] = pair else {
             return Err(Mismatch(pair.concat()));
         };
-        let mismatch = || Mismatch((*destination).to_owned());
-        let prefix: Ipv4Net = if *destination == "default" {
-            Ipv4Net::default()
-        } else if destination.contains('/') {
-            destination.parse().map_err(|_| mismatch())?
-        } else {
-            Ipv4Net::from(address(destination)?)
-        };
-        if prefix != prefix.trunc() {
-            return Err(mismatch());
-        }
-        let significant = usize::from(prefix.prefix_len().div_ceil(8));
-        bytes.push(prefix.prefix_len());
-        bytes.extend(prefix.network().octets().iter().take(significant));
+        bytes.extend(destination(prefix)?);
         bytes.extend(address(router)?.octets());
     }
     Ok(bytes)
 }
 
-/// As dnsmasq guesses: a number takes as many bytes as it needs (1, 2 or 4), a
-/// list of addresses is one, hex with colons is bytes, the rest text.
-fn any(value: &Value) -> Result<Vec<u8>, Mismatch> {
+/// A number with the letter that dnsmasq has for its width: `300s` is two
+/// bytes. `None` if it is something else.
+fn with_width(text: &str) -> Option<Result<Vec<u8>, Mismatch>> {
+    let (number, width) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value = Value::Number(number.parse().ok()?);
+    match width {
+        "b" => Some(self::number::<1>(&value)),
+        "s" => Some(self::number::<2>(&value)),
+        "i" => Some(self::number::<4>(&value)),
+        _ => None,
+    }
+}
+
+/// As dnsmasq guesses: a number takes as many bytes as it needs (1, 2 or 4; 4 if
+/// it is negative), a list of addresses is one, prefixes among them are descriptors (RFC 3442),
+/// hex with colons is bytes, the rest text.
+fn any(value: &Value, server: Ipv4Addr) -> Result<Vec<u8>, Mismatch> {
     match value {
         Value::Bool(_) => number::<1>(value),
         Value::Number(_) => number::<1>(value)
             .or_else(|_| number::<2>(value))
-            .or_else(|_| number::<4>(value)),
+            .or_else(|_| number::<4>(value))
+            .or_else(|_| offset(value)),
         Value::Text(text) => {
-            if let Ok(number) = text.trim().parse() {
-                return any(&Value::Number(number));
+            let text = text.trim();
+            if let Ok(number) = text.parse() {
+                return any(&Value::Number(number), server);
             }
-            addresses(&items(value)?).or_else(|_| bytes(value))
+            if let Some(number) = with_width(text) {
+                return number;
+            }
+            let items = items(value)?;
+            addresses(&items, server)
+                .or_else(|_| prefixes(&items))
+                .or_else(|_| bytes(value))
         }
-        Value::List(_) => bytes(value).or_else(|_| addresses(&items(value)?)),
+        Value::List(_) => bytes(value).or_else(|_| {
+            let items = items(value)?;
+            addresses(&items, server).or_else(|_| prefixes(&items))
+        }),
     }
+}
+
+/// Prefixes and addresses in any order.
+fn prefixes(items: &[&str]) -> Result<Vec<u8>, Mismatch> {
+    let parts: Result<Vec<Vec<u8>>, _> = items
+        .iter()
+        .map(|item| match item.contains('/') {
+            true => destination(item),
+            false => address(item).map(|a| a.octets().to_vec()),
+        })
+        .collect();
+    Ok(parts?.concat())
 }

@@ -4,30 +4,27 @@ use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 
 use super::Server;
-use crate::config::Host;
+use super::client::Client;
 use crate::outcome::{Event, Refusal, Silence};
+use crate::pool::Pool;
 use crate::table::Obstacle;
 use crate::wire::Request;
 
 impl Server {
-    /// The static host that the client is.
-    pub(super) fn host(&self, request: &Request) -> Option<&Host> {
-        self.hosts.find(request.mac, request.client_id.as_deref())
-    }
-
     /// The address to offer, in the order of RFC 2131 §4.3.1: the one that is
     /// configured for the client, the one that it has or had, the one that it
     /// asks for, a free one, and last the one whose lease ran out longest ago.
     pub(super) fn choose(
         &self,
         request: &Request,
+        client: &Client,
         now: u64,
         events: &mut Vec<Event>,
     ) -> Result<Ipv4Addr, Silence> {
-        let mac = request.mac;
+        let (mac, whose) = (request.mac, request.client_ref());
         let table = &self.table;
-        if let Some(address) = self.host(request).and_then(|h| h.address) {
-            match table.obstacle(address, mac, now) {
+        if let Some(address) = client.address() {
+            match table.obstacle(address, whose, now) {
                 None | Some(Obstacle::Remembered) => {
                     return self.has_room(request).map(|()| address);
                 }
@@ -42,32 +39,71 @@ impl Server {
             }
         }
         self.has_room(request)?;
-        let pool = table.pool();
-        let known = [table.lease_of(mac).map(|l| l.address), table.offer_to(mac)];
-        let own = known
-            .into_iter()
-            .flatten()
-            .find(|a| pool.contains(*a) && table.obstacle(*a, mac, now).is_none());
-        own.or_else(|| request.requested.filter(|a| pool.is_free(*a)))
-            .or_else(|| pool.probe(self.hash.hash_one(mac.octets())))
-            .or_else(|| table.oldest_expired())
+        let known = [
+            table.lease_of(whose).map(|l| l.address),
+            table.offer_to(mac),
+        ];
+        let own = known.into_iter().flatten().find(|address| {
+            self.is_for(*address, client) && table.obstacle(*address, whose, now).is_none()
+        });
+        let asked = || {
+            let free = |a: &Ipv4Addr| table.pools().is_free(*a) && self.is_for(*a, client);
+            request.requested.filter(free)
+        };
+        own.or_else(asked)
+            .or_else(|| self.free(request, client))
+            .or_else(|| self.oldest_expired(client))
             .ok_or(Silence::RangeExhausted)
+    }
+
+    /// A free address of the first range for the client that has one.
+    fn free(&self, request: &Request, client: &Client) -> Option<Ipv4Addr> {
+        let hash = if self.config.sequential {
+            0
+        } else {
+            self.hash.hash_one(request.mac.octets())
+        };
+        self.pools_for(client).find_map(|pool| pool.probe(hash))
+    }
+
+    /// The address whose lease ran out longest ago, of all the ranges for the
+    /// client.
+    fn oldest_expired(&self, client: &Client) -> Option<Ipv4Addr> {
+        let oldest = self.pools_for(client).filter_map(Pool::oldest_expired);
+        oldest.min().map(|(_, address)| address)
+    }
+
+    fn pools_for<'a>(&'a self, client: &'a Client) -> impl Iterator<Item = &'a Pool> {
+        client.link.ranges.iter().filter_map(|place| {
+            let range = self.config.ranges.get(*place)?;
+            let pool = self.table.pools().get(*place)?;
+            self.serves(range, client).then_some(pool)
+        })
+    }
+
+    /// Whether a range hands `address` out to the client.
+    fn is_for(&self, address: Ipv4Addr, client: &Client) -> bool {
+        let place = self.table.pools().holding(address);
+        let range = place.and_then(|place| self.config.ranges.get(place));
+        client.link.subnet.contains(&address)
+            && range.is_some_and(|range| self.serves(range, client))
     }
 
     /// Whether the client may have `address`.
     pub(super) fn may_have(
         &self,
         request: &Request,
+        client: &Client,
         address: Ipv4Addr,
         now: u64,
     ) -> Result<(), Refusal> {
-        let mac = request.mac;
+        let whose = request.client_ref();
         let table = &self.table;
-        if !self.config.subnet.contains(&address) {
+        if !client.link.subnet.contains(&address) {
             return Err(Refusal::WrongSubnet);
         }
-        if let Some(own) = self.host(request).and_then(|h| h.address) {
-            let refusal = match table.obstacle(own, mac, now) {
+        if let Some(own) = client.address() {
+            let refusal = match table.obstacle(own, whose, now) {
                 None | Some(Obstacle::Remembered) => None,
                 Some(obstacle) => Some(Refusal::from(obstacle)),
             };
@@ -79,16 +115,16 @@ impl Server {
                 Some(_) => {}
             }
         }
-        if !table.pool().contains(address) {
+        if !self.is_for(address, client) {
             return Err(Refusal::NotServed);
         }
-        if let Some(obstacle) = table.obstacle(address, mac, now) {
+        if let Some(obstacle) = table.obstacle(address, whose, now) {
             return Err(obstacle.into());
         }
         let elsewhere = table
-            .lease_of(mac)
+            .lease_of(whose)
             .is_some_and(|l| l.address != address && l.is_live(now));
-        if elsewhere && table.offer_to(mac) != Some(address) {
+        if elsewhere && table.offer_to(request.mac) != Some(address) {
             return Err(Refusal::WrongAddress);
         }
         Ok(())
@@ -98,7 +134,8 @@ impl Server {
     /// counted as leases to come.
     fn has_room(&self, request: &Request) -> Result<(), Silence> {
         let table = &self.table;
-        let known = table.lease_of(request.mac).is_some() || table.offer_to(request.mac).is_some();
+        let known =
+            table.lease_of(request.client_ref()).is_some() || table.offer_to(request.mac).is_some();
         if known || table.live() + table.offered() < self.config.max_leases {
             Ok(())
         } else {

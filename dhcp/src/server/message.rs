@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use super::client::Client;
 use super::{Effects, Server};
 use crate::config::LeaseTime;
-use crate::hostname;
 use crate::lease::Lease;
 use crate::outcome::{Change, Event, Reply, Silence};
-use crate::sender::{Origin, Sender};
+use crate::table::ClientRef;
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
@@ -15,25 +15,26 @@ impl Server {
     pub(super) fn answer(
         &mut self,
         request: &Request,
-        sender: Sender,
+        mut client: Client,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
-        if !request.giaddr.is_unspecified() {
-            return Err(Silence::Relayed);
-        }
-        // These two take something away, and are sent by unicast from an
-        // address in use: nobody but the client has a reason to send them.
+        let client = &mut client;
+        // These two take something away. On the server's own subnet nobody but
+        // the client has a reason to send them.
         let ends = matches!(request.kind, Kind::Decline | Kind::Release);
-        if ends && request.mac != sender.mac {
+        if ends && client.link.is_own && request.mac != client.sender.mac {
             return Err(Silence::OtherSender);
         }
+        if ends && !self.recording {
+            return Err(Silence::NotRecorded);
+        }
         match request.kind {
-            Kind::Discover => self.discover(request, sender.origin, now, &mut effects.events),
-            Kind::Request => self.request(request, now, effects),
-            Kind::Decline => self.decline(request, sender, now, effects),
+            Kind::Discover => self.discover(request, client, now, effects),
+            Kind::Request => self.request(request, client, now, effects),
+            Kind::Decline => self.decline(request, client, now, effects),
             Kind::Release => self.release_by_client(request, now, effects),
-            Kind::Inform => self.inform(request, &mut effects.events),
+            Kind::Inform => self.inform(request, client, &mut effects.events),
         }
     }
 
@@ -41,17 +42,24 @@ impl Server {
     fn discover(
         &mut self,
         request: &Request,
-        origin: Origin,
+        client: &mut Client,
         now: u64,
-        events: &mut Vec<Event>,
+        effects: &mut Effects,
     ) -> Result<Reply, Silence> {
-        let mac = request.mac;
-        let address = self.choose(request, now, events)?;
+        let (mac, origin) = (request.mac, client.sender.origin);
+        let address = self.choose(request, client, now, &mut effects.events)?;
+        if request.rapid_commit && self.config.rapid_commit {
+            return self.acknowledge(request, client, address, now, effects);
+        }
+        let events = &mut effects.events;
         let leased = self
             .table
-            .lease_of(mac)
+            .lease_of(request.client_ref())
             .is_some_and(|l| l.address == address && l.is_live(now));
         if !leased {
+            if !self.recording {
+                return Err(Silence::NotRecorded);
+            }
             // The offer that it has is replaced, not added to.
             let has_one = self.table.origin_of_offer(mac) == Some(origin);
             if !has_one && self.table.offered_to(origin) >= self.limits.offers {
@@ -60,8 +68,10 @@ impl Server {
             self.table.offer(address, mac, origin, now);
         }
         events.push(Event::Offered { mac, address });
-        let time = self.config.lease_time.shortened_to(request.lease_time);
-        self.lease_reply(request, Response::Offer, address, time, events)
+        let time = self
+            .settle(client, address)
+            .shortened_to(request.lease_time);
+        self.lease_reply(request, client, Response::Offer, address, time, events)
     }
 
     /// §4.3.2. The four states of a client that sends a REQUEST differ in what
@@ -80,11 +90,15 @@ impl Server {
     fn request(
         &mut self,
         request: &Request,
+        client: &mut Client,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
         let mac = request.mac;
-        if request.server_id.is_some_and(|id| id != self.config.server) {
+        if request
+            .server_id
+            .is_some_and(|id| !self.is_called(id, request))
+        {
             // It chose another server's offer.
             self.table.withdraw(mac);
             return Err(Silence::OtherServer);
@@ -93,16 +107,29 @@ impl Server {
         if address.is_unspecified() {
             return Err(Silence::NoAddress);
         }
-        if let Err(refusal) = self.may_have(request, address, now) {
+        if let Err(refusal) = self.may_have(request, client, address, now) {
             effects.events.push(Event::Refused {
                 mac,
                 address,
                 refusal,
             });
-            return self.nak(request, refusal);
+            return self.nak(request, client, refusal);
         }
-        let time = self.bind(request, address, now, effects)?;
-        self.lease_reply(request, Response::Ack, address, time, &mut effects.events)
+        self.acknowledge(request, client, address, now, effects)
+    }
+
+    /// The ACK that gives the client `address`.
+    fn acknowledge(
+        &mut self,
+        request: &Request,
+        client: &mut Client,
+        address: Ipv4Addr,
+        now: u64,
+        effects: &mut Effects,
+    ) -> Result<Reply, Silence> {
+        let time = self.bind(request, client, address, now, effects)?;
+        let events = &mut effects.events;
+        self.lease_reply(request, client, Response::Ack, address, time, events)
     }
 
     /// Records that the client has `address`, and says for how long.
@@ -112,33 +139,39 @@ impl Server {
     fn bind(
         &mut self,
         request: &Request,
+        client: &mut Client,
         address: Ipv4Addr,
         now: u64,
         effects: &mut Effects,
     ) -> Result<LeaseTime, Silence> {
-        let mac = request.mac;
+        let (mac, whose) = (request.mac, request.client_ref());
+        if !self.recording {
+            return self.left_of_record(whose, address, now);
+        }
         let Effects { changes, events } = effects;
         self.make_room(request, address, changes)?;
-        self.table.evict(address, mac, changes);
+        self.table.evict(address, whose, changes);
         for change in changes.iter() {
             events.extend(change.before.as_ref().map(|lease| Event::Forgotten {
                 mac: lease.mac,
                 address: lease.address,
             }));
         }
-        let former = self.table.lease_of(mac);
+        let former = self.table.lease_of(whose);
         let renewed = former.is_some_and(|l| l.address == address && l.is_live(now));
         let former_id = former.and_then(|l| l.client_id.as_deref());
         let client_id = request.client_id.as_deref();
-        if !renewed || client_id != former_id {
+        let same = renewed && client_id == former_id && former.is_some_and(|l| l.mac == mac);
+        if !same {
             events.extend(client_id.and_then(|id| self.duplicate(request, id, now)));
         }
-        let time = self.config.lease_time.shortened_to(request.lease_time);
+        let time = self.settle(client, address);
+        let time = time.shortened_to(request.lease_time);
         let lease = Lease {
             mac,
             address,
             expiry: time.expiry(now),
-            hostname: self.hostname(request, events),
+            hostname: self.hostname(request, client, events),
             client_id: client_id.or(former_id).map(Into::into),
         };
         events.push(if renewed {
@@ -146,13 +179,31 @@ impl Server {
         } else {
             Event::Bound { mac, address }
         });
-        let recorded = self.table.lease_of(mac).filter(|_| renewed);
+        let recorded = self.table.lease_of(whose).filter(|_| renewed);
         if let Some(left) = recorded.and_then(|former| lasting(former, &lease, time, now)) {
             self.table.withdraw(mac);
             return Ok(left);
         }
         self.table.put(lease, now, changes);
         Ok(time)
+    }
+
+    /// What is left of the client's lease on `address`, as it is recorded.
+    fn left_of_record(
+        &self,
+        client: ClientRef<'_>,
+        address: Ipv4Addr,
+        now: u64,
+    ) -> Result<LeaseTime, Silence> {
+        let recorded = self.table.lease_of(client);
+        let lease = recorded.filter(|l| l.address == address && l.is_live(now));
+        match lease.ok_or(Silence::NotRecorded)?.expiry {
+            0 => Ok(LeaseTime::Infinite),
+            expiry => {
+                let left = u32::try_from(expiry.saturating_sub(now));
+                Ok(LeaseTime::Seconds(left.unwrap_or(u32::MAX - 1)))
+            }
+        }
     }
 
     /// Forgets the record that is missed least if the table is full and the
@@ -163,45 +214,45 @@ impl Server {
         address: Ipv4Addr,
         changes: &mut Vec<Change>,
     ) -> Result<(), Silence> {
-        let known = self.table.lease_of(request.mac).is_some();
+        let known = self.table.lease_of(request.client_ref()).is_some();
         // The record of another client on this address will go anyway.
         let replaces = self.table.lease_at(address).is_some();
         if known || replaces || self.table.records() < self.config.max_leases {
             return Ok(());
         }
-        let mac = self.table.least_needed().ok_or(Silence::LeaseLimit)?;
-        self.table.remove(mac, changes);
+        let address = self.table.least_needed().ok_or(Silence::LeaseLimit)?;
+        self.table.remove(address, changes);
         Ok(())
     }
 
     /// Another client with a live lease and the same client identifier.
     fn duplicate(&self, request: &Request, client_id: &[u8], now: u64) -> Option<Event> {
-        let other = self.table.mac_of_client_id(client_id)?;
-        let live = self.table.lease_of(other)?.is_live(now);
-        (live && other != request.mac).then(|| Event::DuplicateClientId {
+        let other = self.table.lease_of_client_id(client_id)?;
+        let rivals = other.is_live(now) && other.mac != request.mac;
+        rivals.then(|| Event::DuplicateClientId {
             client_id: client_id.into(),
-            macs: [other, request.mac],
+            macs: [other.mac, request.mac],
         })
     }
 
     /// The name to record: the configured one, else the one that the client
     /// gives, else the one that it gave before.
-    fn hostname(&self, request: &Request, events: &mut Vec<Event>) -> Option<Box<str>> {
-        if let Some(name) = self.host(request).and_then(|h| h.name.as_deref()) {
+    fn hostname(
+        &self,
+        request: &Request,
+        client: &Client,
+        events: &mut Vec<Event>,
+    ) -> Option<Box<str>> {
+        if let Some(name) = client.name() {
             return Some(name.into());
         }
-        let given = match (&request.hostname, &request.fqdn) {
-            (Some(option), _) => Some(hostname::from_option(option)),
-            (None, Some(fqdn)) => Some(hostname::from_fqdn(fqdn)),
-            (None, None) => None,
-        };
-        match given {
+        match request.given_name() {
             Some(Some(name)) => Some(name.into()),
             Some(None) => {
                 events.push(Event::BadHostname { mac: request.mac });
                 None
             }
-            None => self.table.lease_of(request.mac)?.hostname.clone(),
+            None => self.table.lease_of(request.client_ref())?.hostname.clone(),
         }
     }
 
@@ -210,7 +261,7 @@ impl Server {
     fn decline(
         &mut self,
         request: &Request,
-        sender: Sender,
+        client: &Client,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Reply, Silence> {
@@ -222,13 +273,14 @@ impl Server {
             return Err(Silence::NotHeld);
         }
         if leased {
-            self.table.remove(mac, &mut effects.changes);
+            self.table.remove(address, &mut effects.changes);
         }
         self.table.withdraw(mac);
-        let put_aside = self.table.declined_by(sender.origin) < self.limits.declined;
+        let put_aside = self.table.declined_by(client.sender.origin) < self.limits.declined;
         if put_aside {
             let limit = self.config.max_leases;
-            self.table.decline(address, sender, now, limit);
+            let origin = client.sender.origin;
+            self.table.decline(address, mac, origin, now, limit);
         }
         effects.events.push(Event::Declined {
             mac,
@@ -250,7 +302,7 @@ impl Server {
         if !self.holds(request, address, now) {
             return Err(Silence::NotHeld);
         }
-        let lease = self.table.lease_of(mac).ok_or(Silence::NotHeld)?;
+        let lease = self.table.lease_at(address).ok_or(Silence::NotHeld)?;
         let released = Lease {
             // 0 would be a lease without end.
             expiry: now.max(1),
@@ -262,33 +314,40 @@ impl Server {
     }
 
     /// §4.3.5.
-    fn inform(&self, request: &Request, events: &mut Vec<Event>) -> Result<Reply, Silence> {
+    fn inform(
+        &self,
+        request: &Request,
+        client: &Client,
+        events: &mut Vec<Event>,
+    ) -> Result<Reply, Silence> {
         if request.ciaddr.is_unspecified() {
             return Err(Silence::NoAddress);
         }
-        if !self.config.subnet.contains(&request.ciaddr) {
+        if !client.link.subnet.contains(&request.ciaddr) {
             return Err(Silence::WrongSubnet);
         }
-        self.parameters_reply(request, events)
+        self.parameters_reply(request, client, events)
     }
 
     fn for_this_server(&self, request: &Request) -> Result<(), Silence> {
         match request.server_id {
-            Some(id) if id != self.config.server => Err(Silence::OtherServer),
+            Some(id) if !self.is_called(id, request) => Err(Silence::OtherServer),
             _ => Ok(()),
         }
     }
 
     fn holds(&self, request: &Request, address: Ipv4Addr, now: u64) -> bool {
+        // By whatever a lease is keyed, only its own station ends it.
         self.table
-            .lease_of(request.mac)
-            .is_some_and(|l| l.address == address && l.is_live(now))
+            .lease_of(request.client_ref())
+            .is_some_and(|l| l.address == address && l.mac == request.mac && l.is_live(now))
     }
 }
 
 /// What is left at `now` of `former`, if `lease` of the length `time` says the
 /// same but for a moment.
 fn lasting(former: &Lease, lease: &Lease, time: LeaseTime, now: u64) -> Option<LeaseTime> {
-    let same = former.hostname == lease.hostname && former.client_id == lease.client_id;
+    let same = (former.mac, &former.hostname, &former.client_id)
+        == (lease.mac, &lease.hostname, &lease.client_id);
     time.left_of(former.expiry, now).filter(|_| same)
 }

@@ -1,29 +1,37 @@
 //! The server: one message in, one [`Outcome`] out.
 
 mod choose;
+mod client;
+mod import;
 mod limits;
+mod link;
 mod message;
+mod name;
 mod parameters;
 mod reply;
+mod vendor;
 
 #[cfg(test)]
 mod tests;
 
 use std::net::Ipv4Addr;
 
-use foldhash::HashSet;
 use foldhash::quality::FixedState;
+use foldhash::{HashMap, HashSet};
+use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 
 use crate::config::{Config, ConfigError};
 use crate::host::Hosts;
 use crate::lease::{Lease, LeaseState, LeaseView};
 use crate::outcome::{Answer, Change, Event, LeftOut, Outcome};
-use crate::pool::Pool;
-use crate::sender::Sender;
-use crate::table::Table;
+use crate::pool::Pools;
+use crate::sender::{Origin, Sender};
+use crate::table::{ClientRef, Table};
+use crate::tag::Tag;
 use crate::wire;
 use limits::OriginLimits;
+use link::Links;
 use parameters::Parameters;
 
 /// A DHCP server for one subnet (RFC 2131), authoritative for it.
@@ -34,11 +42,17 @@ use parameters::Parameters;
 pub struct Server {
     config: Config,
     hosts: Hosts,
+    links: Links,
     parameters: Parameters,
     table: Table,
     limits: OriginLimits,
     hash: FixedState,
+    /// The names of the places that messages come by.
+    ports: HashMap<Origin, Box<str>>,
+    known: Tag,
+    known_elsewhere: Tag,
     not_loaded: Vec<(Lease, LeftOut)>,
+    recording: bool,
 }
 
 /// What a message brings about beside its answer.
@@ -69,15 +83,20 @@ impl Server {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let hosts = Hosts::new(&config.hosts);
-        let pool = pool(&config, &hosts);
+        let pools = pools(&config, &hosts);
         let mut server = Self {
-            limits: OriginLimits::of(capacity(&config, &hosts, &pool)),
+            limits: OriginLimits::of(capacity(&config, &hosts, &pools)),
+            links: Links::new(&config),
             parameters: Parameters::new(&config),
-            table: Table::new(pool),
+            table: Table::new(config.identity, pools),
             hosts,
+            ports: HashMap::default(),
+            known: Tag::known(),
+            known_elsewhere: Tag::known_elsewhere(),
             config,
             hash: FixedState::with_seed(hash_key),
             not_loaded: Vec::new(),
+            recording: true,
         };
         server.load(leases, now);
         Ok(server)
@@ -103,12 +122,32 @@ impl Server {
     pub fn reconfigure(&mut self, config: Config, now: u64) -> Result<(), ConfigError> {
         config.validate()?;
         self.hosts = Hosts::new(&config.hosts);
+        self.links = Links::new(&config);
         self.parameters = Parameters::new(&config);
-        self.config = config;
-        self.table.set_pool(pool(&self.config, &self.hosts));
+        let former = std::mem::replace(&mut self.config, config);
+        let pools = pools(&self.config, &self.hosts);
+        self.not_loaded.clear();
+        if former.identity == self.config.identity {
+            self.table.set_pools(pools);
+        } else {
+            let table = Table::new(self.config.identity, pools);
+            let former = std::mem::replace(&mut self.table, table);
+            self.load(former.into_leases(), now);
+        }
         self.limits = OriginLimits::of(self.capacity());
         self.forget_unserved(now);
         Ok(())
+    }
+
+    /// Gives the place `origin` the name that [`Condition::Port`] asks for;
+    /// `None` takes it away, as is due once the place is gone.
+    ///
+    /// [`Condition::Port`]: crate::config::Condition::Port
+    pub fn name_origin(&mut self, origin: Origin, name: Option<&str>) {
+        match name {
+            Some(name) => self.ports.insert(origin, name.into()),
+            None => self.ports.remove(&origin),
+        };
     }
 
     /// The configuration being served.
@@ -131,9 +170,10 @@ impl Server {
             changes: Vec::new(),
             events: self.expire(now),
         };
-        let answer = match wire::parse(message)
-            .and_then(|request| self.answer(&request, sender, now, &mut effects))
-        {
+        let answer = match wire::parse(message).and_then(|request| {
+            let client = self.client(&request, message, sender)?;
+            self.answer(&request, client, now, &mut effects)
+        }) {
             Ok(reply) => Answer::Reply(reply),
             Err(silence) => Answer::Silence(silence),
         };
@@ -142,6 +182,15 @@ impl Server {
             changes: effects.changes,
             events: effects.events,
         }
+    }
+
+    /// Says whether changes can be written down. While they cannot, none is
+    /// made: a client that has a lease is told what is left of it, all else
+    /// that would change something is [`Silence::NotRecorded`].
+    ///
+    /// [`Silence::NotRecorded`]: crate::Silence::NotRecorded
+    pub fn set_recording(&mut self, recording: bool) {
+        self.recording = recording;
     }
 
     /// Brings the table to `now` and tells which leases ran out since it was
@@ -173,9 +222,8 @@ impl Server {
     /// Forgets the lease on `address`, live or not; `None` if there is none.
     /// The change is to be written down like any other.
     pub fn release(&mut self, address: Ipv4Addr) -> Option<Change> {
-        let mac = self.table.lease_at(address)?.mac;
         let mut changes = Vec::new();
-        self.table.remove(mac, &mut changes);
+        self.table.remove(address, &mut changes);
         changes.pop()
     }
 
@@ -228,11 +276,19 @@ impl Server {
             .map(|lease| (lease.address, lease.mac))
     }
 
+    /// The subnet that `address` is of: the server's own where it is of none
+    /// that is served.
+    #[must_use]
+    pub fn subnet_of(&self, address: Ipv4Addr) -> Ipv4Net {
+        let link = self.links.find(address).unwrap_or(self.links.own());
+        link.subnet
+    }
+
     /// How many clients can have a lease at once: the addresses of the range
     /// and of static hosts, or the configured limit where that is less.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        capacity(&self.config, &self.hosts, self.table.pool())
+        capacity(&self.config, &self.hosts, self.table.pools())
     }
 
     /// How many leases are live, as of the last message or
@@ -246,12 +302,12 @@ impl Server {
         let mut leases: Vec<Lease> = leases.into_iter().collect();
         // The longest first, so that the shorter of two rivals is left out.
         leases.sort_by_key(|l| std::cmp::Reverse(if l.expiry == 0 { u64::MAX } else { l.expiry }));
-        let range = pool(&self.config, &self.hosts);
-        let hosts: HashSet<Ipv4Addr> = self.hosts.addresses().collect();
-        let served = |a| range.contains(a) || hosts.contains(&a);
+        let pools = pools(&self.config, &self.hosts);
+        let hosts: HashSet<Ipv4Addr> = self.hosts.addresses().iter().copied().collect();
+        let served = |a| pools.contains(a) || hosts.contains(&a);
         let mut changes = Vec::new();
         for lease in leases {
-            let reason = if self.table.lease_of(lease.mac).is_some() {
+            let reason = if self.table.lease_of(ClientRef::from(&lease)).is_some() {
                 Some(LeftOut::ClientHasAnother)
             } else if self.table.lease_at(lease.address).is_some() {
                 Some(LeftOut::AddressTaken)
@@ -275,30 +331,32 @@ impl Server {
 
     /// Forgets leases that ran out on addresses that are not served any more.
     fn forget_unserved(&mut self, now: u64) {
-        let hosts: HashSet<Ipv4Addr> = self.hosts.addresses().collect();
-        let pool = self.table.pool();
-        let gone: Vec<MacAddr> = self
+        let hosts: HashSet<Ipv4Addr> = self.hosts.addresses().iter().copied().collect();
+        let pools = self.table.pools();
+        let gone: Vec<Ipv4Addr> = self
             .table
             .iter()
-            .filter(|l| !l.is_live(now) && !pool.contains(l.address) && !hosts.contains(&l.address))
-            .map(|l| l.mac)
+            .filter(|l| {
+                !l.is_live(now) && !pools.contains(l.address) && !hosts.contains(&l.address)
+            })
+            .map(|l| l.address)
             .collect();
         let mut changes = Vec::new();
-        for mac in gone {
-            self.table.remove(mac, &mut changes);
+        for address in gone {
+            self.table.remove(address, &mut changes);
         }
     }
 }
 
 /// How many clients can have a lease at once.
-fn capacity(config: &Config, hosts: &Hosts, pool: &Pool) -> usize {
-    let addresses = pool.size() + hosts.addresses().count();
+fn capacity(config: &Config, hosts: &Hosts, pools: &Pools) -> usize {
+    let addresses = pools.size() + hosts.addresses().len();
     addresses.min(config.max_leases)
 }
 
-/// The pool of the configured range, without the addresses of static hosts.
-fn pool(config: &Config, hosts: &Hosts) -> Pool {
+/// The pools of the configured ranges, without the addresses of hosts.
+fn pools(config: &Config, hosts: &Hosts) -> Pools {
     let mut reserved = config.never_served();
-    reserved.extend(hosts.addresses());
-    Pool::new(&config.range, reserved)
+    reserved.extend(hosts.addresses().iter().copied());
+    Pools::new(config.ranges.iter().map(|range| &range.addresses), reserved)
 }

@@ -22,9 +22,10 @@ use fastrand::Rng;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use vmlan_dataplane::MacAddr;
+use vmlan_dhcp::config::Range;
 use vmlan_dhcp::{
-    Answer, Change, Config, Host, HostKey, Lease, LeaseTime, Origin, Outcome, Reply, Sender,
-    Server, leasefile,
+    Answer, Change, Config, Host, Lease, LeaseTime, Origin, Outcome, Reply, Sender, Server,
+    leasefile,
 };
 
 /// Records that the server may keep: fewer than there are addresses and clients.
@@ -68,14 +69,16 @@ impl Leases {
         config.domain = Some("vm".to_owned());
         config.mtu = Some(1500);
         // Site-specific options (RFC 3942), more than fit: some are left out.
-        config.options = (224..232).map(|code| (code, vec![code; 240])).collect();
+        config.options = (224..232)
+            .map(|code| (code, vec![code; 240]).into())
+            .collect();
         config.hosts = vec![Host {
-            key: HostKey::Mac(client(STATIC)),
             address: Some(ip(200)),
             name: Some("static".to_owned()),
+            ..Host::new(client(STATIC).into())
         }];
         let mut narrow = config.clone();
-        narrow.range = ip(20)..=ip(30);
+        narrow.ranges = vec![Range::new(ip(20)..=ip(30))];
         narrow.options.clear();
         narrow.lease_time = LeaseTime::Seconds(120);
         let now = 1_700_000_000;
@@ -330,6 +333,7 @@ fn sender(rng: &mut Rng, message: &[u8]) -> Sender {
         // Most by one port, so that it comes to its bounds.
         origin: Origin(rng.u32(..8 * ORIGINS).saturating_sub(7 * ORIGINS)),
         mac: if rng.u8(..8) == 0 { client(0) } else { named },
+        unicast: false,
     }
 }
 

@@ -1,5 +1,6 @@
-//! The switches that are compared, one file each.
+//! The switches that are compared, one file each, and the DHCP servers.
 
+pub(crate) mod dhcp;
 mod linux_bridge;
 mod open_vswitch;
 mod vde;
@@ -8,14 +9,14 @@ pub(crate) mod vmlan;
 use super::lab::Lab;
 use super::lab::namespace::{Namespace, SOON};
 use super::lab::process;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt;
 use std::process::Command;
 use std::rc::Rc;
 
-/// A switch that can be measured.
+/// A switch or DHCP server that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Peer {
@@ -30,6 +31,10 @@ pub enum Peer {
     Ovs,
     /// VDE's vde_switch
     Vde,
+    /// dnsmasq, its DHCP server
+    Dnsmasq,
+    /// ISC's Kea, its DHCPv4 server with leases in a file
+    Kea,
 }
 
 /// A running switch. It ends with the value.
@@ -64,6 +69,8 @@ impl Peer {
             Self::Bridge => "Linux bridge",
             Self::Ovs => "Open vSwitch",
             Self::Vde => "VDE",
+            Self::Dnsmasq => "dnsmasq",
+            Self::Kea => "Kea",
         }
     }
 
@@ -77,7 +84,22 @@ impl Peer {
             )),
             Self::Ovs => open_vswitch::version(),
             Self::Vde => vde::version(),
+            Self::Dnsmasq => {
+                let line = first_line("dnsmasq", "--version")?;
+                line.split_whitespace().nth(2).map(str::to_owned)
+            }
+            Self::Kea => first_line("kea-dhcp4", "-v"),
         }
+    }
+
+    /// Whether it is a switch.
+    pub(crate) fn is_switch(self) -> bool {
+        !matches!(self, Self::Dnsmasq | Self::Kea)
+    }
+
+    /// Whether it is a DHCP server.
+    pub(crate) fn is_dhcp_server(self) -> bool {
+        matches!(self, Self::Vmlan | Self::Dnsmasq | Self::Kea)
     }
 
     /// Whether the TAP of a guest, whose file a VMM holds, can be its port. VDE's
@@ -98,6 +120,7 @@ impl Peer {
             Self::Bridge => Box::new(linux_bridge::LinuxBridge::start(namespace)?),
             Self::Ovs => Box::new(open_vswitch::OpenVswitch::start(lab, namespace)?),
             Self::Vde => Box::new(vde::Vde::start(lab, namespace)?),
+            Self::Dnsmasq | Self::Kea => bail!("{self} is no switch"),
         })
     }
 }

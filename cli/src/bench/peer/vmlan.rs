@@ -31,13 +31,16 @@ pub(crate) struct Vmlan {
 
 impl Vmlan {
     /// Starts it in `namespace`, without host interface and DHCP; it takes
-    /// netdevs called `guestN`. `switch` are lines under `[switch]`.
+    /// netdevs called `guestN`, see [`command`]. `switch` are lines under
+    /// `[switch]`.
     ///
     /// # Errors
     /// It does not come up.
     pub(crate) fn start(lab: &Lab, namespace: &Rc<Namespace>, switch: &str) -> Result<Self> {
         let folder = lab.folder("vmlan")?;
-        let command = command(&folder, switch, "", |program| namespace.command(program))?;
+        let command = command(&folder, switch, NO_DHCP, |program| {
+            namespace.command(program)
+        })?;
         let (process, _) = start(command, &folder)?;
         Ok(Self {
             process,
@@ -51,9 +54,12 @@ impl Vmlan {
     }
 }
 
-/// `vmlan run` with the lines `switch` and the tables `config` beside what every
-/// work needs and its files in `folder`, by a command that `launcher` makes of
-/// the program's path.
+/// The part of a config that has DHCP off.
+pub(crate) const NO_DHCP: &str = "[dhcp]\nenabled = false\n";
+
+/// `vmlan run` with the lines `switch` under `[switch]` and `config` beside what
+/// every work needs and its files in `folder`, by a command that `launcher`
+/// makes of the program's path.
 ///
 /// # Errors
 /// The configuration cannot be written.
@@ -66,7 +72,7 @@ pub(crate) fn command(
     let file = folder.join("bench.toml");
     let text = format!(
         "name = \"{NETWORK}\"\ninterface = \"\"\nforward = \"isolated\"\n\
-         [switch]\nfdb-size = {FDB_SIZE}\n{switch}\n[dhcp]\nenabled = false\n[attach]\nmatch = [\"guest*\"]\n{config}"
+         {config}\n[switch]\nfdb-size = {FDB_SIZE}\n{switch}\n[attach]\nmatch = [\"guest*\"]\n"
     );
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;

@@ -8,6 +8,7 @@ use crate::bench::peer::{Peer, vmlan};
 use crate::bench::result::{Reading, Recorder, Unit};
 use anyhow::{Context as _, Result};
 use std::fs;
+use std::iter;
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,13 +25,13 @@ pub(super) fn run(place: &Place<'_>, recorder: &mut Recorder<'_>) -> Result<()> 
     recorder.case("8 TAP ports", || {
         let namespace = place.lab.namespace("idle")?;
         let folder = place.lab.folder("idle")?;
-        let ports: String = (1..=PORTS)
-            .map(|port| format!("[[port]]\nname = \"port{port}\"\nkind = \"tap\"\n"))
-            .collect();
+        let ports =
+            (1..=PORTS).map(|port| format!("[[port]]\nname = \"port{port}\"\nkind = \"tap\"\n"));
+        let config: String = iter::once(vmlan::NO_DHCP.to_owned()).chain(ports).collect();
         // Not by way of `ip netns exec`, whose own start would count: the
         // thread is inside, and vmlan ends with it.
         namespace.enter(|| {
-            let command = vmlan::command(&folder, "", &ports, |program| {
+            let command = vmlan::command(&folder, "", &config, |program| {
                 let mut command = Command::new("env");
                 command.args(process::tied()).arg(program);
                 command

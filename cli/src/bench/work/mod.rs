@@ -2,6 +2,7 @@
 
 mod addresses;
 mod blocking;
+mod dhcp;
 mod flood;
 mod idle;
 mod mesh;
@@ -12,6 +13,7 @@ mod vmm;
 pub(crate) use vmm::SHAPES;
 
 use super::lab::Lab;
+use super::peer::Peer;
 use super::result::Recorder;
 use anyhow::Result;
 use clap::ValueEnum;
@@ -41,6 +43,8 @@ pub enum WorkName {
     Learning,
     /// Whether a VM that reads nothing stops another
     Blocking,
+    /// Leases that clients get, by perfdhcp
+    Dhcp,
     /// What vmlan takes while nothing happens, and to start
     Idle,
 }
@@ -66,6 +70,7 @@ impl WorkName {
             Self::Caching => "Address caching capacity",
             Self::Learning => "Address learning rate",
             Self::Blocking => "Head-of-line blocking",
+            Self::Dhcp => "DHCP: four-way exchanges",
             Self::Idle => "At rest",
         }
     }
@@ -78,12 +83,29 @@ impl WorkName {
 
     /// Whether guests take part: frames come out of the generator.
     pub(crate) fn has_guests(self) -> bool {
-        !matches!(self, Self::Tcp | Self::Udp | Self::Rtt | Self::Idle)
+        !matches!(
+            self,
+            Self::Tcp | Self::Udp | Self::Rtt | Self::Dhcp | Self::Idle
+        )
     }
 
     /// Whether iperf3 does it.
     pub(crate) fn wants_iperf3(self) -> bool {
         matches!(self, Self::Tcp | Self::Udp)
+    }
+
+    /// Whether perfdhcp does it.
+    pub(crate) fn wants_perfdhcp(self) -> bool {
+        self == Self::Dhcp
+    }
+
+    /// Whether `peer` can do it at all.
+    pub(crate) fn is_for(self, peer: Peer) -> bool {
+        if self == Self::Dhcp {
+            peer.is_dhcp_server()
+        } else {
+            peer.is_switch()
+        }
     }
 
     /// Measures the recorder's peer once. What fails is put on record.
@@ -108,6 +130,7 @@ impl WorkName {
             Self::Caching => addresses::caching(place, recorder),
             Self::Learning => addresses::learning(place, recorder),
             Self::Blocking => blocking::run(place, recorder),
+            Self::Dhcp => dhcp::run(place, recorder),
             Self::Idle => idle::run(place, recorder),
         };
         match result {

@@ -1,4 +1,6 @@
+mod options;
 mod places;
+mod policy;
 mod together;
 
 use super::*;
@@ -56,6 +58,7 @@ fastpath = "auto"
 enabled    = true
 range      = ["192.168.122.2", "192.168.122.254"]
 lease-time = "infinite"
+max-leases = 40000
 options    = { ntp-server = ["192.168.122.1"], 121 = "10.0.0.0/8,192.168.122.1", default-ttl = 64 }
 
 [[dhcp.host]]
@@ -116,6 +119,7 @@ fn every_key_is_read() {
     assert_eq!(config.switch, switch);
     assert!(config.dhcp.enabled);
     assert_eq!(config.dhcp.lease_time, LeaseTime::Infinite);
+    assert_eq!(config.dhcp.max_leases, 40_000);
     let (first, last) = config.dhcp.range.unwrap();
     assert_eq!((first.octets()[3], last.octets()[3]), (2, 254));
     let options: Vec<_> = config
@@ -129,8 +133,8 @@ fn every_key_is_read() {
     assert_eq!(config.dhcp.hosts.len(), 2);
     assert_eq!(config.dhcp.hosts[0].name.as_deref(), Some("db"));
     assert_eq!(
-        config.dhcp.hosts[1].client_id.as_deref(),
-        Some("01:52:54:00:aa:bb:cd")
+        config.dhcp.hosts[1].keys[0].to_string(),
+        "client-id 01:52:54:00:aa:bb:cd"
     );
     assert!(config.attach[1].matches("tap7"));
     assert_eq!(config.ports.len(), 2);
@@ -180,7 +184,7 @@ proptest! {
     /// Any value at any key: types and ranges, never a panic.
     #[test]
     fn any_value_of_any_key_is_read_or_refused(
-        key in "(name|interface|address|mac|mtu|domain|forward|uplink|switch|dhcp|attach|port|dhcp\\.range|dhcp\\.host|dhcp\\.lease-time|dhcp\\.options|attach\\.match|switch\\.ageing|switch\\.fdb-size)",
+        key in "(name|interface|address|mac|mtu|domain|forward|uplink|switch|dhcp|attach|port|dhcp\\.range|dhcp\\.host|dhcp\\.lease-time|dhcp\\.max-leases|dhcp\\.options|dhcp\\.option|dhcp\\.boot|dhcp\\.filename|attach\\.match|switch\\.ageing|switch\\.fdb-size)",
         value in "(-?[0-9]{1,20}|\"[ -!#-\\[\\]-~]{0,20}\"|true|1\\.5|\\[\\]|\\{\\}|\\[\\{\\}\\]|\\[1, \"x\"\\]|\\[\\[\\]\\]|1979-05-27|0x1f|nan)"
     ) {
         if let Err(error) = parse(&format!("{key} = {value}")) {

@@ -142,6 +142,7 @@ fn names_and_numbers_have_bounds() {
     refused("mtu = 65521", (1, 7), "out of range", "576 to 65520");
     refused("mtu = 99999999999999999999", (1, 7), "out of range", "576");
     refused("[switch]\nfdb-size = 0", (2, 12), "out of range", "1 to");
+    refused("[dhcp]\nmax-leases = 0", (2, 14), "out of range", "1 to");
     refused(
         "[switch]\nworkers = 257",
         (2, 11),

@@ -2,48 +2,64 @@
 //! disk and tells the switch who has which address.
 //!
 //! Messages come in batches. The whole batch is decided first, then written
-//! with one fsync, and only then do the replies leave: an acknowledged lease
+//! with one sync, and only then do the replies leave: an acknowledged lease
 //! is on disk. If the write fails, what the batch changed is undone and none of
-//! its replies leaves. The switch is told of each lease that begins or ends
-//! ([`bindings`]); those that run out while no message comes are seen to by
-//! [`DhcpService::expire_on_time`].
+//! its replies leaves; [`keeper`] goes on from there. The switch is told of each
+//! lease that begins or ends ([`bindings`]); those that run out while no message
+//! comes are seen to by [`DhcpService::expire_on_time`], the lease file by
+//! [`DhcpService::keep_file`].
 
 mod bindings;
+mod clocks;
+mod import;
+mod keeper;
 #[cfg(test)]
 mod tests;
 
 use super::eventlog::EventLog;
 use super::message;
-use crate::host::leases::LeaseFile;
+use crate::host::leases::{LeaseFileError, compact};
 use bindings::Binding;
+use clocks::Clocks;
+use keeper::Keeper;
 use pnet_base::MacAddr;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
+use vmlan_dataplane::table::PortId;
+use vmlan_dhcp::clock::shift;
 use vmlan_dhcp::{
-    Answer, Change, Config, ConfigError, Event, Lease, LeaseView, LeftOut, Origin, Outcome, Sender,
-    Server, Silence, leasefile,
+    Answer, Change, Config, ConfigError, Event, LeaseView, LeftOut, Origin, Outcome, Sender,
+    Server, Silence,
 };
 
 /// The server, shared by the responder's thread and the control API.
 #[derive(Debug, Clone)]
-pub(super) struct DhcpService(Arc<Mutex<State>>);
+pub(super) struct DhcpService {
+    state: Arc<Mutex<State>>,
+    /// Held while the lease file is written: one thread at a time does so.
+    filing: Arc<Mutex<()>>,
+}
 
 #[derive(Debug)]
 struct State {
     /// `None` while DHCP is off.
     server: Option<Server>,
-    file: LeaseFile,
+    keeper: Keeper,
     hash_key: u64,
     /// The switch's own address, which replies come from.
     mac: MacAddr,
+    /// The names of the ports, by their numbers.
+    ports: BTreeMap<u16, String>,
     switch: Option<Switch>,
     log: EventLog,
-    /// When [`DhcpService::expire_on_time`] wakes up, in epoch seconds; `None`:
-    /// when it is told to.
+    /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
+    /// `None`: when it is told to.
     awake_at: Option<u64>,
     /// Tells it that a lease runs out before that.
     earlier: Arc<Notify>,
@@ -57,7 +73,13 @@ pub(super) enum DhcpError {
     Config(#[from] ConfigError),
     /// The lease file cannot be used.
     #[error(transparent)]
-    File(#[from] crate::host::leases::LeaseFileError),
+    File(#[from] LeaseFileError),
+    /// Leases cannot be written at present.
+    #[error("leases cannot be written: {0}")]
+    Stuck(String),
+    /// A file to import from holds no lease.
+    #[error("no line of it is a lease{0}")]
+    NoLeases(String),
     /// DHCP is off.
     #[error("the network has no DHCP server: set `enabled = true` under [dhcp]")]
     Off,
@@ -67,18 +89,26 @@ pub(super) enum DhcpError {
 }
 
 impl DhcpService {
-    /// A service that is off.
-    pub(super) fn new(file: LeaseFile, hash_key: u64, mac: MacAddr) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            server: None,
-            file,
-            hash_key,
-            mac,
-            switch: None,
-            log: EventLog::new(Instant::now()),
-            awake_at: None,
-            earlier: Arc::default(),
-        })))
+    /// A service that is off, with its leases in the folder STATE/NAME.
+    pub(super) fn new(folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
+        Self::by(Clocks::host(), folder, hash_key, mac)
+    }
+
+    fn by(clocks: Clocks, folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State {
+                server: None,
+                keeper: Keeper::new(folder, clocks),
+                hash_key,
+                mac,
+                ports: BTreeMap::new(),
+                switch: None,
+                log: EventLog::new(Instant::now()),
+                awake_at: None,
+                earlier: Arc::default(),
+            })),
+            filing: Arc::default(),
+        }
     }
 
     /// The part that answers, for the switch that it answers on.
@@ -91,22 +121,32 @@ impl DhcpService {
     /// before; with `None`, nobody.
     pub(super) fn configure(&self, config: Option<Config>) -> Result<(), DhcpError> {
         let mut state = self.state();
-        let now = epoch();
+        let now = state.keeper.now();
         state.expire(now);
         match (config, &mut state.server) {
             (None, _) => {
                 let bound = state.bound(now);
                 state.server = None;
                 state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
+                drop(state);
+                self.file_leases();
+                self.state().keeper.close();
+                return Ok(());
             }
             (Some(config), Some(server)) => {
                 server.reconfigure(config, now)?;
-                state.forget();
+                state.keeper.rewrite();
+                state.make_ready();
             }
             (Some(config), None) => {
-                let leases = state.load()?;
-                let server = Server::new(config, leases, state.hash_key, now)?;
+                let leases = state.keeper.load()?;
+                let now = state.keeper.now();
+                let mut server = Server::new(config, leases, state.hash_key, now)?;
+                for (port, name) in &state.ports {
+                    server.name_origin(Origin((*port).into()), Some(name));
+                }
                 for (lease, reason) in server.not_loaded() {
+                    state.keeper.rewrite();
                     tracing::warn!(
                         "lease of {} by {} is left out: {}",
                         lease.address,
@@ -115,6 +155,7 @@ impl DhcpService {
                     );
                 }
                 state.server = Some(server);
+                state.make_ready();
                 let bound = state.bound(now);
                 state.tell(bound.into_iter().map(|(a, mac)| (a, Some(mac))).collect());
             }
@@ -123,22 +164,34 @@ impl DhcpService {
         Ok(())
     }
 
+    /// Tells the server the name of a port, or that the port is gone.
+    pub(super) fn name_port(&self, port: PortId, name: Option<&str>) {
+        let mut state = self.state();
+        match name {
+            Some(name) => state.ports.insert(port.0, name.to_owned()),
+            None => state.ports.remove(&port.0),
+        };
+        if let Some(server) = &mut state.server {
+            server.name_origin(Origin(port.0.into()), name);
+        }
+    }
+
     /// Ends the leases that have run out, and says how long it is until the
     /// next one does; `None` if none will.
     pub(super) fn expire(&self) -> Option<Duration> {
         let mut state = self.state();
-        state.expire(epoch());
+        let now = state.keeper.now();
+        state.expire(now);
         let next = state.server.as_ref().and_then(Server::next_expiry);
         state.awake_at = next;
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        next.map(|at| Duration::from_secs(at).saturating_sub(since_1970.unwrap_or_default()))
+        next.map(|at| state.keeper.until(at))
     }
 
     /// Ends each lease when it runs out, for as long as it is polled: the
     /// address is no longer answered for, whether or not a message comes.
     ///
     /// It wakes up once for a lease's end, and when one begins that ends before
-    /// all others. A clock that is set forward is noticed at the next message.
+    /// all others.
     pub(super) async fn expire_on_time(self) {
         let earlier = Arc::clone(&self.state().earlier);
         loop {
@@ -152,10 +205,57 @@ impl DhcpService {
         }
     }
 
+    /// Keeps the lease file up to date, for as long as it is polled, and gets
+    /// over errors. While nothing changes it sleeps.
+    pub(super) async fn keep_file(self) {
+        let changed = self.state().keeper.changed();
+        loop {
+            let due = self.state().keeper.due();
+            match due {
+                None => changed.notified().await,
+                Some(due) if due > Instant::now() => tokio::time::sleep_until(due.into()).await,
+                Some(_) => {
+                    let service = self.clone();
+                    // It ends by itself, or the program does.
+                    let _ = tokio::task::spawn_blocking(move || service.file_leases()).await;
+                }
+            }
+        }
+    }
+
+    /// Brings the lease file up to date, after an error has been got over.
+    pub(super) fn file_leases(&self) {
+        let _one = self.filing.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = {
+            let mut state = self.state();
+            state.make_ready();
+            state.keeper.rotate(Instant::now())
+        };
+        if let Some((disk, through)) = job {
+            let result = compact(disk.as_ref(), through);
+            self.state().keeper.compacted(result, Instant::now());
+        }
+    }
+
+    /// Ends the service, with the lease file up to date.
+    pub(super) fn stop(&self) {
+        self.state().server = None;
+        self.file_leases();
+    }
+
+    /// Whether leases can be written: `None` while DHCP is off, else why not.
+    pub(super) fn trouble(&self) -> Option<Result<(), String>> {
+        let state = self.state();
+        state.server.as_ref()?;
+        let trouble = state.keeper.trouble();
+        Some(trouble.map_or(Ok(()), |text| Err(text.to_owned())))
+    }
+
     /// Leases in use, and addresses that there are; `None` while off.
     pub(super) fn fill(&self) -> Option<(usize, usize)> {
         let mut state = self.state();
-        state.expire(epoch());
+        let now = state.keeper.now();
+        state.expire(now);
         let server = state.server.as_ref()?;
         Some((server.used(), server.capacity()))
     }
@@ -166,22 +266,27 @@ impl DhcpService {
         let Some(server) = &state.server else {
             return Vec::new();
         };
-        let prefix = server.config().subnet.prefix_len();
+        let skew = state.keeper.skew();
         server
-            .leases(epoch())
-            .map(|lease| view(&lease, prefix))
+            .leases(state.keeper.now())
+            .map(|lease| {
+                let expiry = shift(lease.expiry, skew);
+                let prefix = server.subnet_of(lease.address).prefix_len();
+                view(&LeaseView { expiry, ..lease }, prefix)
+            })
             .collect()
     }
 
     /// Ends a lease; the address may go to another client at once.
     pub(super) fn release(&self, address: Ipv4Addr) -> Result<MacAddr, DhcpError> {
         let mut state = self.state();
+        state.make_ready();
+        let now = state.keeper.now();
         let server = state.server.as_mut().ok_or(DhcpError::Off)?;
         let change = server
             .release(address)
             .ok_or(DhcpError::NotLeased(address))?;
         let changes = [change];
-        let now = epoch();
         state.save(&changes, now)?;
         state.tell(bindings::changed(&changes, now).collect());
         changes
@@ -191,7 +296,7 @@ impl DhcpService {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,7 +308,8 @@ impl Responder for DhcpService {
 
 impl State {
     fn respond(&mut self, requests: &[Request]) -> Vec<Reply> {
-        let now = epoch();
+        self.make_ready();
+        let now = self.keeper.now();
         let Some(server) = &mut self.server else {
             return Vec::new();
         };
@@ -220,15 +326,13 @@ impl State {
                 let sender = Sender {
                     origin: Origin(request.ingress.0.into()),
                     mac: received.source,
+                    unicast: to == address,
                 };
                 Some((request, server.handle(received.message, sender, now)))
             })
             .collect();
-        let changes: Vec<Change> = outcomes
-            .iter()
-            .flat_map(|(_, outcome)| outcome.changes.iter().cloned())
-            .collect();
-        let saved = self.save(&changes, now).map_err(super::network::chain);
+        let changes = outcomes.iter().flat_map(|(_, outcome)| &outcome.changes);
+        let saved = self.save(changes, now);
         if let Err(error) = &saved {
             for (_, outcome) in &mut outcomes {
                 // What ran out did so whatever the disk says; nothing else happened.
@@ -251,7 +355,7 @@ impl State {
             match &outcome.answer {
                 Answer::Reply(reply) => {
                     let egress = request.ingress;
-                    let frame = message::wrap(reply, address, self.mac);
+                    let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
                 Answer::Silence(silence) => self.silent(*silence),
@@ -260,33 +364,36 @@ impl State {
         replies
     }
 
-    /// Puts `changes`, made at `now`, on disk; undoes them if that fails.
-    fn save(&mut self, changes: &[Change], now: u64) -> Result<(), DhcpError> {
-        let Some(server) = &mut self.server else {
-            return Ok(());
-        };
-        if changes.is_empty() {
-            return Ok(());
+    /// Makes ready to write. Where that cannot be, the server gives nothing
+    /// that would have to be written.
+    fn make_ready(&mut self) {
+        if let Some(server) = &mut self.server {
+            let ready = self.keeper.ready(server, Instant::now());
+            server.set_recording(ready);
         }
-        let text = leasefile::format(server.records());
-        if let Err(error) = self.file.save(&text) {
-            for change in changes.iter().rev() {
-                server.undo(change, now);
-            }
-            return Err(error.into());
-        }
-        Ok(())
     }
 
-    /// Writes the lease file without what another configuration has made
-    /// worthless. If that fails, the next write does it: only leases that ran
-    /// out are in it too many.
-    fn forget(&mut self) {
-        let Some(server) = &self.server else { return };
-        let text = leasefile::format(server.records());
-        if let Err(error) = self.file.save(&text) {
-            tracing::warn!("{}", super::network::chain(error));
+    /// Puts `changes`, made at `now`, on disk; undoes them if that fails.
+    fn save<'a>(
+        &mut self,
+        changes: impl IntoIterator<Item = &'a Change, IntoIter: Clone>,
+        now: u64,
+    ) -> Result<(), DhcpError> {
+        let (Some(server), changes) = (&mut self.server, changes.into_iter()) else {
+            return Ok(());
+        };
+        if changes.clone().next().is_none() {
+            return Ok(());
         }
+        self.keeper
+            .save(changes.clone(), Instant::now())
+            .map_err(|error| {
+                let changes: Vec<&Change> = changes.collect();
+                for change in changes.into_iter().rev() {
+                    server.undo(change, now);
+                }
+                DhcpError::Stuck(error)
+            })
     }
 
     /// Ends the leases that have run out by `now`.
@@ -311,34 +418,6 @@ impl State {
         }
     }
 
-    /// Reads the lease file. One that makes no sense is kept aside.
-    fn load(&self) -> Result<Vec<Lease>, DhcpError> {
-        let Some(text) = self.file.load()? else {
-            return Ok(Vec::new());
-        };
-        let (mut leases, mut faults) = (Vec::new(), Vec::new());
-        for line in leasefile::parse(text.as_bytes()) {
-            match line {
-                Ok(lease) => leases.push(lease),
-                Err(fault) => faults.push(fault),
-            }
-        }
-        if !faults.is_empty() {
-            let kept = self.file.put_aside()?;
-            for fault in faults.iter().take(10) {
-                tracing::warn!("{}: {fault}", self.file.path().display());
-            }
-            tracing::warn!(
-                "{} lines of the lease file make no sense and are left out; the file as it was \
-                 is kept as {}",
-                faults.len(),
-                kept.display()
-            );
-            self.file.save(&leasefile::format(&leases))?;
-        }
-        Ok(leases)
-    }
-
     fn bound(&self, now: u64) -> Vec<(Ipv4Addr, MacAddr)> {
         self.server
             .iter()
@@ -346,7 +425,12 @@ impl State {
             .collect()
     }
 
-    fn tell(&self, bindings: Vec<Binding>) {
+    fn tell(&self, mut bindings: Vec<Binding>) {
+        // Clients behind a relay agent are on no port: nobody here asks for them.
+        if let Some(server) = &self.server {
+            let own = server.config().subnet;
+            bindings.retain(|(address, _)| own.contains(address));
+        }
         if let Some(switch) = &self.switch
             && !bindings.is_empty()
         {
@@ -366,6 +450,7 @@ impl State {
         let mend = match silence {
             Silence::RangeExhausted => "widen the range under [dhcp]",
             Silence::LeaseLimit => "there are as many leases as the server keeps",
+            Silence::NotRecorded => "leases cannot be written, `vmlan status` says why",
             Silence::OriginLimit => "too many are on offer to stations behind its port",
             _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
         };
@@ -380,13 +465,8 @@ fn why(reason: LeftOut) -> &'static str {
         LeftOut::AddressTaken => "another lease has the address",
         LeftOut::ClientHasAnother => "its client has another lease, which lasts longer",
         LeftOut::NotServed => "it ran out, and the address is not served any more",
-        LeftOut::LeaseLimit => "it ran out, and there are as many leases as the server keeps",
+        LeftOut::LeaseLimit => "there are as many leases as the server keeps",
+        LeftOut::OtherSubnet => "it is of another subnet",
+        LeftOut::RanOut => "it ran out",
     }
-}
-
-/// Seconds since 1970; a clock before that counts as 0.
-fn epoch() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

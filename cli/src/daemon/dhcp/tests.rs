@@ -1,10 +1,12 @@
-//! The service with a lease file, without a switch.
+//! The service with its files, without a switch.
 
 use super::*;
+use crate::host::leases::{Folder, LeaseStore};
 use bytes::Bytes;
 use etherparse::PacketBuilder;
 use std::path::Path;
 use vmlan_dataplane::table::PortId;
+use vmlan_dhcp::{LeaseState, leasefile};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 50);
@@ -12,7 +14,45 @@ const MAC: MacAddr = MacAddr(0x52, 0x54, 0, 0, 0, 9);
 
 /// A service off, with the file `leases` in `folder`.
 fn service(folder: &Path) -> DhcpService {
-    DhcpService::new(LeaseFile::new(folder), 7, MacAddr(0x52, 0x54, 0, 0, 0, 1))
+    DhcpService::new(folder, 7, MacAddr(0x52, 0x54, 0, 0, 0, 1))
+}
+
+fn epoch() -> u64 {
+    Clocks::host().moment().wall
+}
+
+/// What a start would find in `folder`.
+fn on_disk(folder: &Path) -> String {
+    let (_, loaded) = LeaseStore::open(Arc::new(Folder::new(folder))).unwrap();
+    leasefile::format(&loaded.leases)
+}
+
+/// A wall clock that can be set, and the time since boot.
+#[derive(Clone, Default)]
+struct Hands(Arc<Mutex<(u64, u64)>>);
+
+impl Hands {
+    fn clocks(&self, uptime: u64, wall: u64) -> Clocks {
+        *self.0.lock().unwrap() = (uptime, wall);
+        let hands = Arc::clone(&self.0);
+        let seconds = Duration::from_secs;
+        Clocks::fake(move || {
+            let (uptime, wall) = *hands.lock().unwrap();
+            (seconds(uptime), seconds(wall))
+        })
+    }
+
+    /// `seconds` later, by a wall clock set by `set` meanwhile.
+    fn go(&self, seconds: u64, set: i64) {
+        let mut hands = self.0.lock().unwrap();
+        hands.0 += seconds;
+        hands.1 = (hands.1 + seconds).saturating_add_signed(set);
+    }
+}
+
+/// The only lease of `service`: its end by the wall clock, and its state.
+fn the_lease(service: &DhcpService) -> (u64, LeaseState) {
+    service.leases(|lease, _| (lease.expiry, lease.state))[0]
 }
 
 /// Served from .2 to `last`.
@@ -70,19 +110,56 @@ fn a_message_is_answered_that_is_for_the_server_or_for_all() {
 }
 
 #[test]
-fn while_the_file_cannot_be_written_no_request_of_a_batch_is_acknowledged() {
+fn while_nothing_can_be_written_no_request_of_a_batch_is_acknowledged() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("state");
+    std::fs::create_dir(&folder).unwrap();
     let mut service = service(&folder);
     service.configure(Some(config(254))).unwrap();
+    service.configure(Some(config(253))).unwrap();
+    // The journal that is open goes on being written to, whatever its name.
+    service.state().keeper.rewrite();
+    std::fs::remove_dir_all(&folder).unwrap();
     // The second asks for what the first would have had written.
     let twice = [request(SERVER), request(SERVER)];
     assert_eq!(service.respond(&twice).len(), 0);
     assert_eq!(live(&service), 0);
+    let trouble = service.trouble().unwrap().unwrap_err();
+    assert!(trouble.contains("cannot write"), "{trouble}");
+    assert!(trouble.contains("No such file"), "{trouble}");
     std::fs::create_dir(&folder).unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while service.trouble() != Some(Ok(())) {
+        assert!(Instant::now() < end, "it does not get over it by itself");
+        service.file_leases();
+        std::thread::sleep(Duration::from_millis(50));
+    }
     assert_eq!(service.respond(&twice).len(), 2);
-    let text = std::fs::read_to_string(folder.join("leases")).unwrap();
-    assert!(text.contains(&ADDRESS.to_string()), "{text}");
+    assert!(on_disk(&folder).contains(&ADDRESS.to_string()));
+}
+
+#[test]
+fn a_lease_on_disk_is_renewed_with_what_is_left_of_it_while_nothing_can_be_written() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("state");
+    std::fs::create_dir(&folder).unwrap();
+    let hands = Hands::default();
+    let clocks = hands.clocks(100, 1_700_000_000);
+    let mut service = DhcpService::by(clocks, &folder, 7, MAC);
+    service.configure(Some(config(254))).unwrap();
+    assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
+    service.state().keeper.rewrite();
+    std::fs::remove_dir_all(&folder).unwrap();
+    hands.go(600, 0);
+    let replies = service.respond(&[request(SERVER)]);
+    let [reply] = replies.as_slice() else {
+        panic!("{replies:?}")
+    };
+    let lease_time = reply.frame.windows(6).find(|w| w[..2] == [51, 4]).unwrap();
+    assert_eq!(lease_time[2..], 3000_u32.to_be_bytes());
+    assert_eq!(the_lease(&service), (1_700_003_600, LeaseState::Bound));
+    hands.go(3000, 0);
+    assert_eq!(service.respond(&[request(SERVER)]).len(), 0);
 }
 
 #[test]
@@ -91,11 +168,12 @@ fn a_request_again_and_again_is_written_once() {
     let mut service = service(folder.path());
     service.configure(Some(config(254))).unwrap();
     assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
-    std::fs::remove_file(folder.path().join("leases")).unwrap();
+    let journal = folder.path().join("leases.journal-1");
+    let written = std::fs::read(&journal).unwrap();
     for _ in 0..10 {
         assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
     }
-    assert!(!folder.path().join("leases").exists());
+    assert_eq!(std::fs::read(&journal).unwrap(), written);
 }
 
 #[test]
@@ -106,7 +184,65 @@ fn another_configuration_writes_the_file_without_what_it_forgets() {
     let service = service(folder.path());
     service.configure(Some(config(254))).unwrap();
     service.configure(Some(config(40))).unwrap();
+    service.stop();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+}
+
+#[test]
+fn setting_the_clock_ends_no_lease_and_shows_its_end_by_the_new_time() {
+    for set in [3600, -3600, 7200, -7200] {
+        let folder = tempfile::tempdir().unwrap();
+        let hands = Hands::default();
+        let wall: u64 = 1_700_000_000;
+        let clocks = hands.clocks(100, wall);
+        let mut service = DhcpService::by(clocks, folder.path(), 7, MAC);
+        service.configure(Some(config(254))).unwrap();
+        assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
+        assert_eq!(the_lease(&service), (wall + 3600, LeaseState::Bound));
+        hands.go(10, set);
+        service.file_leases();
+        let end = (wall + 3600).saturating_add_signed(set);
+        assert_eq!(the_lease(&service), (end, LeaseState::Bound));
+        assert_eq!(on_disk(folder.path()), line(end));
+        let file = std::fs::read_to_string(folder.path().join("leases")).unwrap();
+        assert_eq!(file, line(end));
+        // Killed, and started again after the clock was set once more.
+        hands.go(10, set);
+        let (uptime, wall) = *hands.0.lock().unwrap();
+        let mut service = DhcpService::by(hands.clocks(uptime, wall), folder.path(), 7, MAC);
+        service.configure(Some(config(254))).unwrap();
+        let end = end.saturating_add_signed(set);
+        assert_eq!(the_lease(&service), (end, LeaseState::Bound));
+        assert_eq!(end - wall, 3580);
+        hands.go(3579, 0);
+        assert_eq!(service.fill().unwrap().0, 1);
+        hands.go(1, 0);
+        assert_eq!(service.fill().unwrap().0, 0, "it ends on time");
+        assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
+    }
+}
+
+#[test]
+fn leases_of_another_server_are_taken_over_and_rivals_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = service(folder.path());
+    service.configure(Some(config(254))).unwrap();
+    assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
+    let end = epoch() + 500;
+    let other = MAC.to_string().replace("09", "0a");
+    let text = format!(
+        "{}{end} {other} {ADDRESS} * *\n{end} {other} 192.168.122.51 * *\n\
+         {end} 52:54:00:00:00:0b 10.0.0.1 * *\nx\n",
+        line(epoch() - 5)
+    );
+    let said = service.import(&text).unwrap();
+    assert!(
+        said.starts_with("1 leases are taken over; 4 are left out:"),
+        "{said}"
+    );
+    assert!(said.contains("another lease has the address"), "{said}");
+    assert!(on_disk(folder.path()).contains(&format!("{end} {other} 192.168.122.51")));
+    assert!(matches!(service.import("x\n"), Err(DhcpError::NoLeases(_))));
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -120,6 +256,7 @@ async fn a_lease_ends_on_time_though_no_message_comes() {
     // It waits for nothing yet: the lease that comes now has to wake it.
     tokio::task::yield_now().await;
     service.configure(None).unwrap();
+    assert_eq!(live(&service), 0);
     std::fs::write(&file, line(epoch() + 2)).unwrap();
     service.configure(Some(config(254))).unwrap();
     assert_eq!(live(&service), 1);

@@ -8,9 +8,9 @@ use crate::outcome::{Event, Refusal};
 #[test]
 fn every_address_of_the_range_is_given_out_once_and_no_other() {
     let mut config = config(20);
-    config.range = ip(0)..=ip(20);
+    config.ranges = vec![Range::new(ip(0)..=ip(20))];
     config.router = Some(ip(5));
-    config.hosts = vec![host(HostKey::Mac(mac(200)), 7, "")];
+    config.hosts = vec![host(mac(200).into(), 7, "")];
     let mut server = server(config);
     let given: BTreeSet<_> = (1..=17).map(|c| lease(&mut server, c, T0)).collect();
     let want: BTreeSet<_> = (2..=20).filter(|n| ![5, 7].contains(n)).map(ip).collect();
@@ -120,9 +120,9 @@ fn a_requested_address_is_honoured_when_free_and_in_the_range() {
 fn a_static_host_gets_its_address_in_or_out_of_the_range() {
     let mut config = config(99);
     config.hosts = vec![
-        host(HostKey::Mac(mac(1)), 50, "db"),
+        host(mac(1).into(), 50, "db"),
         host(HostKey::ClientId(vec![1, 2, 3]), 150, ""),
-        host(HostKey::Mac(mac(3)), 60, ""),
+        host(mac(3).into(), 60, ""),
     ];
     let mut server = server(config);
     assert_eq!(lease(&mut server, 1, T0), ip(50));
@@ -140,7 +140,7 @@ fn a_static_host_is_served_from_the_range_while_its_address_is_taken() {
     let mut server = server(config(99));
     assert_eq!(answered(&mut server, reboot(1, ip(50)), T0), ACK);
     let mut config = config(99);
-    config.hosts = vec![host(HostKey::Mac(mac(2)), 50, "")];
+    config.hosts = vec![host(mac(2).into(), 50, "")];
     server.reconfigure(config, T0).unwrap();
 
     let outcome = discover(2).to(&mut server, T0 + 1);

@@ -38,7 +38,7 @@ fn a_message_must_be_a_dhcp_request_of_one_ethernet_station() {
     assert_eq!(refused(&spoilt(28, 0x53)), Silence::BadMac);
     let zero = Message::new(DISCOVER, MacAddr::zero());
     assert_eq!(refused(&zero.bytes()), Silence::BadMac);
-    assert_eq!(refused(&spoilt(27, 1)), Silence::Relayed);
+    assert_eq!(refused(&spoilt(27, 1)), Silence::UnknownSubnet);
 }
 
 #[test]
@@ -195,12 +195,12 @@ proptest! {
         config.lease_time = crate::LeaseTime::Seconds(3000);
         config.max_leases = max_leases;
         config.hosts = vec![
-            host(HostKey::Mac(mac(3)), 5, "three"),
+            host(mac(3).into(), 5, "three"),
             host(HostKey::ClientId(vec![0, 2]), 10, ""),
         ];
         let mut narrow = config.clone();
-        narrow.range = ip(4)..=ip(7);
-        narrow.hosts = vec![host(HostKey::Mac(mac(4)), 3, "")];
+        narrow.ranges = vec![Range::new(ip(4)..=ip(7))];
+        narrow.hosts = vec![host(mac(4).into(), 3, "")];
         let mut server = server(config.clone());
         let mut believed: HashMap<MacAddr, (Ipv4Addr, u64)> = HashMap::new();
         let mut disk: HashMap<MacAddr, crate::Lease> = HashMap::new();
@@ -279,6 +279,66 @@ proptest! {
         }
     }
 
+    /// The same by client identifier, and with what a lease belongs to changed
+    /// on the way: each address and each identifier is in one record, and the
+    /// records are those on disk.
+    #[test]
+    fn by_client_id_each_client_has_one_record(
+        steps in prop::collection::vec(step(), 1..200),
+        switches in any::<bool>(),
+    ) {
+        let mut by_id = config(8);
+        by_id.lease_time = crate::LeaseTime::Seconds(3000);
+        by_id.identity = crate::Identity::ClientId;
+        by_id.hosts = vec![host(mac(3).into(), 5, "three")];
+        let mut by_mac = by_id.clone();
+        by_mac.identity = crate::Identity::Mac;
+        let mut server = server(by_id.clone());
+        let mut disk: HashMap<Ipv4Addr, crate::Lease> = HashMap::new();
+        let mut now = T0;
+        for (i, (kind, client, last, id, wait, write_fails)) in steps.into_iter().enumerate() {
+            let outcome = message(kind, client, ip(last), id).to(&mut server, now);
+            if write_fails {
+                for change in outcome.changes.iter().rev() {
+                    server.undo(change, now);
+                }
+            } else {
+                for change in &outcome.changes {
+                    if let Some(before) = &change.before {
+                        let gone = disk.remove(&before.address);
+                        prop_assert_eq!(gone.as_ref(), Some(before));
+                    }
+                    if let Some(after) = &change.after {
+                        prop_assert_eq!(disk.insert(after.address, after.clone()), None);
+                    }
+                }
+            }
+            let kept: HashMap<_, _> = server.records().map(|l| (l.address, l.clone())).collect();
+            prop_assert_eq!(&kept, &disk, "what is on disk is what is served");
+            let by_client_id = server.config().identity == crate::Identity::ClientId;
+            let ids: Vec<_> = disk.values().filter_map(|l| l.client_id.clone()).collect();
+            let different: HashSet<_> = ids.iter().collect();
+            prop_assert!(!by_client_id || different.len() == ids.len(), "{:?}", disk);
+            prop_assert_eq!(server.bindings(now).count(), server.used());
+            match i % 50 {
+                20 => {
+                    let leases: Vec<_> = disk.values().cloned().collect();
+                    server = Server::new(server.config().clone(), leases, 7, now).unwrap();
+                    for (gone, _) in server.not_loaded() { disk.remove(&gone.address); }
+                }
+                30 | 45 if switches => {
+                    let next = if i % 50 == 30 { &by_mac } else { &by_id };
+                    server.reconfigure(next.clone(), now).unwrap();
+                    for (gone, _) in server.not_loaded() { disk.remove(&gone.address); }
+                    let kept: HashSet<_> = server.records().map(|l| l.address).collect();
+                    disk.retain(|address, _| kept.contains(address));
+                }
+                _ => {}
+            }
+            now += wait;
+        }
+    }
+
     #[test]
     fn random_bytes_behind_a_good_header_never_panic(
         kind in 0u8..10,
@@ -318,7 +378,7 @@ proptest! {
             for (at, byte) in mutations {
                 if let Some(to) = bytes.get_mut(at) { *to = byte; }
             }
-            let sender = Sender { origin: Origin(a.into()), mac: client };
+            let sender = Sender { origin: Origin(a.into()), mac: client, unicast: false };
             let outcome = server.handle(&bytes, sender, T0);
             if let Answer::Reply(reply) = &outcome.answer {
                 prop_assert!((300..=1472).contains(&reply.message.len()));

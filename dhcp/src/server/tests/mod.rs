@@ -5,7 +5,10 @@ mod exchange;
 mod hostile;
 mod lifecycle;
 mod origins;
+mod policy;
+mod relayed;
 mod replies;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,7 +16,7 @@ use std::net::Ipv4Addr;
 use pnet_base::MacAddr;
 
 use super::Server;
-use crate::config::{Config, Host, HostKey};
+use crate::config::{Config, Host, HostKey, Range};
 use crate::outcome::{Answer, Destination, Outcome, Silence};
 use crate::sender::{Origin, Sender};
 
@@ -44,6 +47,7 @@ fn sender(origin: u32, last: u8) -> Sender {
     Sender {
         origin: Origin(origin),
         mac: mac(last),
+        unicast: false,
     }
 }
 
@@ -59,9 +63,9 @@ fn server(config: Config) -> Server {
 
 fn host(key: HostKey, address: u8, name: &str) -> Host {
     Host {
-        key,
         address: Some(ip(address)),
         name: (!name.is_empty()).then(|| name.to_owned()),
+        ..Host::new(key)
     }
 }
 

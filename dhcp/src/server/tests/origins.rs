@@ -124,6 +124,7 @@ fn forty_thousand_clients_of_one_port_get_their_leases() {
         let sender = Sender {
             origin: Origin(1),
             mac: MacAddr(2, 0, 0, b, c, d),
+            unicast: false,
         };
         let now = T0 + u64::from(number / 8000);
         let offer = Message::new(DISCOVER, sender.mac).from(sender, &mut server, now);

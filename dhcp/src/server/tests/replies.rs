@@ -53,9 +53,9 @@ fn what_a_client_asks_for_comes_in_its_order() {
 fn configured_options_override_and_suppress_the_servers_own() {
     let mut config = full();
     config.options = vec![
-        (3, vec![10, 0, 0, 1]),
-        (6, Vec::new()),
-        (42, vec![1, 2, 3, 4]),
+        (3, vec![10, 0, 0, 1]).into(),
+        (6, Vec::new()).into(),
+        (42, vec![1, 2, 3, 4]).into(),
     ];
     let ack = ack(config, |m| m);
     assert_eq!(ack.options[&3], [10, 0, 0, 1]);
@@ -136,7 +136,7 @@ fn a_nak_is_always_broadcast_and_names_nothing_but_the_reason() {
 #[test]
 fn options_that_do_not_fit_are_left_out_and_told() {
     let mut config = full();
-    config.options = vec![(200, vec![7; 300]), (201, vec![8; 50])];
+    config.options = vec![(200, vec![7; 300]).into(), (201, vec![8; 50]).into()];
     let mut server = server(config);
     let small = reboot(1, ip(42)).option(57, &[0, 1]).to(&mut server, T0);
     let ack = received(&small);
@@ -168,14 +168,15 @@ fn a_clients_name_is_kept_if_it_is_one() {
     let db = (ACK, Some("db".to_owned()), false);
     assert_eq!(kept(request().option(12, b"db")), db);
     assert_eq!(kept(request().option(81, b"\x00\x00\x00db.vm")), db);
-    assert_eq!(kept(request().option(12, b"db").option(81, b"\0\0\0x")), db);
+    assert_eq!(kept(request().option(12, b"x").option(81, b"\0\0\0db")), db);
+    assert_eq!(kept(request().option(12, b"db").option(81, b"\0\0\0")), db);
     assert_eq!(kept(request().option(12, b"a b\n")), (ACK, None, true));
 }
 
 #[test]
 fn a_static_hosts_name_wins_and_is_sent_to_it() {
     let mut config = full();
-    config.hosts = vec![host(HostKey::Mac(mac(1)), 42, "db")];
+    config.hosts = vec![host(mac(1).into(), 42, "db")];
     let mut server = server(config);
     let outcome = reboot(1, ip(42)).option(12, b"mine").to(&mut server, T0);
     assert_eq!(received(&outcome).options[&12], b"db");
@@ -184,4 +185,57 @@ fn a_static_hosts_name_wins_and_is_sent_to_it() {
     assert_eq!(received(&asked).options[&12], b"db");
     let unasked = reboot(1, ip(42)).option(55, &[3]).to(&mut server, T0);
     assert!(!received(&unasked).options.contains_key(&12));
+}
+
+/// The names in the reply that has option 12, or `None` for no reply of it.
+fn named(reply: &Received) -> Option<&[u8]> {
+    reply.options.get(&12).map(Vec::as_slice)
+}
+
+#[test]
+fn a_client_is_told_the_name_that_it_has() {
+    let mut server = server(full());
+    let ack = received(&reboot(1, ip(42)).option(12, b"mine").to(&mut server, T0));
+    assert_eq!(named(&ack), Some(&b"mine"[..]));
+    let offer = received(&discover(2).option(12, b"mine").to(&mut server, T0));
+    assert_eq!(named(&offer), None, "as in dnsmasq");
+}
+
+#[test]
+fn no_offer_has_another_name_than_its_client_gave() {
+    let mut config = full();
+    config.hosts = vec![host(HostKey::Mac(mac(1).into()), 42, "db")];
+    let mut server = server(config);
+    let offer = |server: &mut Server, m: Message| received(&m.to(server, T0)).options.remove(&12);
+    assert_eq!(offer(&mut server, discover(1)), Some(b"db".to_vec()));
+    assert_eq!(
+        offer(&mut server, discover(1).option(12, b"DB.vm")),
+        Some(b"db".to_vec())
+    );
+    assert_eq!(offer(&mut server, discover(1).option(12, b"web")), None);
+    let fqdn = discover(1).option(81, b"\0\0\0web");
+    assert_eq!(offer(&mut server, fqdn), Some(b"db".to_vec()));
+}
+
+#[test]
+fn a_client_that_sends_its_whole_name_is_told_it_in_its_form() {
+    let told = |config: Config, flags: u8, name: &[u8]| {
+        let option = [&[flags, 0, 0], name].concat();
+        let ack = ack(config, |m| m.option(81, &option).option(55, &[3]));
+        ack.options.get(&81).cloned()
+    };
+    let some = |value: &[u8]| Some(value.to_vec());
+    assert_eq!(told(full(), 0, b"db"), some(b"\x03\xff\xffdb.vm"));
+    assert_eq!(told(full(), 0xf9, b"db.x"), some(b"\x01\xff\xffdb.vm"));
+    assert_eq!(
+        told(full(), 5, b"\x02db\x00"),
+        some(b"\x05\xff\xff\x02db\x02vm\x00")
+    );
+    let mut without = full();
+    without.domain = None;
+    assert_eq!(
+        told(without.clone(), 5, b"\x02db\x00"),
+        some(b"\x05\xff\xff\x02db")
+    );
+    assert_eq!(told(without, 0, b""), None, "it has no name");
 }
