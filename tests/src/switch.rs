@@ -394,6 +394,27 @@ impl Switch {
             .unwrap_or_default()
     }
 
+    /// CPU time in clock ticks that the thread called `name` has taken.
+    ///
+    /// # Errors
+    /// vmlan does not run, or has no such thread.
+    pub fn thread_ticks(&self, name: &str) -> Result<u64> {
+        let process = self.process.as_ref().context("vmlan does not run")?;
+        for task in fs::read_dir(format!("/proc/{}/task", process.id()))? {
+            let folder = task?.path();
+            if fs::read_to_string(folder.join("comm"))?.trim() != name {
+                continue;
+            }
+            // Fields 14 and 15 (proc_pid_stat(5)); the second, in brackets, may
+            // hold anything.
+            let stat = fs::read_to_string(folder.join("stat"))?;
+            let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
+            let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+            return Ok(ticks.sum::<Result<u64, _>>()?);
+        }
+        anyhow::bail!("there is no thread {name}")
+    }
+
     /// Its resident memory in KiB.
     ///
     /// # Errors

@@ -101,6 +101,14 @@ impl Network {
     /// Adds a port as the configuration or a command describes it.
     pub(super) async fn add(&mut self, port: &Port, origin: Origin) -> Result<(), ApiError> {
         self.refuse_taken_name(&port.name)?;
+        let workers = self.config.switch.workers();
+        if usize::from(port.queues) > workers {
+            return Err(ApiError::input(format!(
+                "{} queues want as many workers, the switch has {workers}",
+                port.queues
+            ))
+            .help("take fewer queues, or set `workers` under [switch] and start vmlan again"));
+        }
         match port.kind {
             PortKind::Tap => self.make_tap(port, origin).await?,
             PortKind::Packet => {

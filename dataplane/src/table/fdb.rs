@@ -26,6 +26,7 @@ mod writer;
 
 use super::{MAX_PORTS, PortId, Tick};
 use crate::MacAddr;
+use crate::port::sys::memory::prefer_huge_pages;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -391,10 +392,13 @@ impl Place {
     }
 }
 
-/// Memory that the kernel maps as zeroes when it is first touched. A size that
+/// Memory that the kernel maps as zeroes when it is first touched, by huge
+/// pages where it is large. A size that
 /// cannot be had gives none; the configuration bounds it far below that.
 fn zeroed<T: FromZeros>(len: usize) -> Box<[T]> {
-    <[T]>::new_box_zeroed_with_elems(len).unwrap_or_default()
+    let mut memory = <[T]>::new_box_zeroed_with_elems(len).unwrap_or_default();
+    prefer_huge_pages(&mut memory);
+    memory
 }
 
 #[inline]

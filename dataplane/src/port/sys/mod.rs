@@ -3,6 +3,7 @@
 //! Each file wraps one kernel interface in safe functions that own their file
 //! descriptors, so nothing outside this folder can get memory wrong.
 
+pub mod memory;
 pub mod packet_socket;
 pub mod ring;
 pub mod tun;
