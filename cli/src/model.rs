@@ -30,10 +30,28 @@ pub struct StatusView {
     pub fdb: FdbFill,
     /// The DHCP leases, of all addresses that can be leased.
     pub leases: Fill,
+    /// The TFTP server; none while it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tftp: Option<TftpView>,
     /// Seconds since the start.
     pub uptime: u64,
     /// Version of the server.
     pub version: String,
+}
+
+/// What the TFTP server does and has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TftpView {
+    /// Transfers that run.
+    pub running: u64,
+    /// Files that were sent whole.
+    pub sent: u64,
+    /// Transfers that ended before that.
+    pub failed: u64,
+    /// Requests that were not served.
+    pub refused: u64,
+    /// Bytes of file in the packets sent, those sent again included.
+    pub bytes: u64,
 }
 
 /// How full a table is.

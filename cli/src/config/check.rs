@@ -3,7 +3,7 @@
 
 use super::network::{Written, WrittenDhcp, WrittenHost};
 use super::section::Findings;
-use super::{Address, DhcpOption, Forward, NetworkName, Problem, served};
+use super::{Address, DhcpOption, Forward, NetworkName, Problem, served, tftp};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -20,6 +20,7 @@ pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: 
     if let Some(dhcp) = &written.dhcp {
         check_dhcp(written, dhcp, findings);
     }
+    tftp::check(written, findings);
 }
 
 fn check_name(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {

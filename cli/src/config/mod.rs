@@ -7,7 +7,9 @@
 
 mod check;
 pub mod explain;
+mod files;
 pub mod glob;
+mod hook;
 mod names;
 mod network;
 mod places;
@@ -16,15 +18,18 @@ mod problem;
 mod section;
 pub mod served;
 mod source;
+mod tftp;
 pub mod value;
 mod vlan;
 
 pub use glob::Pattern;
+pub use hook::Hook;
 pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
 pub use places::Places;
 pub use port::{Port, PortKind, PortSettings, key_value};
 pub use problem::Problem;
 pub use source::{ConfigError, Located, Source};
+pub use tftp::Tftp;
 pub use value::{LeaseTime, Value};
 pub use vlan::Vlan;
 
@@ -68,6 +73,8 @@ pub struct Config {
     pub switch: Switch,
     /// The embedded DHCP server.
     pub dhcp: Dhcp,
+    /// The TFTP server; none: off.
+    pub tftp: Option<Tftp>,
     /// Netdevs that are taken as packet ports when they appear.
     pub attach: Vec<Pattern>,
     /// Ports made at the start.
@@ -157,6 +164,8 @@ pub struct Dhcp {
     pub options: Vec<DhcpOption>,
     /// Stations with an address of their own.
     pub hosts: Vec<StaticHost>,
+    /// The program that is told of leases.
+    pub hook: Option<Hook>,
 }
 
 impl Default for Dhcp {
@@ -167,6 +176,7 @@ impl Default for Dhcp {
             lease_time: LeaseTime::For(Duration::from_secs(3600)),
             options: Vec::new(),
             hosts: Vec::new(),
+            hook: None,
         }
     }
 }
@@ -236,6 +246,7 @@ impl Config {
             uplink: None,
             switch: Switch::default(),
             dhcp: Dhcp::default(),
+            tftp: None,
             ports: Vec::new(),
             places: Places::default(),
         }

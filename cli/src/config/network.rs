@@ -3,10 +3,11 @@
 
 use super::check;
 use super::section::{Findings, Section};
+use super::tftp::WrittenTftp;
 use super::value::{client_id, domain_name, duration, host_net, ipv4, lease_time, station_mac};
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, InterfaceName, LeaseTime, NetworkName, Pattern,
-    Places, Port, PortName, PortSettings, Problem, Source, StaticHost, Switch,
+    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, NetworkName,
+    Pattern, Places, Port, PortName, PortSettings, Problem, Source, StaticHost, Switch,
 };
 use pnet_base::MacAddr;
 use std::net::Ipv4Addr;
@@ -29,6 +30,7 @@ pub(super) struct Written {
     pub(super) uplink: Option<Spanned<InterfaceName>>,
     pub(super) switch: Option<Switch>,
     pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
+    pub(super) tftp: Option<Spanned<WrittenTftp>>,
     pub(super) attach: Option<Vec<Pattern>>,
     pub(super) ports: Vec<WrittenPort>,
 }
@@ -41,6 +43,7 @@ pub(super) struct WrittenDhcp {
     pub(super) lease_time: Option<Spanned<LeaseTime>>,
     pub(super) options: Vec<DhcpOption>,
     pub(super) hosts: Vec<WrittenHost>,
+    pub(super) hook: Option<Hook>,
 }
 
 /// `[[dhcp.host]]` as written.
@@ -95,6 +98,7 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
         uplink: root.text("uplink", str::parse),
         switch: root.table("switch", read_switch).map(Spanned::into_inner),
         dhcp: root.table("dhcp", read_dhcp),
+        tftp: root.table("tftp", WrittenTftp::read),
         attach: root.table("attach", read_attach).map(Spanned::into_inner),
         ports: root.tables("port", read_port),
     };
@@ -163,6 +167,9 @@ fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
             .map(Spanned::into_inner)
             .unwrap_or_default(),
         hosts: section.tables("host", read_host),
+        hook: section
+            .table("hook", Hook::read)
+            .and_then(Spanned::into_inner),
     };
     section.end();
     written
@@ -314,6 +321,7 @@ impl Written {
                 .map(Spanned::into_inner)
                 .unwrap_or_default()
                 .into_dhcp(enabled),
+            tftp: self.tftp.and_then(|tftp| tftp.into_inner().into_tftp()),
             attach: self.attach.unwrap_or(built_in.attach),
             ports: self.ports.into_iter().map(|port| port.port).collect(),
             places,
@@ -344,6 +352,7 @@ impl WrittenDhcp {
                 .map_or(default.lease_time, Spanned::into_inner),
             options: self.options,
             hosts: hosts.collect(),
+            hook: self.hook,
         }
     }
 }

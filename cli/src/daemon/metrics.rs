@@ -55,6 +55,7 @@ impl Collector for Snapshot {
         let help = "Stations not learned for want of room";
         let refused = encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
         ConstCounter::new(fdb.refused).encode(refused)?;
+        self.tftp(&mut encoder)?;
 
         let help = "Frames, by port and direction as the switch sees it";
         self.per_port(&mut encoder, "frames", help, |counters| counters.frames)?;
@@ -74,6 +75,29 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn tftp(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(tftp) = &self.status.tftp else {
+            return Ok(());
+        };
+        let help = "TFTP transfers that run";
+        let running = encoder.encode_descriptor("tftp_running", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(tftp.running).unwrap_or(i64::MAX)).encode(running)?;
+        let help = "Bytes of file sent by TFTP, those sent again included";
+        let bytes = encoder.encode_descriptor("tftp_bytes", help, None, MetricType::Counter)?;
+        ConstCounter::new(tftp.bytes).encode(bytes)?;
+        let help = "TFTP requests, by what came of them";
+        let mut family =
+            encoder.encode_descriptor("tftp_requests", help, None, MetricType::Counter)?;
+        for (result, n) in [
+            ("sent", tftp.sent),
+            ("failed", tftp.failed),
+            ("refused", tftp.refused),
+        ] {
+            ConstCounter::new(n).encode(family.encode_family(&[("result", result)])?)?;
+        }
+        Ok(())
+    }
+
     fn per_port(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

@@ -19,6 +19,7 @@ mod network;
 mod ports;
 mod reload;
 mod start;
+mod tftp;
 mod view;
 
 use crate::args::Place;

@@ -3,6 +3,7 @@
 
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
+use super::tftp::{self, TftpError, TftpService};
 use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
@@ -33,6 +34,7 @@ pub(super) struct Network {
     pub(super) quiet: Quiet,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
+    pub(super) tftp: TftpService,
     pub(super) ports: Ports,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
@@ -87,6 +89,21 @@ impl Network {
         }
         self.links.set_up(&link, true).await?;
         Ok(())
+    }
+
+    /// Serves TFTP as the configuration has it, from the gateway's address on
+    /// the host's own interface.
+    pub(super) fn serve_tftp(&mut self) -> Result<(), TftpError> {
+        let config = &self.config;
+        let place = config
+            .interface
+            .as_ref()
+            .zip(self.gateway)
+            .map(|(interface, gateway)| tftp::Place {
+                interface: interface.to_string(),
+                address: gateway.addr(),
+            });
+        self.tftp.configure(config.tftp.as_ref(), place, config.mtu)
     }
 
     /// Adds a port as the configuration or a command describes it.
@@ -292,6 +309,7 @@ impl Network {
 
     /// Ends the network: all that it made goes away.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+        self.tftp.stop();
         self.switch.stop();
         let released = self.quiet.release_all();
         self.run.release()?;

@@ -4,6 +4,7 @@
 use super::dhcp::DhcpService;
 use super::network::Network;
 use super::ports::{Origin, Ports};
+use super::tftp::TftpService;
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded, served};
 use crate::host::identity::Identity;
@@ -67,6 +68,7 @@ pub(super) async fn start(
         quiet,
         switch,
         dhcp,
+        tftp: TftpService::default(),
         ports: Ports::default(),
         gateway,
         mac,
@@ -89,6 +91,7 @@ async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyh
     network.dhcp.configure(served)?;
     tokio::spawn(network.dhcp.clone().expire_on_time());
     network.make_host_interface().await?;
+    network.serve_tftp()?;
     for port in network.configured_ports() {
         network
             .add(&port, Origin::Config)

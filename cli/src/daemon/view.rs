@@ -5,7 +5,7 @@ use super::ports::NamedPort;
 use crate::config::PortName;
 use crate::model::{
     ApiError, Counters, FdbEntryView, FdbFill, Fill, LeaseState, LeaseView, LinkState, PortView,
-    StatusView,
+    StatusView, TftpView,
 };
 use std::collections::HashMap;
 use vmlan_dataplane::counters;
@@ -35,6 +35,13 @@ impl Network {
                 used: used as u64,
                 size: size as u64,
             },
+            tftp: self.tftp.tally().map(|tally| TftpView {
+                running: tally.running,
+                sent: tally.sent,
+                failed: tally.failed,
+                refused: tally.refused,
+                bytes: tally.bytes,
+            }),
             uptime: self.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         })

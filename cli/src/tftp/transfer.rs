@@ -156,8 +156,7 @@ impl Transfer {
             return Step::Wait;
         }
         if now >= self.give_up_at {
-            let all = self.last == Some(self.sent) && self.phase == Phase::Heard;
-            return Step::End(if all { End::Unconfirmed } else { End::TimedOut });
+            return Step::End(self.give_up());
         }
         self.wait = (self.wait * 2).min(LONGEST_TIMEOUT.max(self.timeout));
         self.resend_at = now + self.wait;
@@ -165,6 +164,16 @@ impl Transfer {
             Step::Options
         } else {
             self.blocks()
+        }
+    }
+
+    /// How it ends where nobody is there any more.
+    #[must_use]
+    pub fn give_up(&self) -> End {
+        if self.is_heard() && self.last == Some(self.sent) {
+            End::Unconfirmed
+        } else {
+            End::TimedOut
         }
     }
 

@@ -1,3 +1,4 @@
+mod boot;
 mod places;
 mod together;
 
