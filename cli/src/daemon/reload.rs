@@ -76,7 +76,9 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     let before = network.configured_ports();
     network.config = new;
     let mut report = Report::default();
+    let new_program = network.dhcp.hooks().configure(&network.config);
     change_dhcp(network, &old, served, &mut report);
+    network.dhcp.restate(new_program);
     change_tftp(network, &old, &mut report);
     change_switch(network, &old, &mut report);
     change_mtu(network, &old, &mut report).await;

@@ -88,7 +88,10 @@ pub(super) async fn start(
 }
 
 async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyhow::Result<()> {
+    let hooks = network.dhcp.hooks();
+    hooks.configure(&network.config);
     network.dhcp.configure(served)?;
+    tokio::spawn(hooks.run());
     tokio::spawn(network.dhcp.clone().expire_on_time());
     network.make_host_interface().await?;
     network.serve_tftp()?;

@@ -13,6 +13,7 @@ mod bindings;
 mod tests;
 
 use super::eventlog::EventLog;
+use super::hooks::Hooks;
 use super::message;
 use crate::host::leases::LeaseFile;
 use bindings::Binding;
@@ -42,6 +43,7 @@ struct State {
     mac: MacAddr,
     switch: Option<Switch>,
     log: EventLog,
+    hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, in epoch seconds; `None`:
     /// when it is told to.
     awake_at: Option<u64>,
@@ -76,6 +78,7 @@ impl DhcpService {
             mac,
             switch: None,
             log: EventLog::new(Instant::now()),
+            hooks: Hooks::default(),
             awake_at: None,
             earlier: Arc::default(),
         })))
@@ -114,6 +117,7 @@ impl DhcpService {
                         why(*reason)
                     );
                 }
+                state.hooks.restate(server.records(), now, true);
                 state.server = Some(server);
                 let bound = state.bound(now);
                 state.tell(bound.into_iter().map(|(a, mac)| (a, Some(mac))).collect());
@@ -121,6 +125,20 @@ impl DhcpService {
         }
         state.look_earlier();
         Ok(())
+    }
+
+    /// The program that is told of leases.
+    pub(super) fn hooks(&self) -> Hooks {
+        self.state().hooks.clone()
+    }
+
+    /// Has that program told of all leases; with `all` also of those that have
+    /// run out.
+    pub(super) fn restate(&self, all: bool) {
+        let state = self.state();
+        if let Some(server) = &state.server {
+            state.hooks.restate(server.records(), epoch(), all);
+        }
     }
 
     /// Ends the leases that have run out, and says how long it is until the
@@ -183,6 +201,7 @@ impl DhcpService {
         let changes = [change];
         let now = epoch();
         state.save(&changes, now)?;
+        state.hooks.changed(&changes, now);
         state.tell(bindings::changed(&changes, now).collect());
         changes
             .first()
@@ -244,6 +263,7 @@ impl State {
         self.look_earlier();
         let mut replies = Vec::new();
         for (request, outcome) in &outcomes {
+            self.hooks.observe(outcome, &request.frame, now);
             self.note(&outcome.events);
             if saved.is_err() {
                 continue;
@@ -295,6 +315,7 @@ impl State {
             return;
         };
         let events = server.expire(now);
+        self.hooks.expired(&events);
         self.tell(bindings::expired(&events).collect());
         self.note(&events);
     }
@@ -385,7 +406,7 @@ fn why(reason: LeftOut) -> &'static str {
 }
 
 /// Seconds since 1970; a clock before that counts as 0.
-fn epoch() -> u64 {
+pub(super) fn epoch() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
