@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use std::fs::{self, Permissions};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use vmlan_tests::switch::{ISOLATED, Switch, taps};
 use vmlan_tests::wait;
 
 const GATEWAY: &str = "192.168.122.1";
+/// Where requests go.
+const SERVER: (&str, u16) = (GATEWAY, 69);
 const MAC: &str = "52:54:00:00:00:01";
 
 /// Within which a large file has to be there, on a busy machine.
@@ -105,10 +107,6 @@ fn request(name: &[u8], options: &[&str]) -> Vec<u8> {
         packet.push(0);
     }
     packet
-}
-
-fn to_server() -> SocketAddr {
-    SocketAddr::new(GATEWAY.parse().unwrap(), 69)
 }
 
 #[test]
@@ -203,7 +201,7 @@ fn nothing_but_files_of_the_root_for_everybody_is_served() -> Result<()> {
     let (long, deep) = ("x".repeat(1400), "../".repeat(40) + "etc/passwd");
     let socket = bed.socket()?;
     let ask = |packet: &[u8]| -> Result<Vec<u8>> {
-        socket.send_to(packet, to_server())?;
+        socket.send_to(packet, SERVER)?;
         let mut buffer = [0; 2000];
         let (length, _) = socket.recv_from(&mut buffer)?;
         Ok(buffer[..length].to_vec())
@@ -263,7 +261,7 @@ fn a_request_that_comes_again_and_again_has_one_answer() -> Result<()> {
     bed.serve("file", &noise(3000))?;
     let socket = bed.socket()?;
     for _ in 0..50 {
-        socket.send_to(&request(b"file", &[]), to_server())?;
+        socket.send_to(&request(b"file", &[]), SERVER)?;
     }
     let mut buffer = [0; 2000];
     let (_, transfer) = socket.recv_from(&mut buffer)?;
@@ -287,7 +285,7 @@ fn a_reload_turns_it_on_and_off_and_a_transfer_outlives_what_does_not_concern_it
     let bytes = noise(1200);
     bed.serve("file", &bytes)?;
     let socket = bed.socket()?;
-    socket.send_to(&request(b"file", &[]), to_server())?;
+    socket.send_to(&request(b"file", &[]), SERVER)?;
     let mut buffer = [0; 2000];
     let (length, transfer) = socket.recv_from(&mut buffer)?;
     let mut got = buffer[4..length].to_vec();

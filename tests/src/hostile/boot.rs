@@ -72,10 +72,15 @@ pub fn input(rng: &mut Rng, input: &mut Vec<u8>, tally: &mut Tally) -> Result<()
     if rng.u8(..3) > 0 {
         mutate(rng, input, LONGEST);
     }
-    let request = match Packet::parse(input) {
-        Ok(Packet::Read(request)) => request,
-        Ok(_) => return Ok(tally.add("tftp", "no request", 1)),
-        Err(_) => return Ok(tally.add("tftp", "malformed", 1)),
+    let parsed = Packet::parse(input);
+    let Ok(Packet::Read(request)) = parsed else {
+        let what = if parsed.is_ok() {
+            "no request"
+        } else {
+            "malformed"
+        };
+        tally.add("tftp", what, 1);
+        return Ok(());
     };
     let agreed = agree(&request, SIZE as u64, LARGEST);
     ensure!(

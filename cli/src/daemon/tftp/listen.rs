@@ -142,7 +142,7 @@ impl Listener {
             "not a request that is served",
         );
         self.say(|unsaid| {
-            tracing::info!("TFTP: a packet of {client} is refused: {refused}{unsaid}")
+            tracing::info!("TFTP: a packet of {client} is refused: {refused}{unsaid}");
         });
     }
 

@@ -137,8 +137,8 @@ mod tests {
     fn one_client_has_its_share_alone() {
         let mut slots = Slots::default();
         let mut ids = Vec::new();
-        for port in 0..MAX_PER_CLIENT {
-            let (id, heard) = admitted(&mut slots, client(1, port as u16 + 1));
+        for port in (1..).take(MAX_PER_CLIENT) {
+            let (id, heard) = admitted(&mut slots, client(1, port));
             heard.set();
             ids.push(id);
         }
@@ -166,8 +166,8 @@ mod tests {
     #[test]
     fn those_that_clients_take_part_in_stay() {
         let mut slots = Slots::default();
-        for n in 0..MAX {
-            admitted(&mut slots, client(n as u32, 7)).1.set();
+        for n in (0..).take(MAX) {
+            admitted(&mut slots, client(n, 7)).1.set();
         }
         assert!(matches!(slots.admit(client(9999, 7)), Admission::Full));
         assert_eq!(slots.len(), MAX);

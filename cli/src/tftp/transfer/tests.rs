@@ -129,6 +129,12 @@ fn a_client_ends_it_by_an_error_or_by_what_does_not_belong_there() {
     assert_eq!(transfer.receive(&Packet::Write, now), end);
 }
 
+/// A block's number as it is on the wire.
+fn low_bits(number: u64) -> u16 {
+    let [.., high, low] = number.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
 /// A client by RFC 1350 and 7440.
 #[derive(Debug, Default)]
 struct Client {
@@ -143,11 +149,11 @@ struct Client {
 impl Client {
     /// What it answers to the block with the low bits `number`.
     fn receive(&mut self, number: u16, block: &[u8], window: u16, size: usize) -> Option<u16> {
-        let expected = (self.have + 1) as u16;
+        let expected = low_bits(self.have + 1);
         if self.done || number != expected {
             // A gap, or a block that it has: it says what it has.
             let gap = number.wrapping_sub(expected) < 0x8000;
-            return (gap || self.done || window == 1).then_some(self.have as u16);
+            return (gap || self.done || window == 1).then_some(low_bits(self.have));
         }
         self.file.extend(block);
         self.have += 1;
@@ -156,7 +162,7 @@ impl Client {
         let full = self.since >= window || self.done;
         full.then(|| {
             self.since = 0;
-            self.have as u16
+            low_bits(self.have)
         })
     }
 }
@@ -232,7 +238,7 @@ proptest! {
             prop_assert!(steps < 100_000, "no end");
             match step {
                 Step::End(end) => break end,
-                Step::Options => unreachable!(),
+                Step::Options => panic!("no options were asked for"),
                 Step::Wait => {}
                 Step::Blocks(blocks) => {
                     let packets = std::mem::take(&mut to_client);
@@ -241,7 +247,7 @@ proptest! {
                         let mut packet = Vec::new();
                         begin_data(&mut packet, number);
                         let last = content.block(number - skipped, &mut packet).unwrap();
-                        line.send((number as u16, packet.split_off(4)));
+                        line.send((low_bits(number), packet.split_off(4)));
                         if last {
                             transfer.ends_with(number);
                             break;
@@ -304,7 +310,7 @@ proptest! {
             step = match kind {
                 0 => transfer.expired(now),
                 1 => transfer.receive(&Packet::Ack(number.into()), now),
-                2 => transfer.receive(&Packet::Ack(transfer.sent as u16), now),
+                2 => transfer.receive(&Packet::Ack(low_bits(transfer.sent)), now),
                 _ => transfer.receive(&Packet::Ack(u16::from(number) << 8), now),
             };
         }
