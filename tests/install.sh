@@ -9,12 +9,14 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-$here/../target}")
 guest=$target/guest
 
 packages=(
+	atftp              # a TFTP client with windows
 	busybox-static     # the guest's user space, udhcpc, nc
 	ca-certificates
 	cpio               # packs the initramfs
 	curl               # asks the control socket
 	dnsmasq-base       # the LAN's own DHCP server
 	ethtool            # offloads on and off
+	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
 	kea-admin          # perfdhcp
 	kea-dhcp4-server   # measured beside vmlan
@@ -26,6 +28,7 @@ packages=(
 	procps
 	qemu-system-x86
 	tcpdump
+	tftp-hpa           # a TFTP client that reads text
 	udhcpc
 	util-linux         # setpriv
 )

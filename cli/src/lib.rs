@@ -9,3 +9,4 @@ mod host;
 mod log;
 pub mod model;
 pub mod report;
+pub mod tftp;

@@ -64,11 +64,13 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Run { config } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
             warn(&loaded);
+            loaded.check_files()?;
             daemon::run(&place, loaded)
         }
         Command::Check { file } => {
             let loaded = Loaded::read(&file, place.network.as_ref())?;
             warn(&loaded);
+            loaded.check_files()?;
             print(&Explained(&loaded.config).to_string())
         }
         Command::Status { format } => show(&client(), "/v1/status", format, report::status),

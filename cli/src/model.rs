@@ -33,6 +33,9 @@ pub struct StatusView {
     /// The DHCP server; none where it is off.
     #[serde(default)]
     pub dhcp: Option<DhcpView>,
+    /// The TFTP server; none while it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tftp: Option<TftpView>,
     /// Seconds since the start.
     pub uptime: u64,
     /// Version of the server.
@@ -45,6 +48,21 @@ pub struct DhcpView {
     /// Whether leases can be written: `ok`, or why not. No new lease is given
     /// out while the journal cannot be written.
     pub store: String,
+}
+
+/// What the TFTP server does and has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TftpView {
+    /// Transfers that run.
+    pub running: u64,
+    /// Files that were sent whole.
+    pub sent: u64,
+    /// Transfers that ended before that.
+    pub failed: u64,
+    /// Requests that were not served.
+    pub refused: u64,
+    /// Bytes of file in the packets sent, those sent again included.
+    pub bytes: u64,
 }
 
 /// How full a table is.

@@ -3,7 +3,7 @@
 //! libvirt's `tools/vsh-table.c`).
 
 use crate::model::{
-    Counters, FdbEntryView, LeaseState, LeaseView, LinkState, PortView, StatusView,
+    Counters, FdbEntryView, LeaseState, LeaseView, LinkState, PortView, StatusView, TftpView,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 #[must_use]
 pub fn status(view: &StatusView) -> String {
     let none = || "-".to_owned();
-    let lines = [
+    let mut lines = vec![
         ("network", view.network.clone()),
         ("interface", view.interface.clone().unwrap_or_else(none)),
         ("address", view.address.clone().unwrap_or_else(none)),
@@ -36,6 +36,9 @@ pub fn status(view: &StatusView) -> String {
         ("uptime", uptime(view.uptime)),
         ("version", view.version.clone()),
     ];
+    if let Some(tftp) = &view.tftp {
+        lines.insert(lines.len() - 2, ("tftp", tftp_text(tftp)));
+    }
     let mut text = String::new();
     for (key, value) in lines {
         let _ = writeln!(text, "{:<12} {}", format!("{key}:"), printable(&value));
@@ -49,6 +52,17 @@ fn fdb_fill(view: &StatusView) -> String {
         0 => fill,
         n => format!("{fill}, {n} times full"),
     }
+}
+
+fn tftp_text(tftp: &TftpView) -> String {
+    let TftpView {
+        running,
+        sent,
+        failed,
+        refused,
+        ..
+    } = tftp;
+    format!("{running} running, {sent} sent, {failed} broken off, {refused} refused")
 }
 
 fn uptime(seconds: u64) -> String {
@@ -358,6 +372,13 @@ mod tests {
             },
             leases: Fill { used: 2, size: 253 },
             dhcp: None,
+            tftp: Some(TftpView {
+                running: 1,
+                sent: 20,
+                failed: 3,
+                refused: 4,
+                bytes: 5,
+            }),
             uptime: 3725,
             version: "0.1.0".into(),
         };
@@ -366,6 +387,8 @@ mod tests {
         assert!(text.contains("fdb:         2 of 8192\n"), "{text}");
         assert!(text.contains("uplink:      -\n"), "{text}");
         assert!(text.contains("uptime:      1h 2m 5s\n"), "{text}");
+        let tftp = "tftp:        1 running, 20 sent, 3 broken off, 4 refused\n";
+        assert!(text.contains(tftp), "{text}");
     }
 
     proptest! {

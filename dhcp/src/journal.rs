@@ -239,8 +239,8 @@ mod tests {
             mac: [0x52, 0x54, 0, 0, 0, last].into(),
             address: Ipv4Addr::new(192, 168, 122, last),
             expiry,
-            hostname: (last % 2 == 0).then(|| "web".into()),
-            client_id: (last % 3 == 0).then(|| [1, last].into()),
+            hostname: last.is_multiple_of(2).then(|| "web".into()),
+            client_id: last.is_multiple_of(3).then(|| [1, last].into()),
         }
     }
 

@@ -40,6 +40,10 @@ fn hostile_frames_and_messages_break_no_rule_and_take_no_memory() {
         ("silence", "origin-limit"),
         ("silence", "other-sender"),
         ("silence", "range-exhausted"),
+        ("tftp", "malformed"),
+        ("tftp", "complete"),
+        ("tftp", "aborted"),
+        ("tftp", "illegal"),
     ] {
         let count = tally.get(kind, name);
         assert!(count >= 20, "{count} of {kind}: {name}\n{tally}");

@@ -1,7 +1,7 @@
 //! Says in words what network a configuration makes.
 
 use super::value::duration_text;
-use super::{Address, Config, Dhcp, DhcpOption, Forward, Port, PortKind, Switch};
+use super::{Address, Config, Dhcp, DhcpOption, Forward, Port, PortKind, Switch, Tftp};
 use ipnet::Ipv4Net;
 use std::fmt;
 use vmlan_dhcp::options::{Boot, Scope};
@@ -32,6 +32,9 @@ impl fmt::Display for Explained<'_> {
         line("switch", switch(config))?;
         for text in dhcp(config) {
             line("dhcp", text)?;
+        }
+        if let Some(tftp) = &config.tftp {
+            line("tftp", tftp_text(tftp))?;
         }
         line("attach", attach(config))?;
         for port in &config.ports {
@@ -100,6 +103,7 @@ fn dhcp(config: &Config) -> Vec<String> {
         options,
         boots,
         hosts,
+        hook,
         ..
     } = &config.dhcp
     else {
@@ -126,6 +130,13 @@ fn dhcp(config: &Config) -> Vec<String> {
         let name = host.name.iter().map(|name| format!(" ({name})"));
         let name: String = name.collect();
         lines.push(format!("{what} for {who}{name}"));
+    }
+    if let Some(hook) = hook {
+        let timeout = duration_text(hook.timeout);
+        lines.push(format!(
+            "runs {} when a lease changes, for {timeout} at most",
+            hook.program.get_ref().display()
+        ));
     }
     lines
 }
@@ -224,6 +235,16 @@ fn attach(config: &Config) -> String {
     }
     let patterns: Vec<_> = config.attach.iter().map(ToString::to_string).collect();
     format!("netdevs named {}", patterns.join(", "))
+}
+
+fn tftp_text(tftp: &Tftp) -> String {
+    let lowercase = if tftp.lowercase {
+        ", capital letters in names as small ones"
+    } else {
+        ""
+    };
+    let root = tftp.root.get_ref().display();
+    format!("files of {root} that everybody may read{lowercase}")
 }
 
 fn port_text(port: &Port) -> String {

@@ -13,7 +13,9 @@ mod dhcp_option;
 mod dhcp_pool;
 mod dhcp_tags;
 pub mod explain;
+mod files;
 pub mod glob;
+mod hook;
 mod host_entry;
 mod names;
 mod network;
@@ -23,17 +25,20 @@ mod problem;
 mod section;
 pub mod served;
 mod source;
+mod tftp;
 pub mod value;
 mod vlan;
 
 pub use dhcp_option::DhcpOption;
 pub use glob::Pattern;
+pub use hook::Hook;
 pub use host_entry::{HostEntry, Texts};
 pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
 pub use places::Places;
 pub use port::{Port, PortKind, PortSettings, key_value};
 pub use problem::Problem;
 pub use source::{ConfigError, Located, Source};
+pub use tftp::Tftp;
 pub use value::{LeaseTime, Value};
 pub use vlan::Vlan;
 
@@ -78,6 +83,8 @@ pub struct Config {
     pub switch: Switch,
     /// The embedded DHCP server.
     pub dhcp: Dhcp,
+    /// The TFTP server; none: off.
+    pub tftp: Option<Tftp>,
     /// Netdevs that are taken as packet ports when they appear.
     pub attach: Vec<Pattern>,
     /// Ports made at the start.
@@ -201,6 +208,8 @@ pub struct Dhcp {
     pub rapid_commit: bool,
     /// Stations with an address of their own.
     pub hosts: Vec<Host>,
+    /// The program that is told of leases.
+    pub hook: Option<Hook>,
 }
 
 impl Default for Dhcp {
@@ -219,6 +228,7 @@ impl Default for Dhcp {
             boots: Vec::new(),
             rapid_commit: false,
             hosts: Vec::new(),
+            hook: None,
         }
     }
 }
@@ -272,6 +282,7 @@ impl Config {
             uplink: None,
             switch: Switch::default(),
             dhcp: Dhcp::default(),
+            tftp: None,
             ports: Vec::new(),
             places: Places::default(),
         }

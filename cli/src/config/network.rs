@@ -9,10 +9,11 @@ use super::dhcp_option::{read_option, read_options};
 use super::dhcp_pool::{Ends, WrittenPool, read_pool};
 use super::port::MAX_WORKERS;
 use super::section::{Findings, Section};
+use super::tftp::WrittenTftp;
 use super::value::{domain_name, duration, host_net, ipv4, lease_time, polling, station_mac};
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, InterfaceName, LeaseTime, NetworkName, Pattern,
-    Places, Port, PortName, PortSettings, Problem, Source, Switch,
+    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, NetworkName,
+    Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
 };
 use pnet_base::MacAddr;
 use std::ops::Range;
@@ -36,6 +37,7 @@ pub(super) struct Written {
     pub(super) uplink: Option<Spanned<InterfaceName>>,
     pub(super) switch: Option<Switch>,
     pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
+    pub(super) tftp: Option<Spanned<WrittenTftp>>,
     pub(super) attach: Option<Vec<Pattern>>,
     pub(super) ports: Vec<WrittenPort>,
 }
@@ -56,6 +58,7 @@ pub(super) struct WrittenDhcp {
     pub(super) boots: Vec<Boot>,
     pub(super) rapid_commit: Option<Spanned<bool>>,
     pub(super) hosts: Vec<WrittenHost>,
+    pub(super) hook: Option<Hook>,
 }
 
 /// `[[port]]` as written.
@@ -102,6 +105,7 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
         uplink: root.text("uplink", str::parse),
         switch: root.table("switch", read_switch).map(Spanned::into_inner),
         dhcp: root.table("dhcp", read_dhcp),
+        tftp: root.table("tftp", WrittenTftp::read),
         attach: root.table("attach", read_attach).map(Spanned::into_inner),
         ports: root.tables("port", read_port),
     };
@@ -175,6 +179,9 @@ fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
             .collect(),
         rapid_commit: section.boolean("rapid-commit"),
         hosts: section.tables("host", read_host),
+        hook: section
+            .table("hook", Hook::read)
+            .and_then(Spanned::into_inner),
     };
     section.end();
     written
@@ -311,6 +318,7 @@ impl Written {
                 .map(Spanned::into_inner)
                 .unwrap_or_default()
                 .into_dhcp(enabled),
+            tftp: self.tftp.and_then(|tftp| tftp.into_inner().into_tftp()),
             attach: self.attach.unwrap_or(built_in.attach),
             ports: self.ports.into_iter().map(|port| port.port).collect(),
             places,
@@ -345,6 +353,7 @@ impl WrittenDhcp {
             boots: self.boots,
             rapid_commit: self.rapid_commit.is_some_and(Spanned::into_inner),
             hosts: self.hosts.into_iter().map(|host| host.host).collect(),
+            hook: self.hook,
         }
     }
 }

@@ -6,6 +6,7 @@ use pnet_base::MacAddr;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A value whose meaning depends on its key: of a port's key or a DHCP option.
@@ -106,6 +107,21 @@ pub fn ipv4(text: &str) -> Result<Ipv4Addr, Problem> {
         Problem::new(format!("{text:?} is no IPv4 address"))
             .help("write four numbers, as in \"192.168.122.10\"")
     })
+}
+
+/// A path from the host's root folder on.
+///
+/// # Errors
+/// It is relative, or has a NUL.
+pub fn absolute(text: &str) -> Result<PathBuf, Problem> {
+    if text.contains('\0') {
+        return Err(Problem::new("a path has no NUL in it").help("take it out"));
+    }
+    if !text.starts_with('/') {
+        return Err(Problem::new(format!("{text:?} is no absolute path"))
+            .help("start it with a slash, as in \"/srv/tftp\""));
+    }
+    Ok(text.into())
 }
 
 /// The address of a host with the prefix length of its subnet: a /8 to /30,

@@ -2,6 +2,7 @@
 //! reads it.
 
 use super::api::Shared;
+use super::hooks::{Action, Tally};
 use crate::model::{ApiError, Counters, PortView, StatusView};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -21,6 +22,7 @@ pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoRe
     let snapshot = Snapshot {
         status: network.status()?,
         ports: network.port_views()?,
+        hooks: network.dhcp.hooks().tally(),
     };
     let mut registry = Registry::with_prefix("vmlan");
     registry.register_collector(Box::new(snapshot));
@@ -35,6 +37,7 @@ pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoRe
 struct Snapshot {
     status: StatusView,
     ports: Vec<PortView>,
+    hooks: Option<Tally>,
 }
 
 impl Collector for Snapshot {
@@ -55,6 +58,8 @@ impl Collector for Snapshot {
         let help = "Stations not learned for want of room";
         let refused = encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
         ConstCounter::new(fdb.refused).encode(refused)?;
+        self.tftp(&mut encoder)?;
+        self.hooks(&mut encoder)?;
 
         let help = "Frames, by port and direction as the switch sees it";
         self.per_port(&mut encoder, "frames", help, |counters| counters.frames)?;
@@ -74,6 +79,60 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn tftp(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(tftp) = &self.status.tftp else {
+            return Ok(());
+        };
+        let help = "TFTP transfers that run";
+        let running = encoder.encode_descriptor("tftp_running", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(tftp.running).unwrap_or(i64::MAX)).encode(running)?;
+        let help = "Bytes of file sent by TFTP, those sent again included";
+        let bytes = encoder.encode_descriptor("tftp_bytes", help, None, MetricType::Counter)?;
+        ConstCounter::new(tftp.bytes).encode(bytes)?;
+        let help = "TFTP requests, by what came of them";
+        let mut family =
+            encoder.encode_descriptor("tftp_requests", help, None, MetricType::Counter)?;
+        for (result, n) in [
+            ("sent", tftp.sent),
+            ("failed", tftp.failed),
+            ("refused", tftp.refused),
+        ] {
+            ConstCounter::new(n).encode(family.encode_family(&[("result", result)])?)?;
+        }
+        Ok(())
+    }
+
+    fn hooks(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(hooks) = &self.hooks else {
+            return Ok(());
+        };
+        let help = "Leases that the hook has to be told of";
+        let waiting = encoder.encode_descriptor("hook_waiting", help, None, MetricType::Gauge)?;
+        ConstGauge::new(i64::try_from(hooks.waiting).unwrap_or(i64::MAX)).encode(waiting)?;
+        for (name, help, n) in [
+            (
+                "hook_failures",
+                "Runs of the hook that failed",
+                hooks.failed,
+            ),
+            (
+                "hook_merged",
+                "States of leases that the hook was not told of, since the next came first",
+                hooks.merged,
+            ),
+        ] {
+            let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(n).encode(counter)?;
+        }
+        let help = "Runs of the hook, by its first argument";
+        let mut family = encoder.encode_descriptor("hook_runs", help, None, MetricType::Counter)?;
+        for (action, n) in Action::ALL.into_iter().zip(hooks.runs) {
+            let labels = [("action", action.name())];
+            ConstCounter::new(n).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     fn per_port(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

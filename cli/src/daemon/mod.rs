@@ -12,6 +12,7 @@ mod connections;
 mod dhcp;
 mod eventlog;
 mod greeting;
+mod hooks;
 mod hosts;
 mod message;
 mod metrics;
@@ -20,6 +21,7 @@ mod network;
 mod ports;
 mod reload;
 mod start;
+mod tftp;
 mod view;
 
 use crate::args::Place;
@@ -106,6 +108,8 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     .await;
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let hooks = network.lock().await.dhcp.hooks();
+    hooks.finish().await;
     let stopped = network.lock().await.stop();
     result.and(stopped)
 }

@@ -3,6 +3,7 @@
 
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
+use super::tftp::{self, TftpError, TftpService};
 use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
 use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
@@ -32,6 +33,7 @@ pub(super) struct Network {
     pub(super) quiet: Quiet,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
+    pub(super) tftp: TftpService,
     pub(super) ports: Ports,
     /// Hosts that were added while it ran.
     pub(super) hosts: LiveHosts,
@@ -96,6 +98,21 @@ impl Network {
         }
         self.links.set_up(&link, true).await?;
         Ok(())
+    }
+
+    /// Serves TFTP as the configuration has it, from the gateway's address on
+    /// the host's own interface.
+    pub(super) fn serve_tftp(&mut self) -> Result<(), TftpError> {
+        let config = &self.config;
+        let place = config
+            .interface
+            .as_ref()
+            .zip(self.gateway)
+            .map(|(interface, gateway)| tftp::Place {
+                interface: interface.to_string(),
+                address: gateway.addr(),
+            });
+        self.tftp.configure(config.tftp.as_ref(), place, config.mtu)
     }
 
     /// Adds a port as the configuration or a command describes it.
@@ -332,6 +349,7 @@ impl Network {
 
     /// Ends the network: all that it made goes away.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+        self.tftp.stop();
         self.switch.stop();
         self.dhcp.stop();
         let released = self.quiet.release_all();

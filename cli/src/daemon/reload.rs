@@ -67,6 +67,7 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.one_line());
     }
+    loaded.check_files().map_err(|error| unusable(&error))?;
     let (new, old) = (loaded.config, network.config.clone());
     refuse_unchangeable(&old, &new)?;
     let live = super::hosts::beside(&new, network.hosts.entries());
@@ -76,7 +77,10 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     let before = network.configured_ports();
     network.config = new;
     let mut report = Report::default();
+    let new_program = network.dhcp.hooks().configure(&network.config);
     change_dhcp(network, &old, served, &mut report);
+    network.dhcp.restate(new_program);
+    change_tftp(network, &old, &mut report);
     change_switch(network, &old, &mut report);
     change_mtu(network, &old, &mut report).await;
     change_ports(network, &before, &mut report).await;
@@ -135,6 +139,23 @@ fn change_dhcp(
             // As it still is, so that the next reload tries again.
             network.config.dhcp.clone_from(&old.dhcp);
             network.config.domain.clone_from(&old.domain);
+        }
+    }
+}
+
+fn change_tftp(network: &mut Network, old: &Config, report: &mut Report) {
+    let changed = network.config.tftp != old.tftp;
+    if !changed && network.config.mtu == old.mtu {
+        return;
+    }
+    match network.serve_tftp() {
+        Ok(()) if !changed => {}
+        Ok(()) if network.config.tftp.is_none() => report.done("TFTP is off now"),
+        Ok(()) if old.tftp.is_none() => report.done("TFTP is on now"),
+        Ok(()) => report.done("TFTP settings changed"),
+        Err(error) => {
+            report.failed(chain(error));
+            network.config.tftp.clone_from(&old.tftp);
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::dhcp::DhcpService;
 use super::network::Network;
 use super::ports::{Origin, Ports};
+use super::tftp::TftpService;
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded, served};
 use crate::host::hosts::LiveHosts;
@@ -73,6 +74,7 @@ pub(super) async fn start(
         quiet,
         switch,
         dhcp,
+        tftp: TftpService::default(),
         ports: Ports::default(),
         hosts,
         gateway,
@@ -93,10 +95,15 @@ pub(super) async fn start(
 }
 
 async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyhow::Result<()> {
+    let hooks = network.dhcp.hooks();
+    hooks.configure(&network.config);
     network.dhcp.configure(served)?;
+    let dhcp = network.dhcp.clone();
+    tokio::spawn(hooks.run(move || dhcp.clock()));
     tokio::spawn(network.dhcp.clone().expire_on_time());
     tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
+    network.serve_tftp()?;
     for port in network.configured_ports() {
         network
             .add(&port, Origin::Config)

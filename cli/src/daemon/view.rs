@@ -5,7 +5,7 @@ use super::ports::NamedPort;
 use crate::config::PortName;
 use crate::model::{
     ApiError, Counters, DhcpView, FdbEntryView, FdbFill, Fill, LeaseState, LeaseView, LinkState,
-    PortView, StatusView,
+    PortView, StatusView, TftpView,
 };
 use std::collections::HashMap;
 use vmlan_dataplane::counters;
@@ -37,6 +37,13 @@ impl Network {
             },
             dhcp: self.dhcp.trouble().map(|store| DhcpView {
                 store: store.err().unwrap_or_else(|| "ok".to_owned()),
+            }),
+            tftp: self.tftp.tally().map(|tally| TftpView {
+                running: tally.running,
+                sent: tally.sent,
+                failed: tally.failed,
+                refused: tally.refused,
+                bytes: tally.bytes,
             }),
             uptime: self.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

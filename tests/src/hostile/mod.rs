@@ -10,12 +10,14 @@
 //!   spoils bytes.
 //! - [`link`] puts a frame through the way that it takes inside the switch;
 //!   [`egress`] judges what left, [`oracle`] gives the second opinion on it.
-//! - [`lease`] puts a message to the DHCP server and keeps its own books.
+//! - [`lease`] puts a message to the DHCP server and keeps its own books;
+//!   [`boot`] a request to the TFTP server, and what its client sends then.
 //! - [`tally`] counts what happened, [`memory`] what it cost.
 //!
 //! No panic is not enough: see [`link`], [`egress`] and [`lease`] for
 //! what has to hold.
 
+pub mod boot;
 pub mod corpus;
 pub mod egress;
 pub mod honest;
@@ -38,6 +40,10 @@ use tally::Tally;
 
 /// One input of this many is a DHCP message, the others are frames.
 const MESSAGES: u64 = 3;
+
+/// One of this many is a TFTP request with its transfer, which takes as long as
+/// many a frame.
+const TRANSFERS: u64 = 64;
 
 /// A tenth of the inputs is for tables and buffers to reach their size.
 const WARM_UP: u64 = 10;
@@ -110,7 +116,9 @@ pub fn run(seed: u64, count: u64, mut progress: impl FnMut(u64)) -> Result<Repor
         let mut rng = Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let whole = number % ROUND == ROUND - 1;
         let judged = catch_unwind(AssertUnwindSafe(|| {
-            if rng.u64(..MESSAGES) == 0 {
+            if rng.u64(..TRANSFERS) == 0 {
+                boot::input(&mut rng, &mut input, &mut tally)?;
+            } else if rng.u64(..MESSAGES) == 0 {
                 leases.input(&mut rng, &mut input, &mut tally)?;
             } else {
                 let punted = link.input(&mut rng, &mut input, &mut tally)?;

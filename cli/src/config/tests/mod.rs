@@ -1,3 +1,4 @@
+mod boot;
 mod options;
 mod places;
 mod policy;

@@ -17,6 +17,7 @@ mod keeper;
 mod tests;
 
 use super::eventlog::EventLog;
+use super::hooks::Hooks;
 use super::message;
 use crate::host::leases::{LeaseFileError, compact};
 use bindings::Binding;
@@ -58,6 +59,7 @@ struct State {
     ports: BTreeMap<u16, String>,
     switch: Option<Switch>,
     log: EventLog,
+    hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
     awake_at: Option<u64>,
@@ -104,6 +106,7 @@ impl DhcpService {
                 ports: BTreeMap::new(),
                 switch: None,
                 log: EventLog::new(Instant::now()),
+                hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
             })),
@@ -154,6 +157,7 @@ impl DhcpService {
                         why(*reason)
                     );
                 }
+                state.hooks.restate(server.records(), now, true);
                 state.server = Some(server);
                 state.make_ready();
                 let bound = state.bound(now);
@@ -173,6 +177,27 @@ impl DhcpService {
         };
         if let Some(server) = &mut state.server {
             server.name_origin(Origin(port.0.into()), name);
+        }
+    }
+
+    /// The program that is told of leases.
+    pub(super) fn hooks(&self) -> Hooks {
+        self.state().hooks.clone()
+    }
+
+    /// The time that leases run by, and how far that of users is ahead of it.
+    pub(super) fn clock(&self) -> (u64, i64) {
+        let state = self.state();
+        (state.keeper.now(), state.keeper.skew())
+    }
+
+    /// Has that program told of all leases; with `all` also of those that have
+    /// run out.
+    pub(super) fn restate(&self, all: bool) {
+        let state = self.state();
+        if let Some(server) = &state.server {
+            let now = state.keeper.now();
+            state.hooks.restate(server.records(), now, all);
         }
     }
 
@@ -288,6 +313,7 @@ impl DhcpService {
             .ok_or(DhcpError::NotLeased(address))?;
         let changes = [change];
         state.save(&changes, now)?;
+        state.hooks.changed(&changes, now);
         state.tell(bindings::changed(&changes, now).collect());
         changes
             .first()
@@ -348,6 +374,7 @@ impl State {
         self.look_earlier();
         let mut replies = Vec::new();
         for (request, outcome) in &outcomes {
+            self.hooks.observe(outcome, &request.frame, now);
             self.note(&outcome.events);
             if saved.is_err() {
                 continue;
@@ -402,6 +429,7 @@ impl State {
             return;
         };
         let events = server.expire(now);
+        self.hooks.expired(&events);
         self.tell(bindings::expired(&events).collect());
         self.note(&events);
     }

@@ -1,0 +1,246 @@
+//! What a client's message says beside what its lease does, for the hook's
+//! environment.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStringExt;
+
+/// Where the relay agent's address stands in a message (RFC 2131 §2).
+const GIADDR: std::ops::Range<usize> = 24..28;
+/// Where the options start, behind the cookie.
+const OPTIONS: std::ops::RangeFrom<usize> = 240..;
+
+const HOSTNAME: u8 = 12;
+const REQUESTED_ADDRESS: u8 = 50;
+const PARAMETERS: u8 = 55;
+const VENDOR_CLASS: u8 = 60;
+const USER_CLASS: u8 = 77;
+const RELAY: u8 = 82;
+const VENDOR_OPTIONS: u8 = 125;
+const MUD_URL: u8 = 161;
+
+/// The enterprise number of the Broadband Forum (TR-069).
+const BROADBAND_FORUM: u32 = 3561;
+
+/// User classes that are passed on, at most.
+const MAX_USER_CLASSES: usize = 32;
+
+/// A client's message as the environment has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ClientData {
+    /// Names without `DNSMASQ_`, and values.
+    pub(super) variables: Vec<(String, OsString)>,
+    /// It takes up a lease that it has had, or a new one, other than to renew
+    /// the one that it is using.
+    pub(super) takes_up: bool,
+}
+
+impl ClientData {
+    /// Reads `message`, which the server has answered: so its options are
+    /// known to be whole. What is not there is left out.
+    pub(super) fn read(message: &[u8]) -> Self {
+        let options = message.get(OPTIONS).unwrap_or_default();
+        let mut data = Self {
+            takes_up: joined(options, REQUESTED_ADDRESS).is_some(),
+            variables: Vec::new(),
+        };
+        data.text("VENDOR_CLASS", joined(options, VENDOR_CLASS));
+        data.text("SUPPLIED_HOSTNAME", joined(options, HOSTNAME));
+        if let Some(vendor) = joined(options, VENDOR_OPTIONS)
+            && let Some(gateway) = broadband_forum(&vendor)
+        {
+            data.text("CPEWAN_OUI", joined(gateway, 1));
+            data.text("CPEWAN_SERIAL", joined(gateway, 2));
+            data.text("CPEWAN_CLASS", joined(gateway, 3));
+        }
+        if let Some(relay) = joined(options, RELAY) {
+            data.text("CIRCUIT_ID", joined(&relay, 1));
+            data.text("SUBSCRIBER_ID", joined(&relay, 6));
+            data.text("REMOTE_ID", joined(&relay, 2));
+        }
+        if let Some(codes) = joined(options, PARAMETERS) {
+            let codes: Vec<_> = codes.iter().map(u8::to_string).collect();
+            data.text("REQUESTED_OPTIONS", Some(codes.join(",").into_bytes()));
+        }
+        data.text("MUD_URL", joined(options, MUD_URL));
+        if let Some(Ok(relay)) = message.get(GIADDR).map(<[u8; 4]>::try_from)
+            && relay != [0; 4]
+        {
+            let relay = Ipv4Addr::from(relay).to_string();
+            data.text("RELAY_ADDRESS", Some(relay.into_bytes()));
+        }
+        let classes = joined(options, USER_CLASS).unwrap_or_default();
+        for (n, class) in user_classes(&classes).enumerate() {
+            data.text(&format!("USER_CLASS{n}"), Some(class.to_vec()));
+        }
+        data
+    }
+
+    /// As dnsmasq, a text goes to the first NUL or `=`; an empty one is left
+    /// out.
+    fn text(&mut self, name: &str, value: Option<Vec<u8>>) {
+        let mut value = value.unwrap_or_default();
+        let end = value.iter().position(|byte| matches!(byte, 0 | b'='));
+        value.truncate(end.unwrap_or(value.len()));
+        if !value.is_empty() {
+            self.variables
+                .push((name.to_owned(), OsString::from_vec(value)));
+        }
+    }
+}
+
+/// The value of the option `code` among `options`, joined from its parts (RFC
+/// 3396).
+fn joined(options: &[u8], code: u8) -> Option<Vec<u8>> {
+    const PAD: u8 = 0;
+    const END: u8 = 255;
+    let mut rest = options;
+    let mut value: Option<Vec<u8>> = None;
+    while let Some((found, after)) = rest.split_first() {
+        match *found {
+            PAD => rest = after,
+            END => break,
+            found => {
+                let Some((length, after)) = after.split_first() else {
+                    break;
+                };
+                let Some((part, after)) = after.split_at_checked((*length).into()) else {
+                    break;
+                };
+                if found == code {
+                    value.get_or_insert_default().extend_from_slice(part);
+                }
+                rest = after;
+            }
+        }
+    }
+    value
+}
+
+/// The options of the Broadband Forum in option 125 (RFC 3925).
+fn broadband_forum(mut vendors: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (number, rest) = vendors.split_first_chunk()?;
+        let (length, rest) = rest.split_first()?;
+        let (options, rest) = rest.split_at_checked((*length).into())?;
+        if u32::from_be_bytes(*number) == BROADBAND_FORUM {
+            return Some(options);
+        }
+        vendors = rest;
+    }
+}
+
+/// The user classes of option 77: counted texts (RFC 3004), or the one text
+/// that some clients send.
+fn user_classes(option: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = option;
+    let mut counted = Vec::new();
+    while let Some((length, after)) = rest.split_first() {
+        let Some((class, after)) = after.split_at_checked((*length).into()) else {
+            break;
+        };
+        counted.push(class);
+        rest = after;
+    }
+    let whole = rest.is_empty() && !counted.is_empty();
+    let classes = if whole { counted } else { vec![option] };
+    classes.into_iter().take(MAX_USER_CLASSES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(options: &[&[u8]]) -> Vec<u8> {
+        let mut message = vec![0; 240];
+        for option in options {
+            message.extend_from_slice(option);
+        }
+        message.push(255);
+        message
+    }
+
+    fn read(options: &[&[u8]]) -> Vec<(String, String)> {
+        let data = ClientData::read(&message(options));
+        data.variables
+            .into_iter()
+            .map(|(name, value)| (name, value.into_string().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn options_become_variables() {
+        let read = read(&[
+            b"\x3c\x03MSF",
+            b"\x0c\x03web",
+            b"\x37\x03\x01\x03\x06",
+            b"\x52\x0b\x01\x03eth\x06\x00\x02\x02ab",
+            b"\xa1\x05http:",
+            b"\x4d\x08\x03one\x03two",
+        ]);
+        let read: Vec<_> = read
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            read,
+            [
+                "VENDOR_CLASS=MSF",
+                "SUPPLIED_HOSTNAME=web",
+                "CIRCUIT_ID=eth",
+                "REMOTE_ID=ab",
+                "REQUESTED_OPTIONS=1,3,6",
+                "MUD_URL=http:",
+                "USER_CLASS0=one",
+                "USER_CLASS1=two",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_plain_user_class_is_one() {
+        let class = read(&[b"\x4d\x04iPXE"]);
+        assert_eq!(class, [("USER_CLASS0".to_owned(), "iPXE".to_owned())]);
+    }
+
+    #[test]
+    fn a_gateway_of_the_broadband_forum_is_known() {
+        let read = read(&[b"\x7d\x12\0\0\0\x09\x01x\0\0\x0d\xe9\x07\x01\x02AB\x02\x01s"]);
+        assert_eq!(read[0], ("CPEWAN_OUI".to_owned(), "AB".to_owned()));
+        assert_eq!(read[1], ("CPEWAN_SERIAL".to_owned(), "s".to_owned()));
+    }
+
+    #[test]
+    fn a_text_ends_at_a_nul_or_an_equals_sign() {
+        let class = read(&[b"\x3c\x07a=b\0c\0d", b"\x0c\x01\0"]);
+        assert_eq!(class, [("VENDOR_CLASS".to_owned(), "a".to_owned())]);
+    }
+
+    #[test]
+    fn a_client_that_renews_takes_nothing_up() {
+        assert!(!ClientData::read(&message(&[])).takes_up);
+        assert!(ClientData::read(&message(&[b"\x32\x04\x0a\0\0\x01"])).takes_up);
+    }
+
+    #[test]
+    fn a_relay_is_named() {
+        let mut message = message(&[]);
+        message[GIADDR].copy_from_slice(&[10, 0, 0, 1]);
+        let data = ClientData::read(&message);
+        assert_eq!(
+            data.variables,
+            [("RELAY_ADDRESS".to_owned(), "10.0.0.1".into())]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_is_read(message in prop::collection::vec(any::<u8>(), 0..700)) {
+            for (name, value) in ClientData::read(&message).variables {
+                prop_assert!(!name.contains('='));
+                prop_assert!(!value.as_encoded_bytes().contains(&0));
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A guest without a disk: iPXE's ROM leases an address, fetches a script by
+//! TFTP and runs it.
+
+use anyhow::{Result, ensure};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use vmlan_tests::process::Process;
+use vmlan_tests::switch::{ISOLATED, Switch};
+
+const MAC: &str = "52:54:00:00:00:0b";
+
+/// The longest that firmware and ROM may take on a busy machine.
+const BOOT: Duration = Duration::from_secs(90);
+
+/// More blocks than a byte counts, for the ROM's own numbers.
+const LARGE: usize = 700_001;
+
+#[test]
+fn a_guest_boots_from_the_network() -> Result<()> {
+    let root = tempfile::Builder::new()
+        .prefix(&format!("vt-{}-", std::process::id()))
+        .tempdir()?;
+    fs::set_permissions(root.path(), Permissions::from_mode(0o755))?;
+    let script = "#!ipxe\n\
+                  imgfetch large && echo large is there || echo large is not there\n\
+                  imgfetch ../secret && echo secret is there || echo secret is not there\n\
+                  echo booted as ${net0/mac} ${net0/ip} by ${filename}\n\
+                  sleep 1000\n";
+    for (name, bytes) in [("boot.ipxe", script.as_bytes()), ("large", &[7; LARGE])] {
+        fs::write(root.path().join(name), bytes)?;
+        fs::set_permissions(root.path().join(name), Permissions::from_mode(0o644))?;
+    }
+    let switch = Switch::start(&format!(
+        "{ISOLATED}\n[dhcp]\noptions = {{ bootfile-name = \"boot.ipxe\" }}\n\
+         [tftp]\nroot = {:?}\n",
+        root.path()
+    ))?;
+    let mut command = switch.namespace.command("qemu-system-x86_64");
+    command
+        // The NIC has iPXE's ROM by default. Without graphics the firmware writes to the serial line.
+        .args("-accel tcg -machine pc,graphics=off -m 64 -nodefaults -no-user-config".split(' '))
+        .args("-display none -serial stdio -boot n -device".split(' '))
+        .arg(format!("virtio-net-pci,netdev=lan,mac={MAC}"))
+        .arg("-netdev")
+        .arg(format!(
+            "stream,id=lan,addr.type=unix,addr.path={}",
+            switch.run_file("vm.sock").display()
+        ));
+    let mut guest = Process::spawn(command)?;
+    guest.wait_for_line("the end of the boot script", 0, BOOT, |line| {
+        line.contains(&format!("booted as {MAC} 192.168.122.")) && line.contains("by boot.ipxe")
+    })?;
+    let printed = guest.stdout();
+    ensure!(printed.contains("large is there"), "{printed}");
+    ensure!(printed.contains("secret is not there"), "{printed}");
+    assert_eq!(switch.lease(MAC)?["state"], "bound");
+    let log = switch.log();
+    ensure!(
+        log.contains(&format!("has got \"/large\", {LARGE} bytes"))
+            || log.contains(&format!("has got \"large\", {LARGE} bytes")),
+        "{log}"
+    );
+    Ok(())
+}
