@@ -375,6 +375,9 @@ impl Switch {
             while let Some(requests) = queue.wait(responder.due()) {
                 let replies = responder.respond(&requests);
                 queue.done(&requests);
+                if replies.is_empty() {
+                    continue;
+                }
                 // Any worker reaches every port.
                 self.post(0, move |worker| {
                     for reply in &replies {

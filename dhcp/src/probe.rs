@@ -24,7 +24,7 @@ const LOST_SECONDS: u64 = 5;
 
 /// An address that the segment is to be asked for: see
 /// [`Answer::Probe`](crate::Answer::Probe).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
     /// The address.
     pub address: Ipv4Addr,

@@ -19,7 +19,7 @@ fn asking(last: u8) -> Server {
 fn probe(outcome: &Outcome) -> Probe {
     assert_eq!(outcome.changes, []);
     match &outcome.answer {
-        Answer::Probe(probe) => probe.clone(),
+        Answer::Probe(probe) => *probe,
         _ => panic!("no probe: {outcome:?}"),
     }
 }
@@ -77,7 +77,7 @@ fn an_address_in_use_is_put_aside_and_the_client_gets_another() {
 #[test]
 fn a_static_address_in_use_is_not_given_to_its_host() {
     let mut server = server(Config {
-        hosts: vec![host(HostKey::Mac(mac(1)), 200, "")],
+        hosts: vec![host(HostKey::Mac(mac(1).into()), 200, "")],
         probe: true,
         sequential: true,
         ..config(20)
