@@ -9,8 +9,8 @@ use crate::MacAddr;
 use crate::clock::Clock;
 use crate::counters::PortCounters;
 use crate::forward::{Role, Settings};
-use crate::hairpin::Responder;
 use crate::hairpin::queue::{self, PuntQueue};
+use crate::hairpin::{Responder, arp};
 use crate::port::{CloseReason, Egress, Port, Transmitter};
 use crate::table::fdb::{Entry, FdbFull};
 use crate::table::{Fdb, MAX_PORTS, PortId, PortSet};
@@ -325,6 +325,45 @@ impl Switch {
         });
     }
 
+    /// Asks every station whether it has one of `addresses`, on behalf of the
+    /// switch's own address (RFC 5227). Uplinks included: who is behind one
+    /// shares the segment. Replies come up to the responder
+    /// ([`claim`](crate::hairpin::arp::claim)) until
+    /// [`end_probes`](Self::end_probes).
+    ///
+    /// # Errors
+    /// [`SwitchError::Stopped`].
+    pub fn probe(&self, addresses: &[Ipv4Addr]) -> Result<(), SwitchError> {
+        let addresses: Arc<[Ipv4Addr]> = addresses.into();
+        // All look out for replies before the first can come.
+        self.call_each(|_| {
+            let addresses = Arc::clone(&addresses);
+            move |worker: &mut Worker| {
+                let arp = worker.forwarder().arp_mut();
+                addresses.iter().for_each(|address| arp.watch(*address));
+            }
+        })?;
+        self.post(0, move |worker| {
+            let mac = worker.forwarder().own_mac();
+            for address in addresses.iter() {
+                worker.flood(&arp::probe(mac, *address));
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends what [`probe`](Self::probe) began. Does not wait.
+    pub fn end_probes(&self, addresses: Vec<Ipv4Addr>) {
+        let addresses: Arc<[_]> = addresses.into();
+        self.post_each(|_| {
+            let addresses = Arc::clone(&addresses);
+            move |worker| {
+                let arp = worker.forwarder().arp_mut();
+                addresses.iter().for_each(|address| arp.unwatch(*address));
+            }
+        });
+    }
+
     fn start_responder(
         self,
         mut responder: Box<dyn Responder>,
@@ -333,9 +372,12 @@ impl Switch {
     ) -> io::Result<()> {
         let serve = move || {
             let _stopped = TellsWhenDropped(events);
-            while let Some(requests) = queue.wait() {
+            while let Some(requests) = queue.wait(responder.due()) {
                 let replies = responder.respond(&requests);
                 queue.done(&requests);
+                if replies.is_empty() {
+                    continue;
+                }
                 // Any worker reaches every port.
                 self.post(0, move |worker| {
                     for reply in &replies {

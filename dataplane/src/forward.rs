@@ -4,7 +4,7 @@
 //!
 //! The order is that of an IEEE 802.1D bridge: admission, learning, then the
 //! look-up. In between, the switch takes what is its own: DHCP for the embedded
-//! server, and ARP requests that it can answer.
+//! server, ARP requests that it can answer, and ARP replies that it asked for.
 
 use crate::MacAddr;
 use crate::frame::Frame;
@@ -158,7 +158,13 @@ impl Forwarder {
         &self.fdb
     }
 
-    /// The addresses that the switch answers ARP for, to change.
+    /// The switch's own address.
+    #[must_use]
+    pub fn own_mac(&self) -> MacAddr {
+        self.settings.mac
+    }
+
+    /// The addresses that the switch answers ARP for or asks for, to change.
     pub fn arp_mut(&mut self) -> &mut ArpTable {
         &mut self.arp
     }
@@ -195,6 +201,9 @@ impl Forwarder {
             if self.serves(&header, direction) && !self.unserved.contains(ingress) {
                 return Ok(Verdict::Punt);
             }
+        }
+        if for_switch && self.arp.is_claim(bytes, &header) {
+            return Ok(Verdict::Punt);
         }
         if (group || for_switch)
             && let Some(answer) = self.answer_arp(bytes, &header, ingress, now)

@@ -204,6 +204,14 @@ impl Worker {
         }
     }
 
+    /// Sends a complete frame of the switch's own out of every port.
+    pub(crate) fn flood(&mut self, frame: &[u8]) {
+        self.answer.set(frame);
+        for slot in self.slots.iter_mut().flatten() {
+            slot.transmit(&mut self.finisher, &self.answer);
+        }
+    }
+
     fn wake(&mut self, event: &mio::event::Event) {
         let Ok(id) = u16::try_from(event.token().0).map(PortId) else {
             return;

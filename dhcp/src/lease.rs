@@ -38,7 +38,7 @@ pub enum LeaseState {
     Bound,
     /// Offered to a client that has not asked for it yet.
     Offered,
-    /// A client found it in use by somebody else and declined it.
+    /// A client found it in use by somebody else and declined it, or a probe did.
     Declined,
     /// It ran out or was released, and is remembered for its client.
     Expired,
@@ -62,7 +62,8 @@ impl LeaseState {
 pub struct LeaseView<'a> {
     /// When this state ends, or ended, in epoch seconds; 0 means never.
     pub expiry: u64,
-    /// The client; for a declined address the one that declined it.
+    /// The client; for a declined address the one that declined it,
+    /// or that answered the probe for it.
     pub mac: MacAddr,
     /// The address.
     pub address: Ipv4Addr,

@@ -49,7 +49,9 @@
 //! - An offer holds its address for 60 seconds.
 //! - A client that renews within a minute, or an eighth of its lease, of the
 //!   last time is told what is left of its lease, and nothing is written.
-//! - No probe for an address in use goes out before an offer.
+//! - Where a probe goes out before an offer ([`Config::probe`]), it is by ARP, and
+//!   for each address that its client has no live lease on, those of static hosts
+//!   and former leases included. With many under way, offers go without.
 //! - Options come in the order in which the client asks for them, not in that of
 //!   the configuration, and one longer than 255 bytes in several parts (RFC 3396).
 //! - Option 108 (RFC 8925) does not go to clients that name no option at all,
@@ -94,6 +96,7 @@ pub mod leasefile;
 pub mod options;
 pub mod outcome;
 mod pool;
+pub mod probe;
 mod sender;
 pub mod server;
 mod table;
@@ -107,6 +110,7 @@ pub use ipnet::Ipv4Net;
 pub use lease::{Lease, LeaseState, LeaseView};
 pub use outcome::{Answer, Change, Destination, Event, LeftOut, Outcome, Refusal, Reply, Silence};
 pub use pnet_base::MacAddr;
+pub use probe::{Claimant, Probe};
 pub use sender::{Origin, Sender};
 pub use server::Server;
 pub use tag::{Tag, TagMatch, Tags};

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use pnet_base::MacAddr;
 
 use crate::lease::Lease;
+use crate::probe::Probe;
 
 /// All that one message led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +20,18 @@ pub struct Outcome {
     pub events: Vec<Event>,
 }
 
-/// Whether there is a reply.
+/// What to do about a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Send this.
     Reply(Reply),
     /// Send nothing, for this reason.
     Silence(Silence),
+    /// Ask the segment whether somebody uses the address, and give the message
+    /// to [`Server::probed`](crate::Server::probed) with what comes of it, some
+    /// tenths of a second later. The address is held for the client meanwhile;
+    /// there are no changes.
+    Probe(Probe),
 }
 
 /// A message to send, from UDP port 67 of the server's address.
@@ -122,6 +128,20 @@ pub enum Event {
         address: Ipv4Addr,
         /// Whether it is put aside for a while. It is free again where its
         /// client's [`Origin`](crate::Origin) has as many put aside as it may.
+        put_aside: bool,
+    },
+    /// An address that was to be offered is in use by a station without a lease
+    /// on it.
+    InUse {
+        /// The client that it was for.
+        mac: MacAddr,
+        /// The address.
+        address: Ipv4Addr,
+        /// The hardware address that answered the probe.
+        holder: MacAddr,
+        /// Whether it is put aside for a while. It is offered all the same where
+        /// the holder's [`Origin`](crate::Origin) has as many put aside as it
+        /// may.
         put_aside: bool,
     },
     /// A client was told that it may not have an address.
@@ -248,6 +268,12 @@ named! {
         /// As many addresses are on offer to clients of its
         /// [`Origin`](crate::Origin) as may be at a time.
         OriginLimit = "origin-limit",
+        /// Its address is being probed for; the answer to the DISCOVER that
+        /// began that is still to come.
+        Probing = "probing",
+        /// Each of the addresses that were tried for it is in use. The client's
+        /// next DISCOVER goes on with others.
+        AddressesInUse = "addresses-in-use",
         /// It would have to be recorded, which cannot be done at present.
         NotRecorded = "not-recorded",
         /// The reply could not be put into bytes: a defect of this program.

@@ -8,6 +8,7 @@ use vmlan_tests::switch::{ISOLATED, Switch, taps};
 
 const MAC1: &str = "52:54:00:00:00:01";
 const MAC2: &str = "52:54:00:00:00:02";
+const MAC3: &str = "52:54:00:00:00:03";
 
 #[test]
 fn a_host_added_while_the_network_runs_gets_its_address_and_keeps_it() -> Result<()> {
@@ -90,5 +91,44 @@ fn a_port_without_dhcp_is_not_served_until_it_is() -> Result<()> {
     assert!(udhcpc(&c1, "").is_err());
     switch.cli("port set c1 dhcp=true")?.success()?;
     udhcpc(&c1, "")?;
+    Ok(())
+}
+
+#[test]
+fn an_address_that_a_station_uses_without_a_lease_is_not_given_to_others() -> Result<()> {
+    let range = "[dhcp]\nsequential = true\nrange = [\"192.168.122.2\", \"192.168.122.9\"]\n";
+    let config = ISOLATED.to_owned() + range + &taps(&["c1", "c2", "c3"]);
+    let switch = Switch::start(&config)?;
+    let squatter = switch.container("c1", MAC1)?;
+    squatter.run("ip addr add 192.168.122.2/24 dev eth0")?;
+    let c2 = switch.container("c2", MAC2)?;
+    let c3 = switch.container("c3", MAC3)?;
+    // Each is answered while the other's address is being asked for.
+    let (second, third) = std::thread::scope(|scope| {
+        let third = scope.spawn(|| udhcpc(&c3, ""));
+        (udhcpc(&c2, ""), third.join())
+    });
+    let third = third.map_err(|_| anyhow::anyhow!("the client's thread panicked"))?;
+    let mut given = [second?.address, third?.address];
+    given.sort();
+    assert_eq!(given.map(|address| address.octets()[3]), [3, 4]);
+    let log = switch.log();
+    let found = log.lines().find(|line| line.contains("without a lease"));
+    let found = found.unwrap_or_else(|| panic!("{log}"));
+    assert!(found.contains("192.168.122.2,"), "{found}");
+    assert!(found.contains(MAC1), "{found}");
+    assert_eq!(switch.lease(MAC1)?["state"], "declined");
+    Ok(())
+}
+
+#[test]
+fn an_address_of_the_host_itself_is_not_given_away() -> Result<()> {
+    let range = "[dhcp]\nsequential = true\nrange = [\"192.168.122.2\", \"192.168.122.9\"]\n";
+    let switch = Switch::start(&(ISOLATED.to_owned() + range + &taps(&["c1"])))?;
+    switch
+        .namespace
+        .run("ip addr add 192.168.122.2/24 dev vmlan0")?;
+    let c1 = switch.container("c1", MAC1)?;
+    assert_eq!(udhcpc(&c1, "")?.address, Ipv4Addr::new(192, 168, 122, 3));
     Ok(())
 }

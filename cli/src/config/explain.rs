@@ -100,6 +100,7 @@ fn dhcp(config: &Config) -> Vec<String> {
     let Dhcp {
         enabled: true,
         lease_time,
+        probe,
         options,
         boots,
         hosts,
@@ -113,6 +114,9 @@ fn dhcp(config: &Config) -> Vec<String> {
     let first = ranges.next().unwrap_or_else(|| "no range".into());
     let mut lines = vec![format!("{first}, leases of {lease_time}")];
     lines.extend(ranges);
+    if !probe {
+        lines.push("addresses are offered without a probe".into());
+    }
     for option in options {
         lines.push(option_text(option));
     }

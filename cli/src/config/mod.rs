@@ -206,6 +206,8 @@ pub struct Dhcp {
     pub boots: Vec<Boot>,
     /// Whether a client that asks for it is served with one reply (RFC 4039).
     pub rapid_commit: bool,
+    /// Whether the segment is asked for an address before it is offered.
+    pub probe: bool,
     /// Stations with an address of their own.
     pub hosts: Vec<Host>,
     /// The program that is told of leases.
@@ -227,6 +229,7 @@ impl Default for Dhcp {
             options: Vec::new(),
             boots: Vec::new(),
             rapid_commit: false,
+            probe: true,
             hosts: Vec::new(),
             hook: None,
         }

@@ -57,6 +57,7 @@ pub(super) struct WrittenDhcp {
     pub(super) options: Vec<DhcpOption>,
     pub(super) boots: Vec<Boot>,
     pub(super) rapid_commit: Option<Spanned<bool>>,
+    pub(super) probe: Option<Spanned<bool>>,
     pub(super) hosts: Vec<WrittenHost>,
     pub(super) hook: Option<Hook>,
 }
@@ -178,6 +179,7 @@ fn read_dhcp(mut section: Section<'_, '_, '_>) -> WrittenDhcp {
             .chain(section.tables("boot", read_special))
             .collect(),
         rapid_commit: section.boolean("rapid-commit"),
+        probe: section.boolean("probe"),
         hosts: section.tables("host", read_host),
         hook: section
             .table("hook", Hook::read)
@@ -352,6 +354,7 @@ impl WrittenDhcp {
             options: self.options,
             boots: self.boots,
             rapid_commit: self.rapid_commit.is_some_and(Spanned::into_inner),
+            probe: self.probe.map_or(default.probe, Spanned::into_inner),
             hosts: self.hosts.into_iter().map(|host| host.host).collect(),
             hook: self.hook,
         }

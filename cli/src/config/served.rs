@@ -46,6 +46,7 @@ pub fn dhcp(
     }
     served.boots.clone_from(&config.dhcp.boots);
     served.rapid_commit = config.dhcp.rapid_commit;
+    served.probe = config.dhcp.probe;
     // As in dnsmasq, the interface that a request came by is a tag of it.
     let interface = config.interface.as_ref();
     let tag = interface.and_then(|name| name.as_str().parse().ok());

@@ -77,6 +77,21 @@ fn text(event: &Event) -> Line {
                 "DHCP: {mac} found {address} in use by somebody else; {then}"
             ))
         }
+        Event::InUse {
+            mac,
+            address,
+            holder,
+            put_aside,
+        } => {
+            let then = if *put_aside {
+                "it is put aside"
+            } else {
+                "too many that its port answers for are put aside, so it is offered all the same"
+            };
+            Line::Trouble(format!(
+                "DHCP: {address}, free for {mac}, is used by {holder} without a lease; {then}"
+            ))
+        }
         Event::DuplicateClientId { macs: [a, b], .. } => Line::Trouble(format!(
             "DHCP: {a} and {b} send the same client-id, as clones of one image do; each gets an \
              address of its own"

@@ -255,3 +255,32 @@ fn dhcp_does_not_cross_the_uplink_while_the_embedded_server_is_on() {
         Verdict::Flood(ports(&[B.1]))
     );
 }
+
+#[test]
+fn a_reply_to_a_probe_goes_to_the_responder_and_only_then() {
+    let claim = |to: MacAddr| {
+        let mut bytes = to.octets().to_vec();
+        bytes.extend(B.0.octets());
+        bytes.extend([8, 6]);
+        let packet = ArpEthIpv4Packet {
+            operation: ArpOperation::REPLY,
+            sender_mac: B.0.octets(),
+            sender_ipv4: LEASED.octets(),
+            target_mac: to.octets(),
+            target_ipv4: [0; 4],
+        };
+        bytes.extend(packet.to_bytes());
+        Frame::from_bytes(&bytes)
+    };
+    let mut switch = switch(true);
+    let host = PortId(3);
+    switch.add_port(host, Role::Host);
+    switch.arp_mut().watch(LEASED);
+    assert_eq!(switch.step(&claim(OWN), B.1, NOW), Verdict::Punt);
+    assert_eq!(switch.step(&claim(OWN), host, NOW), Verdict::Punt);
+    switch.step(&frame(A.0, B.0), A.1, NOW);
+    let verdict = switch.step(&claim(A.0), B.1, NOW);
+    assert_eq!(verdict, Verdict::Unicast(A.1), "it answers another");
+    switch.arp_mut().unwatch(LEASED);
+    assert_eq!(switch.step(&claim(OWN), B.1, NOW), Verdict::Unicast(host));
+}

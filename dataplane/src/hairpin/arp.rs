@@ -6,12 +6,16 @@
 //! its holder has been seen lately, and behind another port than the one that
 //! asks. A probe (RFC 5227: sender address 0) of the holder for its own lease,
 //! and an announcement, are never answered.
+//!
+//! The switch also asks: while a DHCP server is about to offer an address, it
+//! probes for it ([`probe`]), and replies that claim it go to the responder
+//! ([`claim`]).
 
 use crate::MacAddr;
 use crate::frame::ethernet::{self, Header};
 use etherparse::{ArpEthIpv4Packet, ArpHardwareId, ArpOperation, ArpPacketSlice, EtherType};
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 /// What the switch knows of addresses.
@@ -19,6 +23,7 @@ use std::net::Ipv4Addr;
 pub struct ArpTable {
     gateway: Option<(Ipv4Addr, MacAddr)>,
     leases: HashMap<Ipv4Addr, MacAddr, RandomState>,
+    probed: HashSet<Ipv4Addr, RandomState>,
 }
 
 /// An answer, ready to be sent back to where the request came from.
@@ -55,6 +60,23 @@ impl ArpTable {
         self.leases.remove(&address);
     }
 
+    /// Notes that a probe for `address` is under way.
+    pub fn watch(&mut self, address: Ipv4Addr) {
+        self.probed.insert(address);
+    }
+
+    /// Notes that the probe for `address` has ended.
+    pub fn unwatch(&mut self, address: Ipv4Addr) {
+        self.probed.remove(&address);
+    }
+
+    /// Whether `frame` claims an address that is being probed for.
+    #[must_use]
+    pub fn is_claim(&self, frame: &[u8], header: &Header) -> bool {
+        !self.probed.is_empty()
+            && claimed(frame, header).is_some_and(|(address, _)| self.probed.contains(&address))
+    }
+
     /// The answer to `frame`, if it is a request and the switch is to answer
     /// it. `reachable` says whether a station is behind another port than the
     /// one that the frame came in by.
@@ -85,19 +107,57 @@ impl ArpTable {
     }
 }
 
+/// The frame that asks all stations whether one of them has `address`, from
+/// `mac` (RFC 5227 §2.1.1).
+#[must_use]
+pub fn probe(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
+    let packet = ArpEthIpv4Packet {
+        operation: ArpOperation::REQUEST,
+        sender_mac: mac.octets(),
+        sender_ipv4: [0; 4],
+        target_mac: [0; 6],
+        target_ipv4: address.octets(),
+    };
+    let ethertype = ethernet::ARP.to_be_bytes();
+    [
+        &MacAddr::broadcast().octets()[..],
+        &mac.octets(),
+        &ethertype,
+        &packet.to_bytes(),
+    ]
+    .concat()
+}
+
+/// The address that an ARP reply claims, and the hardware address that it is
+/// said to be at; `None` for any other frame.
+#[must_use]
+pub fn claim(frame: &[u8]) -> Option<(Ipv4Addr, MacAddr)> {
+    claimed(frame, &Header::parse(frame)?)
+}
+
+fn claimed(frame: &[u8], header: &Header) -> Option<(Ipv4Addr, MacAddr)> {
+    let reply = packet(frame, header).filter(|p| p.operation == ArpOperation::REPLY)?;
+    let [a, b, c, d, e, f] = reply.sender_mac;
+    // Addresses that are probed for are of the untagged segment.
+    (header.vid() == 0).then_some((reply.sender_ipv4.into(), MacAddr(a, b, c, d, e, f)))
+}
+
 fn request(frame: &[u8], header: &Header) -> Option<ArpEthIpv4Packet> {
+    packet(frame, header).filter(|p| p.operation == ArpOperation::REQUEST)
+}
+
+fn packet(frame: &[u8], header: &Header) -> Option<ArpEthIpv4Packet> {
     if header.ethertype != ethernet::ARP {
         return None;
     }
     let packet = ArpPacketSlice::from_slice(frame.get(header.len..)?).ok()?;
-    let is_request = packet.hw_addr_type() == ArpHardwareId::ETHERNET
-        && packet.proto_addr_type() == EtherType::IPV4
-        && packet.operation() == ArpOperation::REQUEST;
-    if !is_request {
+    if packet.hw_addr_type() != ArpHardwareId::ETHERNET
+        || packet.proto_addr_type() != EtherType::IPV4
+    {
         return None;
     }
     Some(ArpEthIpv4Packet {
-        operation: ArpOperation::REQUEST,
+        operation: packet.operation(),
         sender_mac: packet.sender_hw_addr().try_into().ok()?,
         sender_ipv4: packet.sender_protocol_addr().try_into().ok()?,
         target_mac: packet.target_hw_addr().try_into().ok()?,
@@ -246,6 +306,34 @@ mod tests {
         let mut frame = request_from(ASKING, GATEWAY.0);
         frame.splice(12..12, [0x81, 0, 0x60, 5]);
         assert_eq!(ask(&table(), &frame, true), None);
+    }
+
+    #[test]
+    fn the_reply_to_a_probe_is_a_claim_while_the_probe_is_under_way() {
+        let probe = probe(GATEWAY.1, LEASED.0);
+        assert_eq!(claim(&probe), None, "it asks");
+        let mut table = table();
+        let reply = ask(&table, &probe, true).unwrap();
+        let header = Header::parse(reply.bytes()).unwrap();
+        assert_eq!(header.destination, GATEWAY.1);
+        assert_eq!(claim(reply.bytes()), Some(LEASED));
+        assert!(!table.is_claim(reply.bytes(), &header));
+        table.watch(ASKING.0);
+        assert!(!table.is_claim(reply.bytes(), &header));
+        table.watch(LEASED.0);
+        assert!(table.is_claim(reply.bytes(), &header));
+        table.unwatch(LEASED.0);
+        assert!(!table.is_claim(reply.bytes(), &header));
+    }
+
+    #[test]
+    fn a_reply_in_another_vlan_claims_nothing() {
+        let reply = ask(&table(), &probe(GATEWAY.1, LEASED.0), true).unwrap();
+        let mut frame = reply.bytes().to_vec();
+        frame.splice(12..12, [0x81, 0, 0x60, 0]);
+        assert_eq!(claim(&frame), Some(LEASED), "only a priority");
+        frame[15] = 5;
+        assert_eq!(claim(&frame), None);
     }
 
     #[test]

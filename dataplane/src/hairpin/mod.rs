@@ -3,7 +3,8 @@
 //! [`arp`] answers in place, from tables. What takes longer, as DHCP does
 //! (a lease has to be on disk before it is acknowledged), goes to a
 //! [`Responder`] on a thread of its own, through `queue`; [`dhcp`] tells which
-//! frames those are.
+//! frames those are. What stations reply to an ARP probe of the responder's
+//! goes to it as well.
 
 pub mod arp;
 pub mod dhcp;
@@ -11,6 +12,7 @@ pub(crate) mod queue;
 
 use crate::table::PortId;
 use bytes::Bytes;
+use std::time::Instant;
 
 /// A frame that came up to a responder.
 #[derive(Debug, Clone)]
@@ -32,7 +34,13 @@ pub struct Reply {
 
 /// Something that answers frames off the forwarding path.
 pub trait Responder: Send {
-    /// Answers what has come up since the last call, at least one request, so
-    /// that one commit to disk can serve many.
+    /// Answers what has come up since the last call, so that one commit to disk
+    /// can serve many; without requests, what is [due](Self::due).
     fn respond(&mut self, requests: &[Request]) -> Vec<Reply>;
+
+    /// When it has something to do even if no request comes up. `None`: it has
+    /// not, and sleeps until one does.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
 }

@@ -8,9 +8,10 @@ use crate::frame::{Frame, checksum};
 use crate::policy::DropReason;
 use crate::table::{MAX_PORTS, PortId};
 use bytes::BytesMut;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 /// Frames that may wait for the responder. More are dropped and counted.
 const QUEUE: usize = 1024;
@@ -89,9 +90,17 @@ impl Punts {
 }
 
 impl PuntQueue {
-    /// Waits for requests; `None` once the last worker has ended.
-    pub(crate) fn wait(&self) -> Option<Vec<Request>> {
-        let first = self.requests.recv().ok()?;
+    /// Waits for requests, for none any longer than to the time `due`; `None`
+    /// once the last worker has ended.
+    pub(crate) fn wait(&self, due: Option<Instant>) -> Option<Vec<Request>> {
+        let first = match due {
+            None => self.requests.recv().ok()?,
+            Some(due) => match self.requests.recv_deadline(due) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => return Some(Vec::new()),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            },
+        };
         let mut requests = vec![first];
         requests.extend(self.requests.try_iter().take(BATCH - 1));
         Some(requests)
@@ -128,7 +137,7 @@ mod tests {
 
         let mut answered = 0;
         while answered < SHARE {
-            let requests = queue.wait().unwrap();
+            let requests = queue.wait(None).unwrap();
             assert!(requests.len() <= BATCH);
             queue.done(&requests);
             answered += requests.len();
@@ -148,7 +157,7 @@ mod tests {
             gso: None,
         });
         punts.offer(&frame, PortId(3)).unwrap();
-        let requests = queue.wait().unwrap();
+        let requests = queue.wait(None).unwrap();
         let mut want = [1; 64];
         assert!(checksum::complete(&mut want, 34, 6));
         assert_eq!(requests[0].frame[..], want);
@@ -159,6 +168,18 @@ mod tests {
     fn the_queue_ends_with_the_last_worker() {
         let (punts, queue) = queue();
         drop(punts);
-        assert!(queue.wait().is_none());
+        assert!(queue.wait(None).is_none());
+        assert!(queue.wait(Some(Instant::now())).is_none());
+    }
+
+    #[test]
+    fn waiting_ends_when_something_is_due() {
+        let (punts, queue) = queue();
+        let due = Some(Instant::now());
+        assert!(queue.wait(due).unwrap().is_empty());
+        punts
+            .offer(&Frame::from_bytes(&[7; 300]), PortId(1))
+            .unwrap();
+        assert_eq!(queue.wait(due).unwrap().len(), 1);
     }
 }

@@ -65,6 +65,9 @@ pub struct Config {
     /// Whether a client that asks for it gets an ACK to its DISCOVER (RFC
     /// 4039): for networks where no other server could offer too.
     pub rapid_commit: bool,
+    /// Whether a client is offered an address that it does not have only after
+    /// the segment was asked for it: see [`Answer::Probe`](crate::Answer::Probe).
+    pub probe: bool,
     /// Hosts that are known.
     pub hosts: Vec<Host>,
     /// What every request is marked with: the name of the server's interface.
@@ -80,7 +83,7 @@ pub struct Config {
 impl Config {
     /// The plainest configuration for a subnet: served by `server`, which is
     /// router and name server too, from `range`, with dnsmasq's defaults: one
-    /// hour, 1,000 leases.
+    /// hour, 1,000 leases. No probes: whoever owns the server has to make them.
     #[must_use]
     pub fn new(server: Ipv4Addr, subnet: Ipv4Net, range: RangeInclusive<Ipv4Addr>) -> Self {
         Self {
@@ -98,6 +101,7 @@ impl Config {
             options: Vec::new(),
             boots: Vec::new(),
             rapid_commit: false,
+            probe: false,
             hosts: Vec::new(),
             set: Vec::new(),
             matches: Vec::new(),

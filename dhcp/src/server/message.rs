@@ -6,19 +6,21 @@ use super::client::Client;
 use super::{Effects, Server};
 use crate::config::LeaseTime;
 use crate::lease::Lease;
-use crate::outcome::{Change, Event, Reply, Silence};
+use crate::outcome::{Answer, Change, Event, Reply, Silence};
 use crate::table::ClientRef;
 use crate::wire::{Kind, Request, Response};
 
 impl Server {
-    /// Answers `request`; `effects` gets the changes and events.
+    /// Answers `request`; `effects` gets the changes and events, `found` says
+    /// how many addresses were found in use for it.
     pub(super) fn answer(
         &mut self,
         request: &Request,
         mut client: Client,
+        found: usize,
         now: u64,
         effects: &mut Effects,
-    ) -> Result<Reply, Silence> {
+    ) -> Result<Answer, Silence> {
         let client = &mut client;
         // These two take something away. On the server's own subnet nobody but
         // the client has a reason to send them.
@@ -29,13 +31,14 @@ impl Server {
         if ends && !self.recording {
             return Err(Silence::NotRecorded);
         }
-        match request.kind {
-            Kind::Discover => self.discover(request, client, now, effects),
+        let reply = match request.kind {
+            Kind::Discover => return self.discover(request, client, found, now, effects),
             Kind::Request => self.request(request, client, now, effects),
             Kind::Decline => self.decline(request, client, now, effects),
             Kind::Release => self.release_by_client(request, now, effects),
             Kind::Inform => self.inform(request, client, &mut effects.events),
-        }
+        };
+        reply.map(Answer::Reply)
     }
 
     /// §4.3.1.
@@ -43,35 +46,57 @@ impl Server {
         &mut self,
         request: &Request,
         client: &mut Client,
+        found: usize,
         now: u64,
         effects: &mut Effects,
-    ) -> Result<Reply, Silence> {
-        let (mac, origin) = (request.mac, client.sender.origin);
+    ) -> Result<Answer, Silence> {
+        let mac = request.mac;
+        let told = effects.events.len();
         let address = self.choose(request, client, now, &mut effects.events)?;
-        if request.rapid_commit && self.config.rapid_commit {
-            return self.acknowledge(request, client, address, now, effects);
-        }
-        let events = &mut effects.events;
         let leased = self
             .table
             .lease_of(request.client_ref())
             .is_some_and(|l| l.address == address && l.is_live(now));
-        if !leased {
-            if !self.recording {
-                return Err(Silence::NotRecorded);
-            }
-            // The offer that it has is replaced, not added to.
-            let has_one = self.table.origin_of_offer(mac) == Some(origin);
-            if !has_one && self.table.offered_to(origin) >= self.limits.offers {
-                return Err(Silence::OriginLimit);
-            }
-            self.table.offer(address, mac, origin, now);
+        if !leased && let Some(probe) = self.probe_first(request, client, address, found, now)? {
+            // What the choice told of is told with the answer.
+            effects.events.truncate(told);
+            return Ok(Answer::Probe(probe));
         }
+        if request.rapid_commit && self.config.rapid_commit {
+            let reply = self.acknowledge(request, client, address, now, effects)?;
+            return Ok(Answer::Reply(reply));
+        }
+        if !leased {
+            self.hold(request, client, address, now)?;
+        }
+        let events = &mut effects.events;
         events.push(Event::Offered { mac, address });
         let time = self
             .settle(client, address)
             .shortened_to(request.lease_time);
         self.lease_reply(request, client, Response::Offer, address, time, events)
+            .map(Answer::Reply)
+    }
+
+    /// Keeps `address` for the client, as long as an offer lasts.
+    pub(super) fn hold(
+        &mut self,
+        request: &Request,
+        client: &Client,
+        address: Ipv4Addr,
+        now: u64,
+    ) -> Result<(), Silence> {
+        if !self.recording {
+            return Err(Silence::NotRecorded);
+        }
+        let (mac, origin) = (request.mac, client.sender.origin);
+        // The offer that it has is replaced, not added to.
+        let has_one = self.table.origin_of_offer(mac) == Some(origin);
+        if !has_one && self.table.offered_to(origin) >= self.limits.offers {
+            return Err(Silence::OriginLimit);
+        }
+        self.table.offer(address, mac, origin, now);
+        Ok(())
     }
 
     /// §4.3.2. The four states of a client that sends a REQUEST differ in what

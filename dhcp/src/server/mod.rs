@@ -8,6 +8,7 @@ mod link;
 mod message;
 mod name;
 mod parameters;
+mod probe;
 mod reply;
 mod vendor;
 
@@ -26,6 +27,7 @@ use crate::host::Hosts;
 use crate::lease::{Lease, LeaseState, LeaseView};
 use crate::outcome::{Answer, Change, Event, LeftOut, Outcome};
 use crate::pool::Pools;
+use crate::probe::Probes;
 use crate::sender::{Origin, Sender};
 use crate::table::{ClientRef, Table};
 use crate::tag::Tag;
@@ -46,6 +48,7 @@ pub struct Server {
     parameters: Parameters,
     table: Table,
     limits: OriginLimits,
+    probes: Probes,
     hash: FixedState,
     /// The names of the places that messages come by.
     ports: HashMap<Origin, Box<str>>,
@@ -89,6 +92,7 @@ impl Server {
             links: Links::new(&config),
             parameters: Parameters::new(&config),
             table: Table::new(config.identity, pools),
+            probes: Probes::new(),
             hosts,
             ports: HashMap::default(),
             known: Tag::known(),
@@ -165,20 +169,34 @@ impl Server {
     /// replies, not even those without changes, since they may tell of what
     /// another's would have written; and it gives all changes to
     /// [`undo`](Self::undo), the last first, before it handles another message.
+    ///
+    /// Where the answer is [`Answer::Probe`], the message is kept for
+    /// [`probed`](Self::probed).
     pub fn handle(&mut self, message: &[u8], sender: Sender, now: u64) -> Outcome {
+        let events = self.expire(now);
+        self.step(message, sender, 0, events, now)
+    }
+
+    /// Handles a message after `events`; `found` addresses were found in use
+    /// for it.
+    fn step(
+        &mut self,
+        message: &[u8],
+        sender: Sender,
+        found: usize,
+        events: Vec<Event>,
+        now: u64,
+    ) -> Outcome {
         let mut effects = Effects {
             changes: Vec::new(),
-            events: self.expire(now),
+            events,
         };
-        let answer = match wire::parse(message).and_then(|request| {
+        let answer = wire::parse(message).and_then(|request| {
             let client = self.client(&request, message, sender)?;
-            self.answer(&request, client, now, &mut effects)
-        }) {
-            Ok(reply) => Answer::Reply(reply),
-            Err(silence) => Answer::Silence(silence),
-        };
+            self.answer(&request, client, found, now, &mut effects)
+        });
         Outcome {
-            answer,
+            answer: answer.unwrap_or_else(Answer::Silence),
             changes: effects.changes,
             events: effects.events,
         }
@@ -197,6 +215,7 @@ impl Server {
     /// last looked at. [`handle`](Self::handle) does the same first.
     pub fn expire(&mut self, now: u64) -> Vec<Event> {
         let mut events = Vec::new();
+        self.probes.advance(now);
         self.table.advance(now, |lease| {
             events.push(Event::Expired {
                 mac: lease.mac,

@@ -143,6 +143,7 @@ impl Leases {
             Answer::Reply(reply) if written => self.judge(message, reply, tally)?,
             // It is not sent.
             Answer::Reply(_) => {}
+            Answer::Probe(_) => bail!("a probe, which is off"),
         }
         self.bounded(&outcome)
     }

@@ -37,6 +37,7 @@ forward   = "isolated"
 
 [dhcp]
 max-leases = 60000
+probe = false
 
 [[port]]
 name = "c1"

@@ -30,7 +30,7 @@ pub(crate) fn start(
     let folder = lab.folder("dhcp")?;
     if peer == Peer::Vmlan {
         let config = format!(
-            "address = \"{ADDRESS}\"\n[dhcp]\nmax-leases = {ROOM}\n\
+            "address = \"{ADDRESS}\"\n[dhcp]\nprobe = false\nmax-leases = {ROOM}\n\
              [[port]]\nname = \"{NETDEV}\"\nkind = \"tap\"\n"
         );
         let command = vmlan::command(&folder, "", &config, |program| namespace.command(program))?;

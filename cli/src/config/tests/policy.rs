@@ -25,6 +25,7 @@ fn every_key_of_a_pool_is_read() {
 key = "client-id"
 sequential = true
 known-only = true
+probe = false
 [[dhcp.pool]]
 range = ["10.1.0.10", "10.1.0.19"]
 subnet = "10.1.0.0/24"
@@ -35,7 +36,7 @@ lease-time = "2h"
 known-only = true
 "#,
     );
-    assert!(config.sequential && config.known_only);
+    assert!(config.sequential && config.known_only && !config.probe);
     assert_eq!(config.identity, Identity::ClientId);
     assert_eq!(config.set[0].as_str(), "vmlan0");
     let [whole, far] = config.ranges.as_slice() else {
@@ -53,7 +54,9 @@ known-only = true
 #[test]
 fn a_pool_of_the_own_subnet_stands_for_the_whole_of_it() {
     let pool = "[[dhcp.pool]]\nrange = [\"10.0.0.10\", \"10.0.0.19\"]\n";
-    assert_eq!(served(pool).ranges.len(), 1);
+    let config = served(pool);
+    assert_eq!(config.ranges.len(), 1);
+    assert!(config.probe, "unless it is switched off");
     let both = format!("[dhcp]\nrange = [\"10.0.0.2\", \"10.0.0.9\"]\n{pool}");
     assert_eq!(served(&both).ranges.len(), 2);
 }

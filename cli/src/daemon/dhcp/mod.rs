@@ -4,7 +4,8 @@
 //! Messages come in batches. The whole batch is decided first, then written
 //! with one sync, and only then do the replies leave: an acknowledged lease
 //! is on disk. If the write fails, what the batch changed is undone and none of
-//! its replies leaves; [`keeper`] goes on from there. The switch is told of each
+//! its replies leaves; [`keeper`] goes on from there. A message whose address the
+//! segment has to be asked for first waits in [`probes`]. The switch is told of each
 //! lease that begins or ends ([`bindings`]); those that run out while no message
 //! comes are seen to by [`DhcpService::expire_on_time`], the lease file by
 //! [`DhcpService::keep_file`].
@@ -13,6 +14,7 @@ mod bindings;
 mod clocks;
 mod import;
 mod keeper;
+mod probes;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use bindings::Binding;
 use clocks::Clocks;
 use keeper::Keeper;
 use pnet_base::MacAddr;
+use probes::Probes;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -58,6 +61,7 @@ struct State {
     /// The names of the ports, by their numbers.
     ports: BTreeMap<u16, String>,
     switch: Option<Switch>,
+    probes: Probes,
     log: EventLog,
     hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
@@ -105,6 +109,7 @@ impl DhcpService {
                 mac,
                 ports: BTreeMap::new(),
                 switch: None,
+                probes: Probes::default(),
                 log: EventLog::new(Instant::now()),
                 hooks: Hooks::default(),
                 awake_at: None,
@@ -130,6 +135,7 @@ impl DhcpService {
             (None, _) => {
                 let bound = state.bound(now);
                 state.server = None;
+                state.forget_probes();
                 state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
                 drop(state);
                 self.file_leases();
@@ -330,33 +336,37 @@ impl Responder for DhcpService {
     fn respond(&mut self, requests: &[Request]) -> Vec<Reply> {
         self.state().respond(requests)
     }
+
+    fn due(&self) -> Option<Instant> {
+        self.state().probes.due()
+    }
 }
 
 impl State {
     fn respond(&mut self, requests: &[Request]) -> Vec<Reply> {
         self.make_ready();
         let now = self.keeper.now();
+        for request in requests {
+            self.probes.note(request);
+        }
+        let probed = self.probes.over(Instant::now());
+        self.end_probes(probed.iter().map(|asked| asked.probe.address).collect());
         let Some(server) = &mut self.server else {
             return Vec::new();
         };
-        let (address, subnet) = (server.config().server, server.config().subnet);
-        let mut outcomes: Vec<(&Request, Outcome)> = requests
-            .iter()
-            .filter_map(|request| {
-                let received = message::unwrap(&request.frame)?;
-                let to = received.destination;
-                if ![address, Ipv4Addr::BROADCAST, subnet.broadcast()].contains(&to) {
-                    tracing::debug!("DHCP: a message gets no answer: it is for {to}");
-                    return None;
-                }
-                let sender = Sender {
-                    origin: Origin(request.ingress.0.into()),
-                    mac: received.source,
-                    unicast: to == address,
-                };
-                Some((request, server.handle(received.message, sender, now)))
-            })
-            .collect();
+        let address = server.config().server;
+        let mut outcomes: Vec<(&Request, Outcome)> = Vec::new();
+        for asked in &probed {
+            if let Some((message, sender)) = received(&asked.request, server.config()) {
+                let outcome = server.probed(asked.probe, asked.claimant, message, sender, now);
+                outcomes.push((&asked.request, outcome));
+            }
+        }
+        for request in requests {
+            if let Some((message, sender)) = received(request, server.config()) {
+                outcomes.push((request, server.handle(message, sender, now)));
+            }
+        }
         let changes = outcomes.iter().flat_map(|(_, outcome)| &outcome.changes);
         let saved = self.save(changes, now);
         if let Err(error) = &saved {
@@ -372,7 +382,7 @@ impl State {
         let told = outcomes.iter().flat_map(|(_, o)| bindings::of(o, now));
         self.tell(told.collect());
         self.look_earlier();
-        let mut replies = Vec::new();
+        let (mut replies, mut asked_for) = (Vec::new(), Vec::new());
         for (request, outcome) in &outcomes {
             self.hooks.observe(outcome, &request.frame, now);
             self.note(&outcome.events);
@@ -386,9 +396,39 @@ impl State {
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
                 Answer::Silence(silence) => self.silent(*silence),
+                Answer::Probe(probe) => {
+                    asked_for.push(probe.address);
+                    let request = (*request).clone();
+                    self.probes.start(*probe, request, Instant::now());
+                }
             }
         }
+        self.ask_for(&asked_for);
         replies
+    }
+
+    /// Asks the stations for `addresses`.
+    fn ask_for(&self, addresses: &[Ipv4Addr]) {
+        if let Some(switch) = &self.switch
+            && !addresses.is_empty()
+        {
+            // It fails only when the switch has stopped, and the program ends.
+            let _ = switch.probe(addresses);
+        }
+    }
+
+    fn end_probes(&self, addresses: Vec<Ipv4Addr>) {
+        if let Some(switch) = &self.switch
+            && !addresses.is_empty()
+        {
+            switch.end_probes(addresses);
+        }
+    }
+
+    /// Drops the messages that wait; their clients will send them again.
+    fn forget_probes(&mut self) {
+        let addresses = self.probes.clear();
+        self.end_probes(addresses);
     }
 
     /// Makes ready to write. Where that cannot be, the server gives nothing
@@ -485,6 +525,22 @@ impl State {
         let what = format!("DHCP: a client gets no address, {silence}: {mend}");
         self.log.trouble(&what, Instant::now());
     }
+}
+
+/// The message in `request` and who sent it, if it is for this server.
+fn received<'a>(request: &'a Request, config: &Config) -> Option<(&'a [u8], Sender)> {
+    let received = message::unwrap(&request.frame)?;
+    let (address, to) = (config.server, received.destination);
+    if ![address, Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
+        tracing::debug!("DHCP: a message gets no answer: it is for {to}");
+        return None;
+    }
+    let sender = Sender {
+        origin: Origin(request.ingress.0.into()),
+        mac: received.source,
+        unicast: to == address,
+    };
+    Some((received.message, sender))
 }
 
 /// Why a lease in the file is not served, in words.

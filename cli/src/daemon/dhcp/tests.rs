@@ -68,15 +68,20 @@ fn line(expiry: u64) -> String {
 
 /// [`MAC`]'s REQUEST of [`ADDRESS`] in a datagram to `to`.
 fn request(to: Ipv4Addr) -> Request {
+    message(3, MAC, to)
+}
+
+/// A message of the type `kind` from `mac` that names [`ADDRESS`].
+fn message(kind: u8, mac: MacAddr, to: Ipv4Addr) -> Request {
     let mut message = vec![1, 1, 6, 0, 1, 2, 3, 4];
     message.resize(28, 0);
-    message.extend(MAC.octets());
+    message.extend(mac.octets());
     message.resize(236, 0);
-    message.extend([99, 130, 83, 99, 53, 1, 3, 50, 4]);
+    message.extend([99, 130, 83, 99, 53, 1, kind, 50, 4]);
     message.extend(ADDRESS.octets());
     message.push(255);
     let mut frame = Vec::new();
-    PacketBuilder::ethernet2(MAC.octets(), [0xff; 6])
+    PacketBuilder::ethernet2(mac.octets(), [0xff; 6])
         .ipv4([0; 4], to.octets(), 64)
         .udp(68, 67)
         .write(&mut frame, &message)
@@ -107,6 +112,61 @@ fn a_message_is_answered_that_is_for_the_server_or_for_all() {
         let replies = service.respond(&[request(to.parse().unwrap())]);
         assert_eq!(replies.len(), 1, "to {to}");
     }
+}
+
+#[test]
+fn a_message_waits_for_its_probe_and_others_are_answered_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = service(folder.path());
+    let probing = Config {
+        probe: true,
+        ..config(254)
+    };
+    service.configure(Some(probing)).unwrap();
+    assert_eq!(service.due(), None);
+    let discover = message(1, MAC, Ipv4Addr::BROADCAST);
+    assert_eq!(service.respond(&[discover.clone()]).len(), 0);
+    let due = service.due().unwrap();
+    // ADDRESS is kept for it: another client is refused that, at once.
+    let other = message(3, MacAddr(0x52, 0x54, 0, 0, 0, 10), SERVER);
+    assert_eq!(service.respond(&[other, discover.clone()]).len(), 1);
+    assert_eq!(service.due(), Some(due));
+    std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    let [offer] = service.respond(&[]).try_into().unwrap();
+    assert_eq!(offer.egress, discover.ingress);
+    assert_eq!(service.due(), None, "at rest it sleeps");
+    assert_eq!(the_lease(&service).1, LeaseState::Offered);
+}
+
+#[test]
+fn a_reply_to_its_probe_has_a_message_get_another_address_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = service(folder.path());
+    let probing = Config {
+        probe: true,
+        ..config(254)
+    };
+    service.configure(Some(probing)).unwrap();
+    let discover = message(1, MAC, Ipv4Addr::BROADCAST);
+    assert_eq!(service.respond(&[discover]).len(), 0);
+    let first = service.due().unwrap();
+    let squatter = [0x52, 0x54, 0, 0, 0, 77];
+    let mut claim = [MAC.octets(), squatter].concat();
+    claim.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 2]);
+    claim.extend(squatter);
+    claim.extend(ADDRESS.octets());
+    claim.extend([0; 10]);
+    let claim = Request {
+        frame: claim.into(),
+        ingress: PortId(4),
+    };
+    assert_eq!(service.respond(&[claim]).len(), 0);
+    let held = service.leases(|lease, _| (lease.address, lease.mac, lease.state));
+    let put_aside = (ADDRESS, squatter.into(), LeaseState::Declined);
+    assert!(held.contains(&put_aside), "{held:?}");
+    assert!(service.due().unwrap() > first, "it asks for the next");
+    service.configure(None).unwrap();
+    assert_eq!(service.due(), None);
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn refused(bytes: &[u8]) -> Silence {
     assert_eq!(server.leases(T0).count(), 0);
     match outcome.answer {
         Answer::Silence(silence) => silence,
-        Answer::Reply(_) => panic!("answered"),
+        Answer::Reply(_) | Answer::Probe(_) => panic!("answered"),
     }
 }
 
@@ -135,6 +135,7 @@ fn overloaded_fields_are_read_once_and_within_their_bounds() {
         match outcome.answer {
             Answer::Reply(_) => Ok(name),
             Answer::Silence(silence) => Err(silence),
+            Answer::Probe(_) => panic!("probes are off"),
         }
     };
     let (file, sname) = (&[12, 1, b'f', 255][..], &[12, 1, b's', 255][..]);

@@ -6,6 +6,7 @@ mod hostile;
 mod lifecycle;
 mod origins;
 mod policy;
+mod probe;
 mod relayed;
 mod replies;
 mod told;
@@ -190,7 +191,7 @@ fn received(outcome: &Outcome) -> Received {
 fn silence(outcome: &Outcome) -> Silence {
     match outcome.answer {
         Answer::Silence(silence) => silence,
-        Answer::Reply(_) => panic!("a reply: {outcome:?}"),
+        Answer::Reply(_) | Answer::Probe(_) => panic!("no silence: {outcome:?}"),
     }
 }
 

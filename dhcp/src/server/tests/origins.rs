@@ -15,7 +15,7 @@ fn discovers(server: &mut Server, clients: std::ops::Range<u8>, origin: u32) -> 
     let offered = |client| {
         let outcome = discover(client).from(sender(origin, client), server, T0);
         match outcome.answer {
-            Answer::Reply(_) => true,
+            Answer::Reply(_) | Answer::Probe(_) => true,
             Answer::Silence(silence) => {
                 assert_eq!(silence, Silence::OriginLimit);
                 false

@@ -1,0 +1,69 @@
+//! Messages that wait for what the segment says to a conflict probe. Each
+//! waits on its own, for as long as stations may take to answer or until one
+//! says that it has the address; others are answered meanwhile.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+use vmlan_dataplane::hairpin::{Request, arp};
+use vmlan_dhcp::{Claimant, Origin, Probe};
+
+/// How long stations may take to answer. RFC 5227 waits for seconds, as links
+/// may be slow; here the slowest part is a guest's own wake-up.
+const WAIT: Duration = Duration::from_millis(300);
+
+/// A message that waits.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The message.
+    pub(super) request: Request,
+    /// What was asked for.
+    pub(super) probe: Probe,
+    /// Who says that it has the address.
+    pub(super) claimant: Option<Claimant>,
+    due: Instant,
+}
+
+/// All that wait, by the address that each waits for. The server bounds them.
+#[derive(Debug, Default)]
+pub(super) struct Probes(HashMap<Ipv4Addr, Asked>);
+
+impl Probes {
+    /// Has `request` wait for what comes of `probe`, which is made now.
+    pub(super) fn start(&mut self, probe: Probe, request: Request, now: Instant) {
+        let asked = Asked {
+            request,
+            claimant: None,
+            due: now + WAIT,
+            probe,
+        };
+        self.0.insert(asked.probe.address, asked);
+    }
+
+    /// Takes note of `frame` if it answers a probe.
+    pub(super) fn note(&mut self, frame: &Request) {
+        if let Some((address, mac)) = arp::claim(&frame.frame)
+            && let Some(asked) = self.0.get_mut(&address)
+        {
+            let origin = Origin(frame.ingress.0.into());
+            asked.claimant.get_or_insert(Claimant { mac, origin });
+        }
+    }
+
+    /// Takes out what has been answered, or has waited long enough.
+    pub(super) fn over(&mut self, now: Instant) -> Vec<Asked> {
+        let over = |asked: &Asked| asked.claimant.is_some() || asked.due <= now;
+        let over = self.0.extract_if(|_, asked| over(asked));
+        over.map(|(_, asked)| asked).collect()
+    }
+
+    /// When the first has waited long enough.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.0.values().map(|asked| asked.due).min()
+    }
+
+    /// Forgets all; what was being asked for.
+    pub(super) fn clear(&mut self) -> Vec<Ipv4Addr> {
+        self.0.drain().map(|(address, _)| address).collect()
+    }
+}
