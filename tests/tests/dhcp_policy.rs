@@ -4,6 +4,7 @@
 use anyhow::Result;
 use std::net::Ipv4Addr;
 use vmlan_tests::dhcp_client::udhcpc;
+use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, taps};
 
 const MAC1: &str = "52:54:00:00:00:01";

@@ -125,7 +125,7 @@ fn a_message_waits_for_its_probe_and_others_are_answered_meanwhile() {
     service.configure(Some(probing)).unwrap();
     assert_eq!(service.due(), None);
     let discover = message(1, MAC, Ipv4Addr::BROADCAST);
-    assert_eq!(service.respond(&[discover.clone()]).len(), 0);
+    assert_eq!(service.respond(std::slice::from_ref(&discover)).len(), 0);
     let due = service.due().unwrap();
     // ADDRESS is kept for it: another client is refused that, at once.
     let other = message(3, MacAddr(0x52, 0x54, 0, 0, 0, 10), SERVER);

@@ -12,15 +12,11 @@ pub fn prefer_huge_pages<T>(memory: &mut [T]) {
     if bytes < HUGE_PAGE || skipped >= bytes {
         return;
     }
+    // SAFETY: `skipped` bytes from the start are within `memory`.
+    let first_page = unsafe { start.byte_add(skipped) };
     // SAFETY: the range lies within `memory`. MADV_HUGEPAGE changes by what
     // pages memory is backed, not what it holds.
-    unsafe {
-        libc::madvise(
-            start.byte_add(skipped),
-            bytes - skipped,
-            libc::MADV_HUGEPAGE,
-        );
-    }
+    unsafe { libc::madvise(first_page, bytes - skipped, libc::MADV_HUGEPAGE) };
 }
 
 /// The smallest page of any machine that Linux runs on here.
