@@ -14,7 +14,7 @@ pub struct BenchArgs {
     /// Against whom; those that are not installed are left out [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub peers: Vec<Peer>,
-    /// Measure vmlan a second time with these lines under [switch], such as
+    /// Measure vmlan a second time with these lines under \[switch\], such as
     /// 'workers = 2'
     #[arg(long, value_name = "KEY = VALUE")]
     pub variant: Option<String>,
