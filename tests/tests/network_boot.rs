@@ -26,6 +26,7 @@ fn a_guest_boots_from_the_network() -> Result<()> {
                   imgfetch large && echo large is there || echo large is not there\n\
                   imgfetch ../secret && echo secret is there || echo secret is not there\n\
                   echo booted as ${net0/mac} ${net0/ip} by ${filename}\n\
+                  echo\n\
                   sleep 1000\n";
     for (name, bytes) in [("boot.ipxe", script.as_bytes()), ("large", &[7; LARGE])] {
         fs::write(root.path().join(name), bytes)?;
@@ -40,8 +41,10 @@ fn a_guest_boots_from_the_network() -> Result<()> {
     command
         // The NIC has iPXE's ROM by default. Without graphics the firmware writes to the serial line.
         .args("-accel tcg -machine pc,graphics=off -m 64 -nodefaults -no-user-config".split(' '))
-        .args("-display none -serial stdio -boot n -device".split(' '))
+        .args("-display none -serial stdio -device".split(' '))
         .arg(format!("virtio-net-pci,netdev=lan,mac={MAC}"))
+        // A ROM that gave up on a busy machine tries again a second later.
+        .args(["-boot", "order=n,reboot-timeout=1000"])
         .arg("-netdev")
         .arg(format!(
             "stream,id=lan,addr.type=unix,addr.path={}",
