@@ -272,7 +272,7 @@ fn a_request_for_a_leased_live_address_is_answered_and_not_flooded() -> Result<(
     let free = "192.168.122.200";
     c1.shell(&format!("arping -b -c 1 -w 1 -I eth0 {free}"), wait::SOON)?;
     let seen = third.until(&format!("who-has {free}"))?;
-    assert!(!seen.contains(&format!("who-has {leased}")), "{seen}");
+    assert!(!seen.contains(&format!("who-has {leased} ")), "{seen}");
     Ok(())
 }
 
