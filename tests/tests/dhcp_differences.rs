@@ -29,7 +29,7 @@ dhcp-authoritative
 dhcp-rapid-commit
 domain=vm
 dhcp-range=172.20.1.0,172.20.200.254,1h
-dhcp-range=set:far,10.1.0.10,10.1.0.250,255.255.255.0,20m
+dhcp-range=set:far,10.1.1.0,10.1.200.254,255.255.0.0,20m
 dhcp-host=52:54:00:aa:00:01,172.20.255.10,db
 dhcp-host=52:54:00:aa:00:02,set:red,2h
 dhcp-host=52:54:00:aa:00:03,ignore
@@ -73,10 +73,10 @@ fn config() -> Result<Config> {
     config.domain = Some("vm".to_owned());
     config.rapid_commit = true;
     config.ranges.push(Range {
-        subnet: Some("10.1.0.0/24".parse()?),
+        subnet: Some("10.1.0.0/16".parse()?),
         set: vec!["far".parse()?],
         lease_time: Some(LeaseTime::Seconds(1200)),
-        ..Range::new(address(10, 1, 0, 10)..=address(10, 1, 0, 250))
+        ..Range::new(address(10, 1, 1, 0)..=address(10, 1, 200, 254))
     });
     let host = |key: HostKey| Host::new(key);
     let mac = |text: &str| Ok::<_, anyhow::Error>(HostKey::Mac(text.parse()?));
