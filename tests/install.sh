@@ -14,6 +14,7 @@ packages=(
 	cpio               # packs the initramfs
 	curl               # asks the control socket
 	dnsmasq-base       # the LAN's own DHCP server
+	dhcpcd-base        # dhcpcd
 	ethtool            # offloads on and off
 	iperf3
 	kea-admin          # perfdhcp
