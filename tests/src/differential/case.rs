@@ -172,10 +172,9 @@ fn value(text: &str) -> Result<Bytes> {
 impl Message {
     /// The message in the case `number`, of a client whose address is `own`.
     ///
-    /// # Panics
-    /// A word does not fit.
-    #[must_use]
-    pub fn bytes(&self, number: u16, own: Ipv4Addr) -> Vec<u8> {
+    /// # Errors
+    /// A word is none, or an option too long.
+    pub fn bytes(&self, number: u16, own: Ipv4Addr) -> Result<Vec<u8>> {
         let mut bytes = vec![0; COOKIE];
         let [high, low] = number.to_be_bytes();
         put(&mut bytes, OP, &[1, 1, 6, 0, 9, self.client, high, low]);
@@ -210,8 +209,8 @@ impl Message {
                 "cut" => cut = value.iter().fold(0, |n, b| n * 256 + usize::from(*b)),
                 "raw" => options.extend(value),
                 code => {
-                    let code: u8 = code.parse().expect("an option's code");
-                    options.extend([code, u8::try_from(value.len()).expect("a short option")]);
+                    let code: u8 = code.parse().with_context(|| format!("no word: {code}"))?;
+                    options.extend([code, u8::try_from(value.len())?]);
                     options.extend(value);
                 }
             }
@@ -223,7 +222,7 @@ impl Message {
             bytes.resize(bytes.len().max(SHORTEST), 0);
         }
         bytes.truncate(cut);
-        bytes
+        Ok(bytes)
     }
 
     /// Where its packet comes from: the relay agent, the client's own address,
@@ -250,8 +249,11 @@ impl Message {
     }
 }
 
+/// Writes `value` over the bytes from `at` on, as far as there are any.
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
-    bytes[at..at + value.len()].copy_from_slice(value);
+    for (byte, value) in bytes.iter_mut().skip(at).zip(value) {
+        *byte = *value;
+    }
 }
 
 /// An INFORM that every server answers, with the `xid` given.

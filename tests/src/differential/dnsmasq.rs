@@ -78,7 +78,7 @@ impl Dnsmasq {
     /// by ARP before, whose reply may come behind.
     fn replies(&self) -> Result<(Vec<Vec<u8>>, bool)> {
         let last = super::case::last(LAST);
-        let bytes = last.bytes(u16::MAX, Ipv4Addr::UNSPECIFIED);
+        let bytes = last.bytes(u16::MAX, Ipv4Addr::UNSPECIFIED)?;
         self.send(Ipv4Addr::UNSPECIFIED, &last, &bytes)?;
         let frames = self
             .tap

@@ -40,7 +40,7 @@ pub fn replies(peer: &mut impl Peer, case: &Case, number: u16) -> Result<Vec<Opt
         .iter()
         .map(|message| {
             let own = addresses.get(&message.client).copied();
-            let bytes = message.bytes(number, own.unwrap_or(case::NO_ADDRESS));
+            let bytes = message.bytes(number, own.unwrap_or(case::NO_ADDRESS))?;
             let reply = peer
                 .ask(message, &bytes)
                 .with_context(|| format!("{}: {}", case.name, message.text))?;

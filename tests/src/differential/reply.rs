@@ -96,13 +96,9 @@ pub fn compare(ours: Option<&Reply>, theirs: Option<&Reply>) -> Vec<(String, Str
             return vec![("reply".to_owned(), kind(ours), kind(theirs))];
         }
     };
-    let fields = ours.fields.iter().map(|(name, ours)| {
-        (
-            (*name).to_owned(),
-            ours.clone(),
-            theirs.fields[name].clone(),
-        )
-    });
+    let fields = ours.fields.iter().zip(theirs.fields.values());
+    let fields =
+        fields.map(|((name, ours), theirs)| ((*name).to_owned(), ours.clone(), theirs.clone()));
     let options = (1..=254u8)
         .filter(|code| ![T1, T2].contains(code) || !ours.about_equal(theirs, *code))
         .map(|code| {
