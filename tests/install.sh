@@ -26,6 +26,7 @@ packages=(
 	nftables           # shows and flushes the rules
 	procps
 	qemu-system-x86
+	systemd            # systemd-networkd
 	tcpdump
 	udhcpc
 	util-linux         # setpriv

@@ -63,8 +63,9 @@ fn says(process: &Process, start: usize, words: &str) -> Result<usize> {
 fn leased(switch: &Switch, wanted: impl Fn(&str) -> bool) -> Result<String> {
     wait::until("the lease", PATIENCE, || {
         let lease = switch.lease(MAC)?;
-        ensure!(lease["state"] == "bound", "{lease}");
-        let address = lease["address"].as_str().context("address")?;
+        let field = |name| lease.get(name).and_then(|value| value.as_str());
+        ensure!(field("state") == Some("bound"), "{lease}");
+        let address = field("address").context("address")?;
         ensure!(wanted(address), "{address}");
         Ok(address.to_owned())
     })
