@@ -15,6 +15,7 @@ packages=(
 	cpio               # packs the initramfs
 	curl               # asks the control socket
 	dnsmasq-base       # the LAN's own DHCP server
+	dhcpcd-base        # dhcpcd
 	ethtool            # offloads on and off
 	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
@@ -27,6 +28,7 @@ packages=(
 	nftables           # shows and flushes the rules
 	procps
 	qemu-system-x86
+	systemd            # systemd-networkd
 	tcpdump
 	tftp-hpa           # a TFTP client that reads text
 	udhcpc

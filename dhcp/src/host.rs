@@ -79,7 +79,10 @@ impl Hosts {
         client_id: Option<&[u8]>,
         name: Option<&str>,
     ) -> Known {
-        let by_id = client_id.and_then(|id| self.by_client_id.get(id));
+        // As in dnsmasq, text is known with type 0 in front (RFC 2132 §9.14) too.
+        let untyped = client_id.and_then(|id| id.strip_prefix(&[0]));
+        let mut ids = client_id.into_iter().chain(untyped);
+        let by_id = ids.find_map(|id| self.by_client_id.get(id));
         let by_name = || {
             let name = name.filter(|_| !self.by_name.is_empty())?;
             self.by_name.get(name.to_ascii_lowercase().as_str())

@@ -10,6 +10,7 @@
 //!   port, both frame by frame; [`frame`] makes the frames.
 //! - [`hostile`] makes frames and messages that no honest guest sends.
 //! - [`killed`] kills vmlan at random moments while clients take leases.
+//! - [`differential`] compares the DHCP server with dnsmasq, message by message.
 //! - [`dhcp_client`], [`transfer`], [`capture`] and [`lan`] are what tests do
 //!   and see with these.
 //!
@@ -19,6 +20,7 @@
 
 pub mod capture;
 pub mod dhcp_client;
+pub mod differential;
 pub mod frame;
 pub mod guest;
 pub mod hostile;

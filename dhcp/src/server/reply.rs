@@ -70,7 +70,7 @@ impl Server {
 
     /// A NAK that says why. RFC 2131 §4.1: broadcast, since the client may be
     /// on a subnet where its address leads nowhere; §4.3.2: a relay agent is
-    /// told to do the same by the flag.
+    /// told to do the same by the flag. As in dnsmasq, others see it as well.
     pub(super) fn nak(
         &self,
         request: &Request,
@@ -82,14 +82,17 @@ impl Server {
             ciaddr: Ipv4Addr::UNSPECIFIED,
             yiaddr: Ipv4Addr::UNSPECIFIED,
             siaddr: Ipv4Addr::UNSPECIFIED,
-            broadcast: request.relayed(),
+            broadcast: true,
             sname: &[],
             file: &[],
             mtu: self.config.mtu,
         };
         let mut options = vec![
             option(SERVER_ID, &self.id(request).octets()),
-            (MESSAGE, refusal.name().as_bytes().into()),
+            (
+                MESSAGE,
+                refusal.name().replace('-', " ").into_bytes().into(),
+            ),
         ];
         options.extend(client_id(request));
         // These few always fit.
