@@ -19,6 +19,7 @@ packages=(
 	ethtool            # offloads on and off
 	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
+	strace
 	kea-admin          # perfdhcp
 	kea-dhcp4-server   # measured beside vmlan
 	iproute2           # namespaces

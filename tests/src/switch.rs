@@ -212,6 +212,24 @@ impl Switch {
         self.launch_mounted(r#"--bind -o ro "$0""#)
     }
 
+    /// As [`Switch::launch`], by a kernel that seems to have no io_uring.
+    ///
+    /// # Errors
+    /// As [`Switch::launch`].
+    pub fn launch_without_io_uring(&mut self) -> Result<()> {
+        let run = self.command(self.run_arguments());
+        // The tracer is a grandchild (-D), so that vmlan has the number and gets
+        // the signals.
+        let mut command = self.namespace.command("strace");
+        command
+            .args(["-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"])
+            .args(["-e", "trace=io_uring_setup"])
+            .args(["-e", "inject=io_uring_setup:error=EPERM"])
+            // `ip netns exec NAME` has been done.
+            .args(run.get_args().skip(3));
+        self.start_by(command)
+    }
+
     /// Starts it with `mount ARGUMENTS` done on the state folder.
     fn launch_mounted(&mut self, arguments: &str) -> Result<()> {
         let state = self.folder.path().join("state");

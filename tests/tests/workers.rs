@@ -192,6 +192,28 @@ fn ports_come_and_go_while_both_workers_are_busy() -> Result<()> {
 }
 
 #[test]
+fn without_io_uring_frames_are_sent_by_ordinary_calls() -> Result<()> {
+    let config = ISOLATED.to_owned() + &packets(&["v1"]) + &taps(&["c1"]);
+    let mut switch = Switch::prepare(&config)?;
+    let v1 = Namespace::new("v1")?;
+    v1.veth("eth0", &switch.namespace, "v1")?;
+    switch.launch_without_io_uring()?;
+    assert!(switch.log().contains("no io_uring"), "{}", switch.log());
+    let c1 = switch.container("c1", MAC1)?;
+    let one = udhcpc(&c1, "")?.address;
+    let two = udhcpc(&v1, "")?.address;
+    transfer::tcp(&c1, &v1, two, 20, MINUTES)?;
+    transfer::tcp(&v1, &c1, one, 20, MINUTES)?;
+    // Super-frames that are cut leave in two parts, by other calls.
+    v1.run("ethtool -K eth0 tx off sg off tso off gso off gro off")?;
+    switch.cli("port set v1 offload=false")?.success()?;
+    switch.cli("port set c1 offload=false")?.success()?;
+    transfer::tcp(&c1, &v1, two, 20, MINUTES)?;
+    transfer::tcp(&v1, &c1, one, 20, MINUTES)?;
+    switch.stop()
+}
+
+#[test]
 fn more_queues_than_workers_are_refused_with_the_mend() -> Result<()> {
     let switch = Switch::start(&(ISOLATED.to_owned() + TWO_WORKERS))?;
     let refused = switch.cli("port add x --kind tap queues=3")?;
