@@ -14,12 +14,13 @@ use crate::hairpin::{Responder, arp};
 use crate::port::{CloseReason, Egress, Port, Transmitter};
 use crate::table::fdb::{Entry, FdbFull};
 use crate::table::{Fdb, MAX_PORTS, PortId, PortSet};
-use crate::worker::{Command, Start, WAKER, Worker};
+use crate::worker::{Command, Removed, Start, WAKER, Worker};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use mio::{Poll, Waker};
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -148,7 +149,10 @@ impl Switch {
                     events: events.clone(),
                     punts,
                 });
-                let result = worker.run();
+                // A panic is a bug, and to be told like an error: the frames of
+                // this worker's ports would vanish without a word.
+                let result = catch_unwind(AssertUnwindSafe(|| worker.run()))
+                    .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
                 let last = running.fetch_sub(1, Ordering::AcqRel) == 1;
                 if last || result.is_err() {
                     // The receiver is gone only when the program ends.
@@ -198,6 +202,7 @@ impl Switch {
         role: Role,
         readers: &[usize],
     ) -> Result<(), SwitchError> {
+        port.egress.read_by(readers);
         // All can send to it before the first frame comes from it.
         self.call_each(|_| {
             let egress = Arc::clone(&port.egress);
@@ -219,9 +224,10 @@ impl Switch {
     pub fn remove_port(&self, id: PortId) -> Result<bool, SwitchError> {
         // Nothing but the workers holds the port's files then.
         self.ports().forget_egress(id);
-        let there = self.call_each(|_| move |worker: &mut Worker| worker.remove_port(id))?;
+        let removed = self.call_each(|_| move |worker: &mut Worker| worker.remove_port(id))?;
         self.ports().release(id);
-        Ok(there.into_iter().all(|there| there))
+        let lives = |port: &Option<Removed>| port.as_ref().is_some_and(|port| !port.had_ended);
+        Ok(removed.iter().all(lives))
     }
 
     /// Whether checksums and segmentation may be left undone on a port's link;

@@ -59,10 +59,11 @@ impl Polling {
 
     /// Takes note that everything was seen to, `frames` of it.
     pub(crate) fn drained(&mut self, frames: usize) {
-        if self.bound.is_zero() {
+        // A command alone is no reason to poll or to stop.
+        if self.bound.is_zero() || frames == 0 {
             return;
         }
-        if self.until.take().is_some() && frames > 0 {
+        if self.until.take().is_some() {
             self.time = (self.time * 2).min(self.bound);
         }
         if frames < BUSY {

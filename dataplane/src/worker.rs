@@ -59,8 +59,17 @@ struct Slot {
     counters: PortCounters,
     /// Whether it is in the ready list.
     ready: bool,
+    /// The link has ended. What was counted stays until the port is removed.
+    closed: bool,
     /// Places in the burst of the frames that go out of it.
     queue: Vec<usize>,
+}
+
+/// What belonged to a port that was removed.
+pub(crate) struct Removed {
+    /// Its link had ended before.
+    pub(crate) had_ended: bool,
+    _slot: Box<Slot>,
 }
 
 /// The worker's state, on its thread.
@@ -70,7 +79,7 @@ pub(crate) struct Worker {
     commands: Receiver<Command>,
     events: Sender<Event>,
     punts: Option<Punts>,
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Option<Box<Slot>>>,
     ready: Vec<PortId>,
     /// Ports with a queue to send.
     touched: Vec<PortId>,
@@ -144,13 +153,14 @@ impl Worker {
     /// Takes a port in, to send out of.
     pub(crate) fn add_port(&mut self, id: PortId, role: Role, egress: Arc<dyn Egress>) {
         if let Some(slot) = self.slots.get_mut(usize::from(id.0)) {
-            *slot = Some(Slot {
+            *slot = Some(Box::new(Slot {
                 egress,
                 ingress: None,
                 counters: PortCounters::default(),
                 ready: false,
+                closed: false,
                 queue: Vec::with_capacity(BURST),
-            });
+            }));
             self.forwarder.add_port(id, role);
         }
     }
@@ -171,13 +181,17 @@ impl Worker {
         Ok(())
     }
 
-    /// Removes a port; once all workers have dropped it, its file descriptors
-    /// are closed, which takes them out of the poll.
-    pub(crate) fn remove_port(&mut self, id: PortId) -> bool {
+    /// Removes a port and gives what belonged to it, to be dropped elsewhere:
+    /// closing the last file of a TAP takes the kernel some 15 ms. What still
+    /// comes in until then finds nobody.
+    pub(crate) fn remove_port(&mut self, id: PortId) -> Option<Removed> {
         let slot = self.slots.get_mut(usize::from(id.0));
         let slot = slot.and_then(Option::take);
         self.forwarder.remove_port(id);
-        slot.is_some()
+        slot.map(|slot| Removed {
+            had_ended: slot.closed,
+            _slot: slot,
+        })
     }
 
     pub(crate) fn counters(&self) -> Vec<(PortId, PortCounters)> {
@@ -225,7 +239,10 @@ impl Worker {
             slot.counters.tx.merge(&sent);
         }
         // An error or a hang-up shows in the next receive.
-        if !slot.ready && (event.is_readable() || event.is_error() || event.is_read_closed()) {
+        if !slot.ready
+            && !slot.closed
+            && (event.is_readable() || event.is_error() || event.is_read_closed())
+        {
             slot.ready = true;
             self.ready.push(id);
         }
@@ -330,16 +347,24 @@ impl Worker {
         }
     }
 
-    /// Ends a port whose link is gone. The other workers are told to drop it
-    /// by whoever takes note of the event.
+    /// Ends a port whose link is gone: no frame comes from it or goes to it.
+    /// Whoever takes note of the event has all workers remove it.
     fn close(&mut self, id: PortId, reason: CloseReason) {
-        self.remove_port(id);
+        self.forwarder.remove_port(id);
+        if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
+            slot.closed = true;
+        }
         // The receiver is gone only when the program ends.
         let _ = self.events.send(Event::PortClosed { id, reason });
     }
 }
 
-fn enqueue(slots: &mut [Option<Slot>], touched: &mut Vec<PortId>, egress: PortId, place: usize) {
+fn enqueue(
+    slots: &mut [Option<Box<Slot>>],
+    touched: &mut Vec<PortId>,
+    egress: PortId,
+    place: usize,
+) {
     if let Some(Some(slot)) = slots.get_mut(usize::from(egress.0)) {
         if slot.queue.is_empty() {
             touched.push(egress);

@@ -212,19 +212,21 @@ impl Switch {
         self.launch_mounted(r#"--bind -o ro "$0""#)
     }
 
-    /// As [`Switch::launch`], by a kernel that seems to have no io_uring.
+    /// As [`Switch::launch`], where the kernel seems to refuse a system call of
+    /// vmlan: `call` with the error and the times as strace(1) wants them, such
+    /// as `error=EPERM`.
     ///
     /// # Errors
     /// As [`Switch::launch`].
-    pub fn launch_without_io_uring(&mut self) -> Result<()> {
+    pub fn launch_refusing(&mut self, call: &str, error: &str) -> Result<()> {
         let run = self.command(self.run_arguments());
         // The tracer is a grandchild (-D), so that vmlan has the number and gets
         // the signals.
         let mut command = self.namespace.command("strace");
         command
             .args(["-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null"])
-            .args(["-e", "trace=io_uring_setup"])
-            .args(["-e", "inject=io_uring_setup:error=EPERM"])
+            .args(["-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:{error}")])
             // `ip netns exec NAME` has been done.
             .args(run.get_args().skip(3));
         self.start_by(command)

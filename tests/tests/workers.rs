@@ -197,7 +197,7 @@ fn without_io_uring_frames_are_sent_by_ordinary_calls() -> Result<()> {
     let mut switch = Switch::prepare(&config)?;
     let v1 = Namespace::new("v1")?;
     v1.veth("eth0", &switch.namespace, "v1")?;
-    switch.launch_without_io_uring()?;
+    switch.launch_refusing("io_uring_setup", "error=EPERM")?;
     assert!(switch.log().contains("no io_uring"), "{}", switch.log());
     let c1 = switch.container("c1", MAC1)?;
     let one = udhcpc(&c1, "")?.address;
@@ -211,6 +211,51 @@ fn without_io_uring_frames_are_sent_by_ordinary_calls() -> Result<()> {
     transfer::tcp(&c1, &v1, two, 20, MINUTES)?;
     transfer::tcp(&v1, &c1, one, 20, MINUTES)?;
     switch.stop()
+}
+
+#[test]
+fn an_io_uring_that_fails_costs_a_burst_and_no_more() -> Result<()> {
+    for (error, fails) in [("error=EAGAIN:when=40", false), ("error=EIO:when=40", true)] {
+        let config = ISOLATED.to_owned() + &taps(&["c1", "c2"]);
+        let mut switch = Switch::prepare(&config)?;
+        switch.launch_refusing("io_uring_enter", error)?;
+        let c1 = switch.container("c1", MAC1)?;
+        let c2 = switch.container("c2", MAC2)?;
+        udhcpc(&c1, "")?;
+        let two = udhcpc(&c2, "")?.address;
+        transfer::tcp(&c1, &c2, two, 20, MINUTES)?;
+        let log = switch.log();
+        assert_eq!(log.contains("io_uring failed"), fails, "{error}: {log}");
+        assert!(
+            switch.drops("egress-error")? <= 64,
+            "{}",
+            switch.json("ports")?
+        );
+        switch.stop()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_flow_between_multiqueue_taps_stays_with_its_worker() -> Result<()> {
+    // With a port of one queue in between, the queues of the two TAPs go to the
+    // workers in different order.
+    let config = ISOLATED.to_owned() + TWO_WORKERS + &taps(&["c1"]) + &two_queues("tap", "c2");
+    let switch = Switch::start(&config)?;
+    let c2 = switch.container("c2", MAC2)?;
+    let two = udhcpc(&c2, "")?.address;
+    transfer::tcp(switch.namespace.as_ref(), &c2, two, 200, MINUTES)?;
+    let counters = c2.run("nstat -asz TcpExtTCPOFOQueue TcpInSegs")?;
+    let count = |name: &str| {
+        let line = counters.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_whitespace().nth(1));
+        value.and_then(|value| value.parse::<f64>().ok())
+    };
+    let (early, all) = (count("TcpExtTCPOFOQueue"), count("TcpInSegs"));
+    // A loss somewhere has a few segments wait; a flow that goes back and forth
+    // between the workers, most of them.
+    assert!(early < all.map(|all| all / 20.0), "{counters}");
+    Ok(())
 }
 
 #[test]

@@ -160,7 +160,9 @@ impl Switch {
     /// Threads that forward on this machine.
     pub fn workers(&self) -> usize {
         match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(port::MAX_WORKERS.into()),
             count => count.into(),
         }
     }

@@ -69,6 +69,11 @@ pub trait Egress: Send + Sync {
     /// waits for the peer.
     fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent);
 
+    /// Says which worker reads each queue of the link, once it is taken in.
+    fn read_by(&self, readers: &[usize]) {
+        let _ = readers;
+    }
+
     /// The link may have become writable: sends on what waits inside it. What
     /// comes of that is added to `sent`.
     fn writable(&self, sent: &mut Sent) {

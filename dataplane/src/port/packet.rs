@@ -204,13 +204,21 @@ impl Egress for PacketEgress {
 
 /// Counts what became of each frame; true if the egress takes no more.
 fn report(results: &Results, frames: &[TxFrame<'_>], sent: &mut Sent) -> bool {
+    let mut full = false;
     for (result, frame) in results.iter().zip(frames) {
+        full = false;
         match result {
             Ok(()) => sent.count(frame),
-            Err(error) => sent.drop(refusal(error, frame), 1),
+            Err(error) => {
+                let reason = refusal(error, frame);
+                full = reason == DropReason::EgressFull;
+                sent.drop(reason, 1);
+            }
         }
     }
-    sent.full
+    // One that was refused in the middle of those that left says nothing.
+    sent.full = full;
+    full
 }
 
 impl PacketEgress {

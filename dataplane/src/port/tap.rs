@@ -5,6 +5,7 @@
 //! up again. Only when it is deleted does the port end. (The other end of the
 //! kind, a TAP whose file a VMM holds, is a [`packet`](super::packet) port.)
 
+use super::sys::ring::Results;
 use super::sys::tun;
 use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, Transmitter, TxFrame};
 use crate::frame::offload::Offload;
@@ -16,8 +17,8 @@ use mio::{Interest, Registry, Token};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// Frames that may wait on their way from the netdev to the switch. The
 /// driver drops without a word when there are more.
@@ -42,6 +43,7 @@ pub fn open(name: &str, queues: usize, offload: bool) -> io::Result<Port> {
         offload: AtomicBool::new(false),
         uso: AtomicBool::new(false),
         by_ring: AtomicBool::new(true),
+        readers: OnceLock::new(),
     };
     egress.set_offload(offload)?;
     let ingress = |file| Box::new(TapIngress { file }) as Box<dyn Ingress>;
@@ -68,6 +70,8 @@ struct TapEgress {
     uso: AtomicBool,
     /// Whether an io_uring can write to it.
     by_ring: AtomicBool,
+    /// The worker that reads each queue.
+    readers: OnceLock<Vec<usize>>,
 }
 
 impl TapIngress {
@@ -126,38 +130,35 @@ impl Egress for TapEgress {
         }
     }
 
+    fn read_by(&self, readers: &[usize]) {
+        // A port is taken in once.
+        let _ = self.readers.set(readers.to_vec());
+    }
+
     fn set_offload(&self, on: bool) -> io::Result<()> {
-        for file in &self.files {
-            let uso = tun::set_offload(file, on)?;
-            self.uso.store(uso, Relaxed);
+        // One file sets it for the netdev.
+        if let Some(file) = self.files.first() {
+            self.uso.store(tun::set_offload(file, on)?, Relaxed);
         }
         self.offload.store(on, Relaxed);
         Ok(())
     }
 
     fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
-        // The driver takes the answers of a flow to the queue that the flow was
-        // last written to, so each worker keeps to one.
-        let queue = by.worker().checked_rem(self.files.len());
-        let Some(file) = queue.and_then(|queue| self.files.get(queue)) else {
+        let Some(file) = self.file_of(by.worker()) else {
             return;
         };
         for frames in frames.chunks(BURST) {
-            match by.ring() {
-                Some(ring) if self.by_ring.load(Relaxed) => {
-                    for (result, frame) in ring.write(&**file, frames).into_iter().zip(frames) {
-                        match result {
-                            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                                self.write_again(file, frame, sent);
-                            }
-                            result => count(result, frame, sent),
-                        }
-                    }
+            let ring = by.ring().filter(|_| self.by_ring.load(Relaxed));
+            let results = ring.map(|ring| ring.write(file, frames));
+            let results = results.filter(|results| !self.refused(results));
+            if let Some(results) = results {
+                for (result, frame) in results.into_iter().zip(frames) {
+                    count(result, frame, sent);
                 }
-                _ => {
-                    for frame in frames {
-                        count(write(file, frame), frame, sent);
-                    }
+            } else {
+                for frame in frames {
+                    count(write(file, frame), frame, sent);
                 }
             }
         }
@@ -165,15 +166,28 @@ impl Egress for TapEgress {
 }
 
 impl TapEgress {
-    /// Writes a frame that the io_uring could not. Where it can be written
-    /// after all, the driver does not know how to do it without blocking (Linux
-    /// before 6.4), and the ring is left alone from then on.
-    fn write_again(&self, file: &File, frame: &TxFrame<'_>, sent: &mut Sent) {
-        let result = write(file, frame);
-        if result.is_ok() {
+    /// The queue that `worker` writes to: the one that it reads. The driver
+    /// takes the answers of a flow to the queue that the flow was last written
+    /// to, so a flow stays with its worker.
+    fn file_of(&self, worker: usize) -> Option<&File> {
+        let readers = self.readers.get().map(Vec::as_slice).unwrap_or_default();
+        let own = readers.iter().position(|reader| *reader == worker);
+        let queue = own.or(worker.checked_rem(self.files.len()))?;
+        self.files.get(queue).map(|file| &**file)
+    }
+
+    /// Whether the driver has refused all of a burst as it cannot promise not
+    /// to block (Linux before 6.4): the ring is left alone from then on.
+    fn refused(&self, results: &Results) -> bool {
+        let unsupported = |result: &io::Result<()>| {
+            let error = result.as_ref().err().and_then(io::Error::raw_os_error);
+            error == Some(libc::EOPNOTSUPP)
+        };
+        let refused = results.iter().all(unsupported);
+        if refused {
             self.by_ring.store(false, Relaxed);
         }
-        count(result, frame, sent);
+        refused
     }
 }
 

@@ -34,8 +34,8 @@ impl Transmitter {
         self.worker
     }
 
-    /// Its io_uring, if it has one.
+    /// Its io_uring, if it has one that works.
     pub fn ring(&mut self) -> Option<&mut Ring> {
-        self.ring.as_mut()
+        self.ring.as_mut().filter(|ring| ring.works())
     }
 }

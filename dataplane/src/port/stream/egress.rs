@@ -14,6 +14,7 @@ use super::LENGTH;
 use crate::frame::{BURST, MAX_FRAME, Offload};
 use crate::policy::DropReason;
 use crate::port::{Abilities, Egress, Sent, Transmitter, TxFrame};
+use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::unix::net::UnixStream;
@@ -58,8 +59,10 @@ impl StreamEgress {
     }
 
     /// Sends what other workers left, until there is none or somebody else is
-    /// at it.
+    /// at it. Where they leave more than a worker can send in its turn, the peer
+    /// cannot take it, and the rest is dropped.
     fn send_waiting(&self, sent: &mut Sent) {
+        let mut budget = 2 * WAITING;
         loop {
             // A worker leaves its frame and then looks whether somebody is
             // writing; here it is the other way round. One of the two sees what
@@ -71,7 +74,12 @@ impl StreamEgress {
             let Some(mut writer) = self.writer() else {
                 return;
             };
-            writer.send_all_of(&self.waiting, sent);
+            if budget == 0 {
+                while self.waiting.pop().is_some() {
+                    sent.drop(DropReason::EgressFull, 1);
+                }
+            }
+            budget = writer.send_waiting_of(&self.waiting, budget, sent);
         }
     }
 }
@@ -83,7 +91,7 @@ impl Egress for StreamEgress {
 
     fn transmit(&self, _: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {
         if let Some(mut writer) = self.writer() {
-            writer.send_all_of(&self.waiting, sent);
+            writer.send_waiting_of(&self.waiting, WAITING, sent);
             writer.send_all(frames, sent);
         } else {
             for frame in frames {
@@ -98,8 +106,8 @@ impl Egress for StreamEgress {
 
     fn writable(&self, sent: &mut Sent) {
         // The one that is writing may have found the socket full just before
-        // this was told, and nobody is told again: so this waits for it, which
-        // is one system call that does not block.
+        // this was told, and nobody is told again: so this waits for its turn to
+        // end, a bounded number of calls that do not block.
         let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writer = Writer {
             socket: &self.socket,
@@ -118,15 +126,31 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Sends frames that other workers left.
-    fn send_all_of(&mut self, waiting: &ArrayQueue<Box<[u8]>>, sent: &mut Sent) {
-        while let Some(frame) = waiting.pop() {
-            let frame = TxFrame {
-                framed: &frame,
-                body: &[],
-                offload: Offload::NONE,
-            };
-            self.send_all(&[frame], sent);
+    /// Sends frames that other workers left, `budget` at most; gives what is
+    /// left of that.
+    fn send_waiting_of(
+        &mut self,
+        waiting: &ArrayQueue<Box<[u8]>>,
+        mut budget: usize,
+        sent: &mut Sent,
+    ) -> usize {
+        loop {
+            let copies: ArrayVec<Box<[u8]>, BURST> = std::iter::from_fn(|| waiting.pop())
+                .take(budget.min(BURST))
+                .collect();
+            if copies.is_empty() {
+                return budget;
+            }
+            budget -= copies.len();
+            let frames: ArrayVec<TxFrame<'_>, BURST> = copies
+                .iter()
+                .map(|framed| TxFrame {
+                    framed,
+                    body: &[],
+                    offload: Offload::NONE,
+                })
+                .collect();
+            self.send_all(&frames, sent);
         }
     }
 

@@ -75,7 +75,8 @@ impl Ring {
     }
 
     /// Writes the first [`BURST`] of `frames` to a file that does not block,
-    /// each by one write, in their order.
+    /// each by one write, in their order. A file that cannot promise not to block
+    /// refuses all of them ([`libc::EOPNOTSUPP`]).
     pub fn write(&mut self, file: &impl AsRawFd, frames: &[TxFrame<'_>]) -> Results {
         let fd = Fd(file.as_raw_fd());
         let mut slices = [const { MaybeUninit::<[libc::iovec; 2]>::uninit() }; BURST];
@@ -83,55 +84,82 @@ impl Ring {
         for (frame, slices) in frames.iter().zip(&mut slices) {
             entries.push(if frame.body.is_empty() {
                 let (at, len) = place(frame.framed);
-                opcode::Write::new(fd, at, len).build()
+                opcode::Write::new(fd, at, len)
+                    .rw_flags(libc::RWF_NOWAIT)
+                    .build()
             } else {
                 let slices = slices.write(iovecs(frame));
-                opcode::Writev::new(fd, slices.as_ptr(), 2).build()
+                opcode::Writev::new(fd, slices.as_ptr(), 2)
+                    .rw_flags(libc::RWF_NOWAIT)
+                    .build()
             });
         }
         self.submit(&entries)
     }
 
+    /// Whether it can still be used.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        self.ring.is_some()
+    }
+
     /// Has the kernel carry out `entries` and waits until it has, which it does
-    /// within the call: none of them blocks.
+    /// within the call: none of them blocks. Should the ring fail, what is not
+    /// known to be done is lost ([`libc::ECANCELED`]), lest a frame be sent
+    /// twice, and the ring [works](Ring::works) no more.
     fn submit(&mut self, entries: &[Entry]) -> Results {
-        let mut results: Results = entries.iter().map(|_| Err(not_done())).collect();
-        if self.carry_out(entries, &mut results).is_none() {
-            // It may hold on to what was submitted: nothing else goes this way.
-            self.ring = None;
+        let mut results: Results = entries.iter().map(|_| Err(canceled())).collect();
+        if let Err(error) = self.carry_out(entries, &mut results)
+            && self.ring.take().is_some()
+        {
+            tracing::warn!("io_uring failed, frames are sent without it from now on: {error}");
         }
         results
     }
 
-    fn carry_out(&mut self, entries: &[Entry], results: &mut Results) -> Option<()> {
-        let ring = self.ring.as_mut()?;
+    fn carry_out(&mut self, entries: &[Entry], results: &mut Results) -> io::Result<()> {
+        let ring = self.ring.as_mut().ok_or_else(canceled)?;
         for (number, entry) in (0..).zip(entries) {
             let entry = entry.clone().user_data(number);
             // SAFETY: buffers, iovecs and messages that the entry points to
             // belong to the caller's frames or stack frame, which wait for
-            // `submit` to return; and it returns once all entries are completed,
-            // or after the ring was closed. The kernel only reads them.
-            unsafe { ring.submission().push(&entry) }.ok()?;
+            // `submit` to return. Each entry is marked not to wait, so it is
+            // completed within the system call that submits it, and all are
+            // before this returns well. On failure, what was not submitted goes
+            // with the ring. The kernel only reads what they point to.
+            unsafe { ring.submission().push(&entry) }.map_err(io::Error::other)?;
         }
-        let mut completed = 0;
+        let (mut completed, mut failures) = (0, 0);
         while completed < entries.len() {
             match ring.submit_and_wait(entries.len() - completed) {
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return None,
+                // No memory for a request now, or completions to be taken first.
+                Err(e)
+                    if matches!(e.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY))
+                        && failures < TRIES =>
+                {
+                    failures += 1;
+                }
+                Err(e) => return Err(e),
             }
             for completion in ring.completion() {
                 completed += 1;
-                let number = usize::try_from(completion.user_data()).ok()?;
-                *results.get_mut(number)? = match completion.result() {
-                    0.. => Ok(()),
-                    error => Err(io::Error::from_raw_os_error(-error)),
-                };
+                let number = usize::try_from(completion.user_data()).unwrap_or(usize::MAX);
+                if let Some(result) = results.get_mut(number) {
+                    *result = match completion.result() {
+                        0.. => Ok(()),
+                        error => Err(io::Error::from_raw_os_error(-error)),
+                    };
+                }
             }
         }
-        Some(())
+        Ok(())
     }
 }
+
+/// How often a submission that the kernel has no room for is tried again.
+const TRIES: u32 = 100;
 
 /// Where bytes are, and how many, as io_uring wants it.
 fn place(bytes: &[u8]) -> (*const u8, u32) {
@@ -139,7 +167,7 @@ fn place(bytes: &[u8]) -> (*const u8, u32) {
     (bytes.as_ptr(), len)
 }
 
-/// The result of a frame that the ring never came to.
-fn not_done() -> io::Error {
-    io::Error::from_raw_os_error(libc::EIO)
+/// The result of a frame that the ring did not come to.
+fn canceled() -> io::Error {
+    io::Error::from_raw_os_error(libc::ECANCELED)
 }
