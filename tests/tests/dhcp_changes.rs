@@ -9,6 +9,7 @@ use std::time::Duration;
 use vmlan_tests::dhcp_client::{Dhclient, Udhcpc};
 use vmlan_tests::namespace::Namespace;
 use vmlan_tests::process::Process;
+use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, taps};
 use vmlan_tests::wait;
 
@@ -95,12 +96,17 @@ impl Dhcpcd {
         Ok(start)
     }
 
-    /// The address that it says that it leased, behind the line `start`.
-    fn leased(&self, start: usize) -> Result<Ipv4Addr> {
+    /// The address that it says that it leased, behind the line `start`, once
+    /// `namespace` uses it: before that, a signal or a RELEASE may be lost.
+    fn leased(&self, start: usize, namespace: &Namespace) -> Result<Ipv4Addr> {
         let line = self.says(start, "leased ")?;
         let address = line.split("leased ").nth(1).unwrap_or_default();
         let address = address.split_whitespace().next().unwrap_or_default();
-        address.parse().with_context(|| line.clone())
+        let address = address.parse().with_context(|| line.clone())?;
+        wait::until("the address", PATIENCE, || {
+            namespace.run(&format!("ping -c 1 -W 1 -I {address} 192.168.122.1"))
+        })?;
+        Ok(address)
     }
 }
 
@@ -110,7 +116,7 @@ fn dhcpcd_leases_renews_rebinds_reboots_is_refused_and_releases() -> Result<()> 
     let c1 = switch.container("c1", MAC1)?;
     let folder = tempfile::tempdir()?;
     let mut dhcpcd = Dhcpcd::start(&c1, folder.path())?;
-    let address = dhcpcd.leased(0)?;
+    let address = dhcpcd.leased(0, &c1)?;
     assert!(!is_moved(address));
     assert_eq!(switch.lease(MAC1)?["address"], format!("{address}/24"));
 
@@ -120,7 +126,7 @@ fn dhcpcd_leases_renews_rebinds_reboots_is_refused_and_releases() -> Result<()> 
     ] {
         let start = dhcpcd.signal(signal)?;
         dhcpcd.says(start, words)?;
-        assert_eq!(dhcpcd.leased(start)?, address);
+        assert_eq!(dhcpcd.leased(start, &c1)?, address);
     }
 
     // It keeps its lease and asks for it again.
@@ -128,12 +134,12 @@ fn dhcpcd_leases_renews_rebinds_reboots_is_refused_and_releases() -> Result<()> 
     dhcpcd.0.wait(PATIENCE)?;
     let mut dhcpcd = Dhcpcd::start(&c1, folder.path())?;
     dhcpcd.says(0, "rebinding lease")?;
-    assert_eq!(dhcpcd.leased(0)?, address);
+    assert_eq!(dhcpcd.leased(0, &c1)?, address);
 
     move_range(&switch)?;
     let start = dhcpcd.signal(Signal::HUP)?;
     dhcpcd.says(start, "NAK")?;
-    let moved = dhcpcd.leased(start)?;
+    let moved = dhcpcd.leased(start, &c1)?;
     assert!(is_moved(moved), "{moved}");
 
     dhcpcd.signal(Signal::ALARM)?;

@@ -9,6 +9,7 @@ use std::fs;
 use std::time::Duration;
 use vmlan_tests::namespace::Namespace;
 use vmlan_tests::process::Process;
+use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, taps};
 use vmlan_tests::wait;
 
@@ -86,8 +87,14 @@ fn networkd_leases_renews_is_refused_and_releases() -> Result<()> {
     // While it renews it does not hear what is broadcast, as a NAK has to be
     // (RFC 2131 §4.1); it does when it rebinds.
     let rebinds = says(&client, first, "DHCPv4 client: REQUEST (rebinding)")?;
-    says(&client, rebinds, "DHCPv4 client: NAK")?;
-    leased(&switch, |address| address.starts_with("192.168.122.1"))?;
+    let refused = says(&client, rebinds, "DHCPv4 client: NAK")?;
+    says(&client, refused, "DHCPv4 client: ACK")?;
+    let moved = leased(&switch, |address| address.starts_with("192.168.122.1"))?;
+    // Before it uses the address, its RELEASE would have no way to the server.
+    let source = moved.split('/').next().unwrap_or_default();
+    wait::until("the address", PATIENCE, || {
+        c1.run(&format!("ping -c 1 -W 1 -I {source} 192.168.122.1"))
+    })?;
 
     client.signal(Signal::TERM)?;
     client.wait(PATIENCE)?;
