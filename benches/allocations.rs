@@ -2,12 +2,15 @@
 //! single one a frame shows in the rate, and more in the tail of the latency.
 //! Fails where one is found; takes no arguments and measures no time.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::io::Write;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use vmlan_benches::{Path, burst, station, tcp, unfinished};
 use vmlan_dataplane::MacAddr;
-use vmlan_dataplane::frame::Frame;
-use vmlan_dataplane::port::Abilities;
+use vmlan_dataplane::frame::finish::Finisher;
+use vmlan_dataplane::frame::{Burst, Frame};
+use vmlan_dataplane::port::sys::ring::Ring;
+use vmlan_dataplane::port::{Abilities, Sent, Transmitter, TxFrame, stream};
 
 /// Frames from stations that the FDB learns until it is full.
 const FROM_NEW: &str = "from new stations";
@@ -59,8 +62,77 @@ fn main() -> Result<()> {
             )?;
         }
     }
+    let (frames, allocations) = stream()?;
+    total += allocations;
+    writeln!(
+        out,
+        "through a stream port: {allocations} allocations over {frames} frames"
+    )?;
+    match ring() {
+        Ok((frames, allocations)) => {
+            total += allocations;
+            writeln!(
+                out,
+                "sent by io_uring: {allocations} allocations over {frames} frames"
+            )?;
+        }
+        Err(error) => writeln!(out, "io_uring is left out: {error}")?,
+    }
     ensure!(total == 0, "the hot path allocates");
     Ok(())
+}
+
+/// Sends bursts out of a stream port and receives them by one; gives the frames
+/// and the allocations.
+fn stream() -> Result<(u64, u64)> {
+    let (near, far) = UnixStream::pair()?;
+    let (near, mut far) = (stream::open(near)?, stream::open(far)?);
+    let ingress = far.ingress.first_mut().context("a stream has one queue")?;
+    let frames = burst(|| finished(station(1)))?;
+    let mut finisher = Finisher::new(Transmitter::new(0));
+    let mut received = Burst::default();
+    let mut carried = 0;
+    let mut carry = || {
+        let mut sent = Sent::default();
+        finisher.transmit(&frames, &*near.egress, &mut sent);
+        received.clear();
+        ingress.receive(&mut received);
+        carried += received.frames().len() as u64;
+    };
+    carry();
+    let found = allocation_counter::measure(|| (0..BURSTS).for_each(|_| carry()));
+    ensure!(
+        carried == (BURSTS + 1) * frames.len() as u64,
+        "frames were lost"
+    );
+    Ok((carried, found.count_total))
+}
+
+/// Sends bursts by an io_uring; gives the frames and the allocations.
+fn ring() -> Result<(u64, u64)> {
+    let (near, far) = UnixDatagram::pair()?;
+    far.set_nonblocking(true)?;
+    let frames = burst(|| finished(station(1)))?;
+    let frames: Vec<TxFrame<'_>> = frames.iter().map(TxFrame::whole).collect();
+    let mut ring = Ring::new()?;
+    let mut carried = 0;
+    let mut buffer = [0; 2048];
+    let mut carry = || {
+        // As many as a datagram socket holds.
+        for frames in frames.chunks(8) {
+            ring.send(&near, frames);
+            while far.recv(&mut buffer).is_ok() {
+                carried += 1;
+            }
+        }
+    };
+    carry();
+    let found = allocation_counter::measure(|| (0..BURSTS).for_each(|_| carry()));
+    ensure!(
+        carried == (BURSTS + 1) * frames.len() as u64,
+        "frames were lost"
+    );
+    Ok((carried, found.count_total))
 }
 
 fn finished(destination: MacAddr) -> Result<Frame> {
