@@ -7,8 +7,8 @@
 //!   netdevs that the switch takes;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
-//! - [`identity`], [`leases`] and below them [`durable`]: STATE/NAME, what has
-//!   to survive a crash.
+//! - [`statedir`], [`identity`], [`leases`], [`hosts`] and below them
+//!   [`durable`]: STATE/NAME, what has to survive a crash, held by one process.
 
 mod address;
 pub(crate) mod durable;
@@ -24,5 +24,6 @@ mod netns;
 pub(crate) mod quiet;
 pub(crate) mod rundir;
 pub(crate) mod socket;
+pub(crate) mod statedir;
 pub(crate) mod subnet;
 pub(crate) mod sysctl;

@@ -332,3 +332,18 @@ async fn a_lease_ends_on_time_though_no_message_comes() {
         .unwrap();
     task.abort();
 }
+
+#[test]
+fn the_hook_is_told_of_imported_leases() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    std::fs::write(&file, "[dhcp.hook]\nprogram = \"/bin/true\"\n").unwrap();
+    let loaded = crate::config::Loaded::read(&file, None).unwrap();
+    let service = service(folder.path());
+    service.hooks().configure(&loaded.config);
+    service.configure(Some(config(254))).unwrap();
+    let waiting = || service.hooks().tally().unwrap().waiting;
+    assert_eq!(waiting(), 0);
+    service.import(&line(epoch() + 600)).unwrap();
+    assert_eq!(waiting(), 1);
+}
