@@ -14,6 +14,8 @@ pub mod link;
 pub mod message;
 #[path = "../../tests/src/hostile/mutate.rs"]
 pub mod mutate;
+#[path = "../../tests/src/hostile/options.rs"]
+pub mod options;
 #[path = "../../tests/src/hostile/oracle.rs"]
 pub mod oracle;
 #[path = "../../tests/src/hostile/recorder.rs"]

@@ -13,6 +13,5 @@
 
 pub mod hostile;
 pub mod input;
-pub mod options;
 #[path = "../../cli/src/tftp/mod.rs"]
 pub mod tftp;

@@ -15,8 +15,8 @@ use vmlan_dhcp::{
     Answer, Condition, Config, Host, HostKey, Identity, MacAddr, Match, Origin, Range, Sender,
     Server,
 };
+use vmlan_fuzz::hostile::options::Options;
 use vmlan_fuzz::input::Input;
-use vmlan_fuzz::options::Options;
 
 const MAX_MESSAGE: u8 = 57;
 const MESSAGE_TYPE: u8 = 53;

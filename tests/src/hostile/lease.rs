@@ -14,9 +14,10 @@
 //!   an ACK names the address that was written down.
 
 use super::message::{self, Client};
+use super::options::Options;
 use super::tally::Tally;
 use anyhow::{Context, Result, bail, ensure};
-use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
+use dhcproto::v4::{Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder};
 use fastrand::Rng;
 use std::collections::{HashMap, HashSet};
@@ -408,16 +409,15 @@ fn sender(rng: &mut Rng, message: &[u8]) -> Sender {
     }
 }
 
-/// The longest reply that the client of `request` takes, less IP and UDP header,
-/// as far as the request is plain to read (RFC 2132 §9.10).
+/// The longest reply that the client of `request` takes, less IP and UDP header
+/// (RFC 2132 §9.10).
 fn longest(request: &[u8]) -> usize {
-    let message = Message::decode(&mut Decoder::new(request)).ok();
-    let options = message.as_ref().map(Message::opts);
-    let plain = options.filter(|o| o.get(OptionCode::OptionOverload).is_none());
-    match plain.and_then(|options| options.get(OptionCode::MaxMessageSize)) {
-        Some(DhcpOption::MaxMessageSize(size)) => usize::from(*size).max(576) - 28,
-        _ => *REPLY.end(),
-    }
+    let options = Options::read(request);
+    let size = options.as_ref().and_then(|options| options.get(57));
+    let size = size.and_then(|size| size.try_into().ok());
+    size.map_or(576, |size| u16::from_be_bytes(size).clamp(576, 1500))
+        .saturating_sub(28)
+        .into()
 }
 
 /// An address of the subnet.

@@ -10,7 +10,8 @@
 //!   spoils bytes.
 //! - [`link`] puts a frame through the way that it takes inside the switch;
 //!   [`egress`] judges what left, [`oracle`] gives the second opinion on it.
-//! - [`lease`] puts a message to the DHCP server and keeps its own books;
+//! - [`lease`] puts a message to the DHCP server and keeps its own books,
+//!   [`options`] reads what it says there;
 //!   [`boot`] a request to the TFTP server, and what its client sends then.
 //! - [`tally`] counts what happened, [`memory`] what it cost.
 //!
@@ -26,6 +27,7 @@ pub mod link;
 pub mod memory;
 pub mod message;
 pub mod mutate;
+pub mod options;
 pub mod oracle;
 pub mod recorder;
 pub mod tally;
