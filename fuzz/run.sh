@@ -2,8 +2,9 @@
 # Builds the fuzz targets and runs each for a time over its corpus:
 #
 #   fuzz/run.sh [SECONDS] [TARGET…]     default: 60 seconds, all targets
-#   fuzz/run.sh --merge [TARGET…]       adds to the corpus what was found since,
-#                                       as far as it reaches what nothing else does
+#   fuzz/run.sh --merge [TARGET…]       makes the corpus anew of what it has and
+#                                       what was found since: the fewest inputs
+#                                       that reach as much
 #
 # Fails on the first input that a target does not stand up to, and keeps it in
 # target/fuzz/artifacts. What is found on the way is kept in target/fuzz/corpus,
@@ -50,9 +51,12 @@ for target in "${targets[@]}"; do
 	artifacts=$out/artifacts/$target
 	mkdir -p "$kept" "$found" "$artifacts"
 	if [ -n "$merge" ]; then
-		rm -rf "$TMPDIR/$target" && mkdir "$TMPDIR/$target"
-		"$program" -merge=1 -max_len=4096 "$TMPDIR/$target" "$kept" "$found" 2>"$log"
-		rm -rf "$kept" && mv "$TMPDIR/$target" "$kept"
+		mkdir "$TMPDIR/$target"
+		# The fewest inputs that take every edge, however often.
+		"$program" -set_cover_merge=1 -use_counters=0 -max_len=2048 \
+			"$TMPDIR/$target" "$kept" "$found" >"$log" 2>&1
+		rm -r "$kept"
+		mv "$TMPDIR/$target" "$kept"
 		echo "$target: $(find "$kept" -type f | wc -l) inputs"
 		continue
 	fi
@@ -60,7 +64,7 @@ for target in "${targets[@]}"; do
 		-rss_limit_mb=1024 -artifact_prefix="$artifacts/" -print_final_stats=1 \
 		"$found" "$kept" >"$log" 2>&1; then
 		grep -v '^#' "$log" | tail -n 40
-		echo "$target: FAILED; again with: $program ${artifacts#"$PWD"/}/…"
+		echo "$target: failed; again with: $program INPUT"
 		exit 1
 	fi
 	executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
