@@ -2,8 +2,7 @@
 //!
 //! A target is a program of libFuzzer's: it is given bytes, puts them to one of
 //! the parts that read what a guest or a file says, and stops at a panic or at a
-//! broken rule. `run.sh` builds and runs them on stable Rust; `cargo fuzz` can
-//! as well.
+//! broken rule. `run.sh` builds and runs them, on stable Rust.
 //!
 //! The rules are those of the hostile inputs (`tests/src/hostile`), which draws
 //! its inputs at random; here they are grown from the ones in `corpus/` by what
