@@ -112,11 +112,11 @@ pub fn read(journal: &[u8]) -> Journal {
     read
 }
 
-/// Whether a write that was cut off leaves such a `tail`: the start of a line,
-/// zeros in place of what did not get to the disk, or both.
+/// Whether a write that was cut off leaves such a `tail`: the start of a line, or
+/// lines with zeros in place of what did not get to the disk.
 fn is_torn(tail: &[u8]) -> bool {
-    let text = tail.iter().take_while(|byte| matches!(byte, b' '..=b'~'));
-    tail.iter().skip(text.count()).all(|byte| *byte == 0)
+    let written = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | 0);
+    tail.iter().all(written) && (tail.contains(&0) || !tail.contains(&b'\n'))
 }
 
 /// Appends `record` as a line.
@@ -347,7 +347,7 @@ mod tests {
                 "{tail:?}"
             );
         }
-        for tail in [&b"0d4b1f66 + 17000"[..], b"\0\0", b"0d4b\0\0"] {
+        for tail in [&b"0d4b1f66 + 17000"[..], b"\0\0", b"0d4b\0\0 db *\n"] {
             let found = read(&[whole.as_slice(), tail].concat());
             assert_eq!(
                 (found.damaged, found.torn),
