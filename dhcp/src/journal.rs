@@ -22,9 +22,9 @@
 //! moment and drop the journals behind it later.
 //!
 //! A journal that was being written when the machine stopped ends with a piece
-//! of a record, or with zeros: it is *torn*. Nothing in that piece was
-//! acknowledged. Whatever else makes no sense is *damage*: what stood there may
-//! have been acknowledged.
+//! of a record, or with blocks of zeros: it is *torn*. Nothing in that piece was
+//! acknowledged. A line that makes no sense in front of one that does is
+//! *damage*: what stood there may have been acknowledged.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -60,10 +60,9 @@ pub enum Record {
 pub struct Journal {
     /// The records, in the order of writing.
     pub records: Vec<Record>,
-    /// The numbers of the lines, from 1, that make no sense and were not left by
-    /// a write that was cut off.
+    /// The numbers of the lines, from 1, that make no sense though later ones do.
     pub damaged: Vec<usize>,
-    /// Bytes at the end that a write left which was cut off.
+    /// Bytes at the end, behind the last whole record, that are none.
     pub torn: usize,
 }
 
@@ -104,19 +103,7 @@ pub fn read(journal: &[u8]) -> Journal {
             read.torn += line.len();
         }
     }
-    let tail = journal.len().saturating_sub(read.torn);
-    if !is_torn(journal.get(tail..).unwrap_or_default()) {
-        read.damaged.append(&mut doubtful);
-        read.torn = 0;
-    }
     read
-}
-
-/// Whether a write that was cut off leaves such a `tail`: the start of a line, or
-/// lines with zeros in place of what did not get to the disk.
-fn is_torn(tail: &[u8]) -> bool {
-    let written = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | 0);
-    tail.iter().all(written) && (tail.contains(&0) || !tail.contains(&b'\n'))
 }
 
 /// Appends `record` as a line.
@@ -327,33 +314,6 @@ mod tests {
             assert!(read.records.len() + 2 >= records.len(), "byte {at}");
             assert!(read.records.iter().all(|r| records.contains(r)));
             assert!(!read.damaged.is_empty() || read.torn > 0, "byte {at}");
-        }
-    }
-
-    #[test]
-    fn a_tail_that_no_write_leaves_is_damage() {
-        let whole = text(&sample()).into_bytes();
-        let lines = whole.split_inclusive(|b| *b == b'\n').count();
-        for tail in [
-            &b"0d4b1f66 + 17000\n"[..],
-            b"\n",
-            b"\xff\x80",
-            b"\0\0 db *\n",
-        ] {
-            let found = read(&[whole.as_slice(), tail].concat());
-            assert_eq!(
-                (found.damaged, found.torn),
-                (vec![lines + 1], 0),
-                "{tail:?}"
-            );
-        }
-        for tail in [&b"0d4b1f66 + 17000"[..], b"\0\0", b"0d4b\0\0 db *\n"] {
-            let found = read(&[whole.as_slice(), tail].concat());
-            assert_eq!(
-                (found.damaged, found.torn),
-                (vec![], tail.len()),
-                "{tail:?}"
-            );
         }
     }
 
