@@ -12,6 +12,7 @@
 
 mod bindings;
 mod clocks;
+mod counters;
 mod import;
 mod keeper;
 mod probes;
@@ -24,6 +25,7 @@ use super::message;
 use crate::host::leases::{LeaseFileError, compact};
 use bindings::Binding;
 use clocks::Clocks;
+pub(super) use counters::Counters;
 use keeper::Keeper;
 use pnet_base::MacAddr;
 use probes::Probes;
@@ -63,6 +65,7 @@ struct State {
     switch: Option<Switch>,
     probes: Probes,
     log: EventLog,
+    counters: Counters,
     hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
@@ -111,6 +114,7 @@ impl DhcpService {
                 switch: None,
                 probes: Probes::default(),
                 log: EventLog::new(Instant::now()),
+                counters: Counters::default(),
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
@@ -184,6 +188,12 @@ impl DhcpService {
         if let Some(server) = &mut state.server {
             server.name_origin(Origin(port.0.into()), name);
         }
+    }
+
+    /// What became of messages so far; `None` while DHCP is off.
+    pub(super) fn counters(&self) -> Option<Counters> {
+        let state = self.state();
+        state.server.is_some().then(|| state.counters.clone())
     }
 
     /// The program that is told of leases.
@@ -387,15 +397,17 @@ impl State {
             self.hooks.observe(outcome, &request.frame, now);
             self.note(&outcome.events);
             if saved.is_err() {
+                self.counters.silence(Silence::NotRecorded);
                 continue;
             }
             match &outcome.answer {
                 Answer::Reply(reply) => {
+                    self.counters.reply();
                     let egress = request.ingress;
                     let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
-                Answer::Silence(silence) => self.silent(*silence),
+                Answer::Silence(silence) => self.silent(*silence, &request.frame),
                 Answer::Probe(probe) => {
                     asked_for.push(probe.address);
                     let request = (*request).clone();
@@ -506,23 +518,29 @@ impl State {
         }
     }
 
-    /// Logs what happened.
+    /// Logs and counts what happened.
     fn note(&mut self, events: &[Event]) {
         for event in events {
+            self.counters.event(event);
             self.log.event(event, Instant::now());
         }
     }
 
-    /// Logs that a client got no answer: loud where an operator can mend it.
-    fn silent(&mut self, silence: Silence) {
+    /// Logs and counts that the message in `frame` gets no answer: loud where an
+    /// operator can mend it.
+    fn silent(&mut self, silence: Silence, frame: &[u8]) {
+        self.counters.silence(silence);
         let mend = match silence {
             Silence::RangeExhausted => "widen the range under [dhcp]",
             Silence::LeaseLimit => "there are as many leases as the server keeps",
             Silence::NotRecorded => "leases cannot be written, `vmlan status` says why",
             Silence::OriginLimit => "too many are on offer to stations behind its port",
+            Silence::AddressesInUse => "stations without a lease answer for those that were tried",
             _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
         };
-        let what = format!("DHCP: a client gets no address, {silence}: {mend}");
+        let client = message::unwrap(frame).map(|received| received.source);
+        let client = client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string());
+        let what = format!("DHCP: {client} gets no address, {silence}: {mend}");
         self.log.trouble(&what, Instant::now());
     }
 }

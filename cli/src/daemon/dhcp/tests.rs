@@ -99,6 +99,32 @@ fn live(service: &DhcpService) -> usize {
 }
 
 #[test]
+fn what_gets_no_address_is_counted_by_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = service(folder.path());
+    assert_eq!(service.counters(), None, "DHCP is off");
+    service.configure(Some(config(2))).unwrap();
+    let all = Ipv4Addr::BROADCAST;
+    let other = MacAddr(0x52, 0x54, 0, 0, 0, 8);
+    let messages = [
+        message(1, MAC, all),
+        message(1, other, all),
+        request(all),
+        message(8, MAC, all),
+    ];
+    assert_eq!(service.respond(&messages).len(), 2);
+    let counters = service.counters().unwrap();
+    assert_eq!(counters.replies, 2);
+    let counted: Vec<_> = counters
+        .unanswered
+        .iter()
+        .filter(|(_, n)| **n > 0)
+        .collect();
+    assert_eq!(counted, [(&"no-address", &1), (&"range-exhausted", &1)]);
+    assert_eq!(counters.refused["address-not-available"], 1);
+}
+
+#[test]
 fn a_message_is_answered_that_is_for_the_server_or_for_all() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = service(folder.path());
