@@ -40,7 +40,8 @@ impl Probes {
         self.0.insert(asked.probe.address, asked);
     }
 
-    /// Takes note of `frame` if it answers a probe.
+    /// Takes note of `frame` if it claims an address that is asked for, be it in
+    /// answer to the probe or not.
     pub(super) fn note(&mut self, frame: &Request) {
         if let Some((address, mac)) = arp::claim(&frame.frame)
             && let Some(asked) = self.0.get_mut(&address)
