@@ -260,9 +260,8 @@ impl Server {
 
     /// Another client with a live lease and the same client identifier.
     fn duplicate(&self, request: &Request, client_id: &[u8], now: u64) -> Option<Event> {
-        let other = self.table.lease_of_client_id(client_id)?;
-        let rivals = other.is_live(now) && other.mac != request.mac;
-        rivals.then(|| Event::DuplicateClientId {
+        let other = self.table.rival(client_id, request.mac, now)?;
+        Some(Event::DuplicateClientId {
             client_id: client_id.into(),
             macs: [other.mac, request.mac],
         })
