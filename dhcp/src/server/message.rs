@@ -308,6 +308,7 @@ impl Server {
             self.table.remove(address, &mut effects.changes);
         }
         self.table.withdraw(mac);
+        self.probes.forget(address);
         let put_aside = self.table.declined_by(client.sender.origin) < self.limits.declined;
         if put_aside {
             let limit = self.config.max_leases;
