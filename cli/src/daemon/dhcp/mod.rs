@@ -407,7 +407,12 @@ impl State {
                     let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
-                Answer::Silence(silence) => self.silent(*silence, &request.frame),
+                Answer::Silence(silence) => {
+                    if *silence == Silence::Probing {
+                        self.probes.replace(request);
+                    }
+                    self.silent(*silence, &request.frame);
+                }
                 Answer::Probe(probe) => {
                     asked_for.push(probe.address);
                     let request = (*request).clone();

@@ -92,6 +92,25 @@ fn message(kind: u8, mac: MacAddr, to: Ipv4Addr) -> Request {
     }
 }
 
+/// Where the transaction's number stands in a frame.
+const XID: std::ops::Range<usize> = 46..50;
+
+/// `discover` by the same client as its transaction `last`.
+fn again(discover: &Request, last: u8) -> Request {
+    let mut payload = discover.frame[42..].to_vec();
+    payload[7] = last;
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(MAC.octets(), [0xff; 6])
+        .ipv4([0; 4], [255; 4], 64)
+        .udp(68, 67)
+        .write(&mut frame, &payload)
+        .unwrap();
+    Request {
+        frame: frame.into(),
+        ingress: discover.ingress,
+    }
+}
+
 /// The leases that the server holds to be live. Unlike [`DhcpService::fill`]
 /// it does not end those that ran out.
 fn live(service: &DhcpService) -> usize {
@@ -156,10 +175,16 @@ fn a_message_waits_for_its_probe_and_others_are_answered_meanwhile() {
     // ADDRESS is kept for it: another client is refused that, at once.
     let other = message(3, MacAddr(0x52, 0x54, 0, 0, 0, 10), SERVER);
     assert_eq!(service.respond(&[other, discover.clone()]).len(), 1);
+    // Nor is anybody else's message answered in its place.
+    let mut elsewhere = again(&discover, 6);
+    elsewhere.ingress = PortId(9);
+    let latest = again(&discover, 5);
+    assert_eq!(service.respond(&[latest, elsewhere]).len(), 0);
     assert_eq!(service.due(), Some(due));
     std::thread::sleep(due.saturating_duration_since(Instant::now()));
     let [offer] = service.respond(&[]).try_into().unwrap();
     assert_eq!(offer.egress, discover.ingress);
+    assert_eq!(offer.frame[XID], [1, 2, 3, 5], "what it said last");
     assert_eq!(service.due(), None, "at rest it sleeps");
     assert_eq!(the_lease(&service).1, LeaseState::Offered);
 }
