@@ -239,9 +239,12 @@ impl Server {
     }
 
     /// Forgets the lease on `address`, live or not; `None` if there is none.
-    /// The change is to be written down like any other.
+    /// The change is to be written down like any other. Where probes are made,
+    /// one is due before another client gets the address: the former one has
+    /// not been told.
     pub fn release(&mut self, address: Ipv4Addr) -> Option<Change> {
         let mut changes = Vec::new();
+        self.probes.forget(address);
         self.table.remove(address, &mut changes);
         changes.pop()
     }

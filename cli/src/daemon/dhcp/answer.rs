@@ -62,15 +62,22 @@ impl State {
             self.hooks.observe(outcome, &request.frame, now);
             self.note(&outcome.events);
             if saved.is_err() {
+                self.counters.silence(Silence::NotRecorded);
                 continue;
             }
             match &outcome.answer {
                 Answer::Reply(reply) => {
+                    self.counters.reply();
                     let egress = request.ingress;
                     let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
-                Answer::Silence(silence) => self.silent(*silence),
+                Answer::Silence(silence) => {
+                    if *silence == Silence::Probing {
+                        self.probes.replace(request);
+                    }
+                    self.silent(*silence, &request.frame);
+                }
                 Answer::Probe(probe) => {
                     asked_for.push(probe.address);
                     let request = (*request).clone();
@@ -106,16 +113,21 @@ impl State {
         self.end_probes(addresses);
     }
 
-    /// Logs that a client got no answer: loud where an operator can mend it.
-    fn silent(&mut self, silence: Silence) {
+    /// Logs and counts that the message in `frame` gets no answer: loud where an
+    /// operator can mend it.
+    fn silent(&mut self, silence: Silence, frame: &[u8]) {
+        self.counters.silence(silence);
         let mend = match silence {
             Silence::RangeExhausted => "widen the range under [dhcp]",
             Silence::LeaseLimit => "there are as many leases as the server keeps",
             Silence::NotRecorded => "leases cannot be written, `vmlan status` says why",
             Silence::OriginLimit => "too many are on offer to stations behind its port",
+            Silence::AddressesInUse => "stations without a lease answer for those that were tried",
             _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
         };
-        let what = format!("DHCP: a client gets no address, {silence}: {mend}");
+        let client = message::unwrap(frame).map(|received| received.source);
+        let client = client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string());
+        let what = format!("DHCP: {client} gets no address, {silence}: {mend}");
         self.log.trouble(&what, Instant::now());
     }
 }

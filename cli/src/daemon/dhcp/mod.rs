@@ -13,6 +13,7 @@
 mod answer;
 mod bindings;
 mod clocks;
+mod counters;
 mod expiry;
 mod import;
 mod keeper;
@@ -27,6 +28,7 @@ use super::hooks::Hooks;
 use crate::host::leases::LeaseFileError;
 use bindings::Binding;
 use clocks::Clocks;
+pub(super) use counters::Counters;
 use keeper::Keeper;
 use pnet_base::MacAddr;
 use probes::Probes;
@@ -62,6 +64,7 @@ struct State {
     switch: Option<Switch>,
     probes: Probes,
     log: EventLog,
+    counters: Counters,
     hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
@@ -110,6 +113,7 @@ impl DhcpService {
                 switch: None,
                 probes: Probes::default(),
                 log: EventLog::new(Instant::now()),
+                counters: Counters::default(),
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
@@ -185,6 +189,12 @@ impl DhcpService {
         }
     }
 
+    /// What became of messages so far; `None` while DHCP is off.
+    pub(super) fn counters(&self) -> Option<Counters> {
+        let state = self.state();
+        state.server.is_some().then(|| state.counters.clone())
+    }
+
     /// The program that is told of leases.
     pub(super) fn hooks(&self) -> Hooks {
         self.state().hooks.clone()
@@ -245,9 +255,10 @@ impl State {
         }
     }
 
-    /// Logs what happened.
+    /// Logs and counts what happened.
     fn note(&mut self, events: &[Event]) {
         for event in events {
+            self.counters.event(event);
             self.log.event(event, Instant::now());
         }
     }
