@@ -217,9 +217,15 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Change the stations that DHCP knows
-    #[command(subcommand)]
-    Host(HostCommand),
+    /// Show or change the stations that DHCP knows
+    Host {
+        /// How to show them.
+        #[command(flatten)]
+        format: Format,
+        /// What to do; nothing: show them.
+        #[command(subcommand)]
+        command: Option<HostCommand>,
+    },
     /// Change the DHCP leases
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -323,9 +329,15 @@ pub enum LeaseCommand {
     },
 }
 
-/// Changes to the stations that DHCP knows.
+/// What can be done about the stations that DHCP knows.
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
+    /// Show those of the configuration and those that were added
+    List {
+        /// How to show them.
+        #[command(flatten)]
+        format: Format,
+    },
     /// Give a station an address, a name or tags of its own, from now on
     ///
     /// It is kept over restarts, beside the configuration. One that was added
@@ -421,6 +433,8 @@ mod tests {
             "vmlan host add 52:54:00:*:*:* db --set red --set blue",
             "vmlan host add 52:54:00:00:00:01 192.168.122.9 db --lease-time 2h",
             "vmlan host del db",
+            "vmlan host --json",
+            "vmlan host list --json",
             "vmlan lease import /var/lib/misc/dnsmasq.leases",
             "vmlan reload",
             "vmlan bench",

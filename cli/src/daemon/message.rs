@@ -21,6 +21,14 @@ pub(super) struct Received<'a> {
     pub(super) message: &'a [u8],
 }
 
+impl Received<'_> {
+    /// The client that the message names (field `chaddr`), if it is long enough.
+    pub(super) fn client(&self) -> Option<MacAddr> {
+        let &[a, b, c, d, e, f] = self.message.get(28..)?.first_chunk()?;
+        Some(MacAddr(a, b, c, d, e, f))
+    }
+}
+
 /// Finds the message in an Ethernet frame; `None` if there is none, or only a
 /// part of one.
 pub(super) fn unwrap(frame: &[u8]) -> Option<Received<'_>> {

@@ -58,6 +58,7 @@ impl Collector for Snapshot {
         let help = "Stations not learned for want of room";
         let refused = encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
         ConstCounter::new(fdb.refused).encode(refused)?;
+        self.dhcp(&mut encoder)?;
         self.tftp(&mut encoder)?;
         self.hooks(&mut encoder)?;
 
@@ -79,6 +80,20 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn dhcp(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(dhcp) = &self.status.dhcp else {
+            return Ok(());
+        };
+        let help = "DHCP messages that got no answer, by reason";
+        let mut family =
+            encoder.encode_descriptor("dhcp_unanswered", help, None, MetricType::Counter)?;
+        for (reason, n) in &dhcp.unanswered {
+            let labels = [("reason", reason.as_str())];
+            ConstCounter::new(*n).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     fn tftp(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(tftp) = &self.status.tftp else {
             return Ok(());

@@ -17,6 +17,7 @@ mod keeper;
 mod probes;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 use super::eventlog::EventLog;
 use super::hooks::Hooks;
@@ -33,6 +34,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
 use vmlan_dataplane::table::PortId;
@@ -63,6 +65,7 @@ struct State {
     switch: Option<Switch>,
     probes: Probes,
     log: EventLog,
+    unanswered: Unanswered,
     hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
@@ -111,6 +114,7 @@ impl DhcpService {
                 switch: None,
                 probes: Probes::default(),
                 log: EventLog::new(Instant::now()),
+                unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
@@ -282,6 +286,15 @@ impl DhcpService {
         Some(trouble.map_or(Ok(()), |text| Err(text.to_owned())))
     }
 
+    /// Messages since the start that got no answer, by the name of the reason.
+    pub(super) fn unanswered(&self) -> BTreeMap<String, u64> {
+        let state = self.state();
+        let counts = state.unanswered.counts();
+        counts
+            .map(|(reason, n)| (reason.name().to_owned(), n))
+            .collect()
+    }
+
     /// Leases in use, and addresses that there are; `None` while off.
     pub(super) fn fill(&self) -> Option<(usize, usize)> {
         let mut state = self.state();
@@ -395,7 +408,7 @@ impl State {
                     let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
-                Answer::Silence(silence) => self.silent(*silence),
+                Answer::Silence(silence) => self.silent(*silence, &request.frame),
                 Answer::Probe(probe) => {
                     asked_for.push(probe.address);
                     let request = (*request).clone();
@@ -513,17 +526,19 @@ impl State {
         }
     }
 
-    /// Logs that a client got no answer: loud where an operator can mend it.
-    fn silent(&mut self, silence: Silence) {
-        let mend = match silence {
-            Silence::RangeExhausted => "widen the range under [dhcp]",
-            Silence::LeaseLimit => "there are as many leases as the server keeps",
-            Silence::NotRecorded => "leases cannot be written, `vmlan status` says why",
-            Silence::OriginLimit => "too many are on offer to stations behind its port",
-            _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
+    /// Counts that the message in `frame` got no answer, and logs it where an
+    /// operator can mend it.
+    fn silent(&mut self, silence: Silence, frame: &[u8]) {
+        tracing::debug!("DHCP: a message gets no answer: {silence}");
+        let now = Instant::now();
+        let client = || {
+            let client = message::unwrap(frame).and_then(|received| received.client());
+            client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string())
         };
-        let what = format!("DHCP: a client gets no address, {silence}: {mend}");
-        self.log.trouble(&what, Instant::now());
+        let line = self.unanswered.count(silence, client, now);
+        if let Some(line) = line {
+            self.log.trouble(&line, now);
+        }
     }
 }
 
