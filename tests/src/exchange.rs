@@ -27,8 +27,8 @@ pub enum Step {
     Renew,
     /// A client wants more time of any server: `ciaddr`, broadcast.
     Rebind,
-    /// A client gives its address back: `ciaddr`, server identifier, sent to the
-    /// server.
+    /// A client gives its address back: `ciaddr`, sent to the server. Not every
+    /// client puts the server identifier in that is due.
     Release,
     /// A server offers an address.
     Offer,
@@ -184,7 +184,7 @@ fn message(frame: &[u8]) -> Option<Message> {
         MessageType::Offer => Step::Offer,
         MessageType::Ack => Step::Ack,
         MessageType::Nak => Step::Nak,
-        MessageType::Release if own.is_some() && server && !broadcast => Step::Release,
+        MessageType::Release if own.is_some() && !broadcast => Step::Release,
         MessageType::Request => match (own, wanted, server, broadcast) {
             (None, Some(_), true, true) => Step::Select,
             (None, Some(_), false, true) => Step::InitReboot,
