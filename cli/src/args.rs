@@ -367,23 +367,33 @@ pub enum HostCommand {
 }
 
 impl HostCommand {
-    /// What `add` asks for; `None` if an address or a name is given twice.
-    #[must_use]
-    pub fn entry(mac: String, words: Vec<String>) -> Option<HostEntry> {
+    /// What `add` asks for.
+    ///
+    /// # Errors
+    /// An address or a name is given twice, or one of them is neither.
+    pub fn entry(mac: String, words: Vec<String>) -> Result<HostEntry, Problem> {
         let mut entry = HostEntry {
             mac: Texts::One(mac),
             ..HostEntry::default()
         };
         for word in words {
+            let numeric = word
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b"./".contains(&b));
             let twice = match word.parse() {
                 Ok(address) => entry.address.replace(address).is_some(),
+                Err(_) if numeric && word.contains('.') => {
+                    let problem = Problem::new(format!("{word:?} is no IPv4 address"));
+                    return Err(problem.help("write it as in \"192.168.122.10\""));
+                }
                 Err(_) => entry.name.replace(word).is_some(),
             };
             if twice {
-                return None;
+                return Err(Problem::new("a host has one address and one name")
+                    .help("give the MAC, then the address, then the name"));
             }
         }
-        Some(entry)
+        Ok(entry)
     }
 }
 

@@ -188,10 +188,7 @@ fn hosts(client: &Client, format: Format, command: Option<HostCommand>) -> anyho
             set,
             ignore,
         }) => {
-            let entry = HostCommand::entry(mac, words).ok_or_else(|| {
-                ApiError::input("a host has one address and one name")
-                    .help("give the MAC, then the address, then the name")
-            })?;
+            let entry = HostCommand::entry(mac, words)?;
             let entry = HostEntry {
                 lease_time,
                 set: set.into_iter().collect(),

@@ -113,13 +113,17 @@ impl Network {
 
     /// Serves the live `hosts` from now on, and keeps them.
     fn serve_hosts(&mut self, hosts: Vec<HostEntry>) -> Result<(), ApiError> {
-        let live = beside(&self.config, &hosts);
-        let served = served::dhcp(&self.config, self.gateway, &live, None)
-            .map_err(|error| ApiError::input(error.one_line()))?;
-        let Some(served) = served else {
+        let served = served::dhcp(&self.config, self.gateway, &[], None)
+            .map_err(|error| ApiError::runtime(error.one_line()))?;
+        let Some(mut served) = served else {
             return Err(ApiError::input("the network has no DHCP server")
                 .help("set enabled = true under [dhcp]"));
         };
+        served.hosts.extend(beside(&self.config, &hosts));
+        // By itself: the place of a mistake is the request, not the configuration.
+        served
+            .validate()
+            .map_err(|error| ApiError::input(error.to_string()))?;
         self.hosts
             .replace(hosts)
             .map_err(|error| ApiError::runtime(chain(error)))?;
