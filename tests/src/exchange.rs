@@ -106,7 +106,7 @@ impl Exchange {
     ///
     /// # Errors
     /// As [`Exchange::messages`].
-    pub fn len(&self) -> Result<usize> {
+    pub fn so_far(&self) -> Result<usize> {
         Ok(self.messages()?.len())
     }
 
@@ -126,15 +126,14 @@ impl Exchange {
         wait::until(&format!("{answer:?} to {step:?}"), within, || {
             let messages = self.messages()?;
             let since = messages.get(start..).unwrap_or_default();
-            let asked = since.iter().position(|message| message.step == step);
-            let asked = asked.with_context(|| format!("no {step:?}: {since:?}"))?;
-            let xid = since[asked].xid;
-            let place = since
-                .iter()
-                .skip(asked)
-                .position(|m| m.step == answer && m.xid == xid);
-            let place = asked + place.with_context(|| format!("no {answer:?}: {since:?}"))?;
-            Ok((since[place].clone(), start + place + 1))
+            let mut since_then = since.iter().enumerate();
+            let asked = since_then.clone().find(|(_, message)| message.step == step);
+            let (asked, request) = asked.with_context(|| format!("no {step:?}: {since:?}"))?;
+            let answered = since_then.find(|(place, message)| {
+                *place >= asked && message.step == answer && message.xid == request.xid
+            });
+            let (place, message) = answered.with_context(|| format!("no {answer:?}: {since:?}"))?;
+            Ok((message.clone(), start + place + 1))
         })
     }
 

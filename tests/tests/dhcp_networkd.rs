@@ -80,7 +80,7 @@ fn networkd_takes_renews_rebinds_reboots_is_refused_and_releases() -> Result<()>
 
     // It asks for its address again when its link comes back.
     c1.run("ip link set eth0 down")?;
-    let next = exchange.len()?;
+    let next = exchange.so_far()?;
     c1.run("ip link set eth0 up")?;
     let next = kept(next, Step::InitReboot)?;
 

@@ -160,7 +160,7 @@ fn strangers_are_not_served_where_only_known_hosts_are() -> Result<()> {
     let c1 = switch.container("c1", MAC1)?;
     let c2 = switch.container("c2", MAC2)?;
     udhcpc(&c1, "")?;
-    assert!(udhcpc(&c2, "").is_err());
+    assert!(udhcpc(&c2, "-t 2 -T 1").is_err());
     switch.cli(&format!("host add {MAC2}"))?.success()?;
     udhcpc(&c2, "")?;
     Ok(())
@@ -171,7 +171,7 @@ fn a_port_without_dhcp_is_not_served_until_it_is() -> Result<()> {
     let config = ISOLATED.to_owned() + &taps(&["c1"]) + "dhcp = false\n";
     let switch = Switch::start(&config)?;
     let c1 = switch.container("c1", MAC1)?;
-    assert!(udhcpc(&c1, "").is_err());
+    assert!(udhcpc(&c1, "-t 2 -T 1").is_err());
     switch.cli("port set c1 dhcp=true")?.success()?;
     udhcpc(&c1, "")?;
     Ok(())

@@ -107,7 +107,7 @@ fn udhcpc_takes_renews_is_refused_asks_again_and_releases() -> Result<()> {
     released(&switch, &exchange, next, address)?;
     drop(client);
 
-    let next = exchange.len()?;
+    let next = exchange.so_far()?;
     let (client, _) = Udhcpc::start(&c1, "")?;
     let (_, next) = leased(&exchange, next)?;
     move_range(&switch)?;
@@ -151,7 +151,7 @@ fn dhclient_takes_renews_rebinds_reboots_is_refused_and_releases() -> Result<()>
     pass_unicasts(&c1)?;
 
     drop(client);
-    let next = exchange.len()?;
+    let next = exchange.so_far()?;
     let client = dhclient.stay(&c1)?;
     let next = kept(&exchange, next, Step::InitReboot, address)?;
     drop(client);
@@ -159,7 +159,7 @@ fn dhclient_takes_renews_rebinds_reboots_is_refused_and_releases() -> Result<()>
     dhclient.release(&c1)?;
     released(&switch, &exchange, next, address)?;
 
-    let next = exchange.len()?;
+    let next = exchange.so_far()?;
     let _client = dhclient.stay(&c1)?;
     let (_, next) = leased(&exchange, next)?;
     move_range(&switch)?;
@@ -184,7 +184,7 @@ fn dhcpcd_takes_renews_rebinds_reboots_is_refused_and_releases() -> Result<()> {
     // It keeps its lease and asks for it again.
     client.signal(Signal::TERM)?;
     client.wait(PATIENCE)?;
-    let next = exchange.len()?;
+    let next = exchange.so_far()?;
     let mut client = dhcpcd.stay(&c1)?;
     let next = kept(&exchange, next, Step::InitReboot, address)?;
 
