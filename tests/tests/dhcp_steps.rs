@@ -84,7 +84,8 @@ fn released(switch: &Switch, exchange: &Exchange, start: usize, address: Ipv4Add
     ensure!(release.address == address, "{release:?}, not {address}");
     wait::until("the release", PATIENCE, || {
         let lease = switch.lease(MAC)?;
-        ensure!(lease["state"] == "expired", "{lease}");
+        let state = lease.get("state").and_then(|state| state.as_str());
+        ensure!(state == Some("expired"), "{lease}");
         Ok(())
     })
 }
