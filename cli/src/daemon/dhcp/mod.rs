@@ -18,6 +18,7 @@ mod keeper;
 mod probes;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 use super::eventlog::EventLog;
 use super::hooks::Hooks;
@@ -35,6 +36,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
 use vmlan_dataplane::table::PortId;
@@ -66,6 +68,7 @@ struct State {
     probes: Probes,
     log: EventLog,
     counters: Counters,
+    unanswered: Unanswered,
     hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
@@ -115,6 +118,7 @@ impl DhcpService {
                 probes: Probes::default(),
                 log: EventLog::new(Instant::now()),
                 counters: Counters::default(),
+                unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
@@ -290,6 +294,16 @@ impl DhcpService {
         state.server.as_ref()?;
         let trouble = state.keeper.trouble();
         Some(trouble.map_or(Ok(()), |text| Err(text.to_owned())))
+    }
+
+    /// Messages since the start that got no answer, by the name of the reason.
+    pub(super) fn unanswered(&self) -> BTreeMap<String, u64> {
+        let state = self.state();
+        let counts = state.counters.unanswered.iter();
+        counts
+            .filter(|(_, n)| **n > 0)
+            .map(|(reason, n)| ((*reason).to_owned(), *n))
+            .collect()
     }
 
     /// Leases in use, and addresses that there are; `None` while off.
@@ -531,22 +545,19 @@ impl State {
         }
     }
 
-    /// Logs and counts that the message in `frame` gets no answer: loud where an
+    /// Counts that the message in `frame` gets no answer, and logs it where an
     /// operator can mend it.
     fn silent(&mut self, silence: Silence, frame: &[u8]) {
+        tracing::debug!("DHCP: a message gets no answer: {silence}");
         self.counters.silence(silence);
-        let mend = match silence {
-            Silence::RangeExhausted => "widen the range under [dhcp]",
-            Silence::LeaseLimit => "there are as many leases as the server keeps",
-            Silence::NotRecorded => "leases cannot be written, `vmlan status` says why",
-            Silence::OriginLimit => "too many are on offer to stations behind its port",
-            Silence::AddressesInUse => "stations without a lease answer for those that were tried",
-            _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
+        let now = Instant::now();
+        let client = || {
+            let client = message::unwrap(frame).and_then(|received| received.client());
+            client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string())
         };
-        let client = message::unwrap(frame).map(|received| received.source);
-        let client = client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string());
-        let what = format!("DHCP: {client} gets no address, {silence}: {mend}");
-        self.log.trouble(&what, Instant::now());
+        if let Some(line) = self.unanswered.line(silence, client, now) {
+            self.log.trouble(&line, now);
+        }
     }
 }
 
