@@ -80,13 +80,18 @@ fn rival(hosts: &[Host], host: &Host) -> Option<String> {
 impl Network {
     /// Every known station: those of the configuration first.
     pub(super) fn host_views(&self) -> Vec<HostView> {
-        let view = |host: HostEntry, origin| HostView { host, origin };
-        let configured = self.config.dhcp.hosts.iter();
-        let configured = configured.map(|host| view(host.into(), HostOrigin::Config));
-        let live = self.hosts.entries().iter().cloned();
-        configured
-            .chain(live.map(|host| view(host, HostOrigin::Live)))
-            .collect()
+        let hosts = &self.config.dhcp.hosts;
+        let configured = hosts.iter().map(|host| HostView {
+            host: host.into(),
+            origin: HostOrigin::Config,
+            rival: None,
+        });
+        let live = self.hosts.entries().iter().map(|entry| HostView {
+            host: entry.clone(),
+            origin: HostOrigin::Live,
+            rival: entry.host().ok().and_then(|host| rival(hosts, &host)),
+        });
+        configured.chain(live).collect()
     }
 
     /// Adds a host, in place of live ones with one of its keys.
@@ -115,7 +120,7 @@ impl Network {
         if let Some(what) = rival(&others, &host) {
             return Err(
                 ApiError::input(format!("{what} belongs to another host already"))
-                    .help("`curl … /v1/dhcp/hosts` lists them; `vmlan host del` takes one out"),
+                    .help("`vmlan host list` shows them; `vmlan host del` takes one out"),
             );
         }
         let mut served = self.served_with(&hosts)?;
@@ -139,7 +144,7 @@ impl Network {
                     .help("take it out there, then `vmlan reload`")
             } else {
                 ApiError::not_found(format!("there is no host {which}"))
-                    .help("give the MAC, address or name of one that `vmlan host add` has made")
+                    .help("`vmlan host list` shows them; give the MAC, address or name of one")
             });
         };
         let gone = hosts.remove(place);

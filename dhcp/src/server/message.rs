@@ -16,12 +16,13 @@ impl Server {
     pub(super) fn answer(
         &mut self,
         request: &Request,
-        mut client: Client,
+        client: &mut Client,
         found: usize,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Answer, Silence> {
-        let client = &mut client;
+        // These two take something away. On the server's own subnet nobody but
+        // the client has a reason to send them.
         let ends = matches!(request.kind, Kind::Decline | Kind::Release);
         if ends && self.is_forged(request, client) {
             return Err(Silence::OtherSender);
@@ -147,6 +148,9 @@ impl Server {
                 refusal,
             });
             return self.nak(request, client, refusal);
+        }
+        if self.lacks_router(request, client) {
+            return Err(Silence::AgentUnknown);
         }
         self.acknowledge(request, client, address, now, effects)
     }

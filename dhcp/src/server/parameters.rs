@@ -197,6 +197,11 @@ impl Parameters {
         told
     }
 
+    /// Whether `asker` takes a router, and none is configured among the options.
+    pub(super) fn lack_router(&self, asker: Asker<'_>) -> bool {
+        asker.takes(ROUTER) && self.chosen(ROUTER, &asker.client.tags).is_none()
+    }
+
     fn is_forced(&self, code: u8, tags: &Tags) -> bool {
         self.chosen(code, tags).is_some_and(|setting| setting.force)
     }

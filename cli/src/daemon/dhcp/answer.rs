@@ -113,22 +113,19 @@ impl State {
         self.end_probes(addresses);
     }
 
-    /// Logs and counts that the message in `frame` gets no answer: loud where an
+    /// Counts that the message in `frame` gets no answer, and logs it where an
     /// operator can mend it.
     fn silent(&mut self, silence: Silence, frame: &[u8]) {
+        tracing::debug!("DHCP: a message gets no answer: {silence}");
         self.counters.silence(silence);
-        let mend = match silence {
-            Silence::RangeExhausted => "widen the range under [dhcp]",
-            Silence::LeaseLimit => "there are as many leases as the server keeps",
-            Silence::NotRecorded => "leases cannot be written, `vmlan status` says why",
-            Silence::OriginLimit => "too many are on offer to stations behind its port",
-            Silence::AddressesInUse => "stations without a lease answer for those that were tried",
-            _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
+        let now = Instant::now();
+        let client = || {
+            let client = message::unwrap(frame).and_then(|received| received.client());
+            client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string())
         };
-        let client = message::unwrap(frame).map(|received| received.source);
-        let client = client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string());
-        let what = format!("DHCP: {client} gets no address, {silence}: {mend}");
-        self.log.trouble(&what, Instant::now());
+        if let Some(line) = self.unanswered.line(silence, client, now) {
+            self.log.trouble(&line, now);
+        }
     }
 }
 

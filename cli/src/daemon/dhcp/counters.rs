@@ -44,8 +44,12 @@ impl Counters {
         self.replies += 1;
     }
 
-    /// Takes note of a message that gets no answer.
+    /// Takes note of a message that gets no answer, but for those that are due
+    /// none, or whose answer is still to come.
     pub(super) fn silence(&mut self, silence: Silence) {
+        if matches!(silence, Silence::NoAnswerDue | Silence::Probing) {
+            return;
+        }
         *self.unanswered.entry(silence.name()).or_default() += 1;
     }
 

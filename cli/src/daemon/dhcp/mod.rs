@@ -21,6 +21,7 @@ mod probes;
 mod record;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 mod view;
 
 use super::eventlog::EventLog;
@@ -38,6 +39,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
+use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::Responder;
 use vmlan_dataplane::table::PortId;
@@ -65,6 +67,7 @@ struct State {
     probes: Probes,
     log: EventLog,
     counters: Counters,
+    unanswered: Unanswered,
     hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
@@ -114,6 +117,7 @@ impl DhcpService {
                 probes: Probes::default(),
                 log: EventLog::new(Instant::now()),
                 counters: Counters::default(),
+                unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),

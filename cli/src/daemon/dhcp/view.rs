@@ -1,6 +1,7 @@
 //! What there is to see from outside: the leases, how many, and by which clock.
 
 use super::DhcpService;
+use std::collections::BTreeMap;
 use vmlan_dhcp::LeaseView;
 use vmlan_dhcp::clock::shift;
 
@@ -17,6 +18,16 @@ impl DhcpService {
         state.server.as_ref()?;
         let trouble = state.keeper.trouble();
         Some(trouble.map_or(Ok(()), |text| Err(text.to_owned())))
+    }
+
+    /// Messages since the start that got no answer, by the name of the reason.
+    pub(in crate::daemon) fn unanswered(&self) -> BTreeMap<String, u64> {
+        let state = self.state();
+        let counts = state.counters.unanswered.iter();
+        counts
+            .filter(|(_, n)| **n > 0)
+            .map(|(reason, n)| ((*reason).to_owned(), *n))
+            .collect()
     }
 
     /// Leases in use, and addresses that there are; `None` while off.

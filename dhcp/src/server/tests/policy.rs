@@ -52,7 +52,10 @@ fn ranges_that_ask_for_tags_go_first_and_set_their_own() {
     ];
     let mut server = server(config);
     let pxe = |client| discover(client).option(60, b"MyPXEClient:Arch");
-    let offer = received(&pxe(1).to(&mut server, T0));
+    let outcome = pxe(1).to(&mut server, T0);
+    let set: Vec<_> = outcome.tags.iter().map(Tag::as_str).collect();
+    assert_eq!(set, ["pxe", "lab"]);
+    let offer = received(&outcome);
     assert_eq!((offer.yiaddr, lease_seconds(&offer)), (ip(10), 600));
     assert_eq!(offered(&mut server, pxe(2)), ip(100), "the first is full");
     assert_eq!(
