@@ -155,8 +155,8 @@ fn dhclient_takes_renews_rebinds_reboots_is_refused_and_releases() -> Result<()>
     let next = exchange.so_far()?;
     let client = dhclient.stay(&c1)?;
     let next = kept(&exchange, next, Step::InitReboot, address)?;
-    drop(client);
     used(&c1, address)?;
+    drop(client);
     dhclient.release(&c1)?;
     released(&switch, &exchange, next, address)?;
 
