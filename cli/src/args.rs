@@ -223,6 +223,9 @@ pub enum Command {
     /// Change the DHCP leases
     #[command(subcommand)]
     Lease(LeaseCommand),
+    /// The host's place on the LAN, moved from the uplink to the host interface
+    #[command(subcommand)]
+    Uplink(UplinkCommand),
     /// Read the configuration again, apply what changed and say what was done
     Reload,
     /// Measure the switch against what else there is, on this machine
@@ -270,6 +273,16 @@ pub enum PortCommand {
         /// Its name
         name: PortName,
     },
+}
+
+/// What to do about the addresses and routes of the uplink.
+#[derive(Debug, Subcommand)]
+pub enum UplinkCommand {
+    /// Put them back on the uplink after a crash
+    ///
+    /// `vmlan run` does so itself at its end, and at its start after a crash:
+    /// this is for when it cannot be started again.
+    Restore,
 }
 
 /// Changes to the MAC table.
@@ -422,6 +435,7 @@ mod tests {
             "vmlan host add 52:54:00:00:00:01 192.168.122.9 db --lease-time 2h",
             "vmlan host del db",
             "vmlan lease import /var/lib/misc/dnsmasq.leases",
+            "vmlan uplink restore --network lan",
             "vmlan reload",
             "vmlan bench",
             "vmlan bench --work vmm,tcp --peers vmlan,bridge --rounds 3 --seconds 0.5",

@@ -10,7 +10,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmlan::args::{
-    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, key_map,
+    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, UplinkCommand,
+    key_map,
 };
 use vmlan::bench::{self, BenchArgs};
 use vmlan::client::{Client, ClientError, segment};
@@ -116,6 +117,9 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             // What is no text is named by the server, line by line.
             let text = String::from_utf8_lossy(&bytes).into_owned();
             done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
+        }
+        Command::Uplink(UplinkCommand::Restore) => {
+            print(&format!("{}\n", daemon::restore_uplink(&place)?))
         }
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),

@@ -198,7 +198,7 @@ async fn delete_port(State(network): State<Shared>, Path(name): Path<String>) ->
     let name: PortName = name.parse()?;
     let mut network = network.lock().await;
     port(&network, &name)?;
-    done(network.delete(&name)?)
+    done(network.delete(&name).await?)
 }
 
 async fn attach(State(network): State<Shared>, Body(request): Body<Attach>) -> Answer<Done> {
@@ -217,7 +217,7 @@ async fn attach(State(network): State<Shared>, Body(request): Body<Attach>) -> A
 
 async fn detach(State(network): State<Shared>, Path(interface): Path<String>) -> Answer<Done> {
     let mut network = network.lock().await;
-    let detached = network.detach(&interface);
+    let detached = network.detach(&interface).await;
     done(detached.map_err(|error| not_attached(&network, &interface, error))?)
 }
 
