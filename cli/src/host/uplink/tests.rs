@@ -54,7 +54,7 @@ fn furnish() {
         "10.3.0.7/24 dev nic noprefixroute",
         "10.4.0.1 peer 10.4.0.2/32 dev nic",
         "2001:db8:1::7/64 dev nic",
-        "2001:db8:1::8/64 dev nic metric 60",
+        "2001:db8:3::8/64 dev nic metric 60",
         "2001:db8:2::7/128 dev nic nodad preferred_lft 0",
         "fe80::77/64 dev nic",
     ] {
@@ -74,7 +74,7 @@ fn furnish() {
     settle();
     for route in [
         "default via fe80::1 dev nic metric 1024 pref high",
-        "2001:db8:9::/48 via 2001:db8:1::1 dev nic src 2001:db8:1::8",
+        "2001:db8:9::/48 via 2001:db8:1::1 dev nic src 2001:db8:3::8",
         "2001:db8:a::/48 via fe80::2 dev nic table 100 expires 5000",
         "2001:db8:b::/48 nexthop via fe80::3 dev nic nexthop via fe80::4 dev nic weight 5",
     ] {
@@ -187,12 +187,11 @@ fn a_move_that_fails_leaves_all_as_it_was() {
     block_on_in_new_netns(|| async {
         let (links, nic, interface, run) = host().await;
         furnish();
-        let before = steady(picture());
         // A route by a netdev that is down is refused.
         ip("link set vmlan0 down");
+        let before = steady(picture());
         let error = Moved::begin(run.path(), &links, &nic, &interface).await;
         assert!(error.unwrap_err().to_string().contains("one of vmlan0"));
-        ip("link set vmlan0 up");
         assert_eq!(steady(picture()), before);
         assert_eq!(fs::read_dir(run.path()).unwrap().count(), 0);
     });
