@@ -36,7 +36,7 @@ step "what the tests need" tests/install.sh
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-step "the program" cargo build --release --package vmlan
+step "the programs" cargo build --release --package vmlan --package vmlan-bridge-helper
 step "tests" cargo test --workspace --exclude vmlan-tests --no-fail-fast
 # One at a time: on two cores they would only take time from each other.
 step "tests with the real thing" \
