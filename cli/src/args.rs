@@ -223,6 +223,18 @@ pub enum Command {
     /// Change the DHCP leases
     #[command(subcommand)]
     Lease(LeaseCommand),
+    /// Print what to add to qemu's command line to attach a guest
+    ///
+    /// By a socket, by a tap and by the bridge helper. The network need not
+    /// run.
+    Qemu {
+        /// The guest, by whose name its MAC address is made up
+        #[arg(default_value = "vm1")]
+        name: PortName,
+        /// Its MAC address
+        #[arg(long, value_parser = value::station_mac)]
+        mac: Option<MacAddr>,
+    },
     /// The host's place on the LAN, moved from the uplink to the host interface
     #[command(subcommand)]
     Uplink(UplinkCommand),
@@ -435,6 +447,8 @@ mod tests {
             "vmlan host add 52:54:00:00:00:01 192.168.122.9 db --lease-time 2h",
             "vmlan host del db",
             "vmlan lease import /var/lib/misc/dnsmasq.leases",
+            "vmlan qemu",
+            "vmlan qemu web --mac 52:54:00:00:00:01",
             "vmlan uplink restore --network lan",
             "vmlan reload",
             "vmlan bench",

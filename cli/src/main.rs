@@ -19,6 +19,7 @@ use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
 use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases};
+use vmlan::qemu::Lines;
 use vmlan::report;
 
 fn main() -> ExitCode {
@@ -118,6 +119,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
         }
+        Command::Qemu { name, mac } => print(&Lines::find(&place, name, mac)?.to_string()),
         Command::Uplink(UplinkCommand::Restore) => {
             print(&format!("{}\n", daemon::restore_uplink(&place)?))
         }

@@ -62,7 +62,9 @@ impl Guest {
             }
         };
         let command = namespace.command("qemu-system-x86_64");
-        let qemu = start(command, &folder, mac, &netdev)?;
+        let device = format!("virtio-net-pci,netdev=lan,mac={mac},romfile=");
+        let nic = ["-netdev", &netdev, "-device", &device];
+        let qemu = start(command, &folder, &nic)?;
         if let Link::Tap(name) = link {
             // As libvirt does: whoever makes the TAP brings it up.
             namespace
@@ -75,12 +77,12 @@ impl Guest {
 
     /// As [`Guest::boot`], by a `command` that starts qemu with the arguments
     /// that are added to it, with kernel and initramfs in `folder` as it sees
-    /// it, and `netdev` as what stands behind `-netdev`, with the id `lan`.
+    /// it, and the arguments `nic` for a NIC of address `mac`.
     ///
     /// # Errors
     /// As [`Guest::boot`].
-    pub fn boot_by(command: Command, folder: &Path, mac: &str, netdev: &str) -> Result<Self> {
-        Self::wait_for_shell(start(command, folder, mac, netdev)?, mac)
+    pub fn boot_by(command: Command, folder: &Path, mac: &str, nic: &[&str]) -> Result<Self> {
+        Self::wait_for_shell(start(command, folder, nic)?, mac)
     }
 
     fn wait_for_shell(mut qemu: Process, mac: &str) -> Result<Self> {
@@ -117,7 +119,7 @@ impl Guest {
 }
 
 /// Starts qemu.
-fn start(mut command: Command, folder: &Path, mac: &str, netdev: &str) -> Result<Process> {
+fn start(mut command: Command, folder: &Path, nic: &[&str]) -> Result<Process> {
     command
         .args("-accel tcg -m 320 -smp 1 -nodefaults -no-user-config -no-reboot".split(' '))
         .args("-display none -serial stdio".split(' '))
@@ -126,9 +128,7 @@ fn start(mut command: Command, folder: &Path, mac: &str, netdev: &str) -> Result
         .arg("-initrd")
         .arg(folder.join("initramfs.gz"))
         .args(["-append", "console=ttyS0 quiet loglevel=0 panic=-1"])
-        .args(["-netdev", netdev])
-        .arg("-device")
-        .arg(format!("virtio-net-pci,netdev=lan,mac={mac},romfile="));
+        .args(nic);
     Process::spawn(command)
 }
 

@@ -14,6 +14,9 @@ use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, program};
 use vmlan_tests::{target_dir, wait};
 
+/// Id of `nobody` and `nogroup` on Debian.
+const NOBODY: u32 = 65_534;
+
 const MAC: &str = "52:54:00:00:04:01";
 
 /// Gives the user `nobody` the helper, the guest's files and the ACL at their
@@ -31,21 +34,27 @@ eval "$THEN"
 mount -t tmpfs none /run
 mkdir /run/vmlan
 mount --bind "$NETWORKS" /run/vmlan
-cp "$HELPER" /run/helper
-chmod 4755 /run/helper
+cp "$HELPER" /run/vmlan-bridge-helper
+chmod 4755 /run/vmlan-bridge-helper
 cp "$GUEST/vmlinuz" "$GUEST/initramfs.gz" /run/
-exec setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all -- "$@"
+exec setpriv --reuid="$NUMBER" --regid="$NUMBER" --clear-groups --inh-caps=-all -- "$@"
 "#;
 
 /// A command that runs what is added to it as `nobody`, with this ACL, after
 /// the shell script `then` has changed something about the ACL.
 fn as_nobody(switch: &Switch, acl: &str, then: &str) -> Result<Command> {
+    as_user(switch, NOBODY, acl, then)
+}
+
+/// [`as_nobody`] as the user and group with this number.
+fn as_user(switch: &Switch, user: u32, acl: &str, then: &str) -> Result<Command> {
     let networks = switch.run_file("..").canonicalize()?;
     let helper = program()?.with_file_name("vmlan-bridge-helper");
     ensure!(helper.exists(), "no {}: run tests/run.sh", helper.display());
     let mut command = switch.namespace.command("sh");
     command
         .args(["-c", INSIDE, "sh"])
+        .env("NUMBER", user.to_string())
         .env("ACL", acl)
         .env("THEN", then)
         .env("NETWORKS", networks)
@@ -65,7 +74,7 @@ fn call(
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = as_nobody(switch, acl, then)?;
     let output = command
-        .arg("/run/helper")
+        .arg("/run/vmlan-bridge-helper")
         .args(arguments.split(' '))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .output()?;
@@ -99,19 +108,21 @@ fn no_tap(switch: &Switch) -> Result<()> {
 #[test]
 fn an_unprivileged_guest_boots_where_the_acl_allows_it_and_not_where_not() -> Result<()> {
     let switch = Switch::start(ISOLATED)?;
-    let netdev = "bridge,id=lan,br=vmlan0,helper=/run/helper";
+    let device = format!("virtio-net-pci,netdev=lan,mac={MAC},romfile=");
+    let netdev = "bridge,id=lan,br=vmlan0,helper=/run/vmlan-bridge-helper";
+    let nic = ["-netdev", netdev, "-device", &device];
     let qemu = |acl| -> Result<Command> {
         let mut command = as_nobody(&switch, acl, "")?;
         command.arg("qemu-system-x86_64");
         Ok(command)
     };
-    let refused = Guest::boot_by(qemu("allow vmlan1")?, Path::new("/run"), MAC, netdev);
+    let refused = Guest::boot_by(qemu("allow vmlan1")?, Path::new("/run"), MAC, &nic);
     let refused = format!("{:#}", refused.unwrap_err());
     assert!(refused.contains("access to vmlan0 is denied"), "{refused}");
     no_tap(&switch)?;
 
     let allowed = qemu("# ours\\nallow vmlan0\\n")?;
-    let guest = Guest::boot_by(allowed, Path::new("/run"), MAC, netdev)?;
+    let guest = Guest::boot_by(allowed, Path::new("/run"), MAC, &nic)?;
     guest.lease()?;
     guest.ping("192.168.122.1")?;
     let port = switch.port("tap0")?;
@@ -125,6 +136,47 @@ fn an_unprivileged_guest_boots_where_the_acl_allows_it_and_not_where_not() -> Re
         ensure!(switch.port("tap0").is_err(), "still there");
         no_tap(&switch)
     })
+}
+
+#[test]
+fn each_of_the_lines_that_vmlan_qemu_prints_attaches_a_guest() -> Result<()> {
+    let switch = Switch::start(&format!("{ISOLATED}[attach]\nmatch = [\"vnet*\"]\n"))?;
+    let vmlan = program()?;
+    let lines = |name: &str| -> Result<String> {
+        // As root, with the helper beside the program.
+        let mut command = as_user(&switch, 0, "", "")?;
+        command.args([
+            "sh",
+            "-c",
+            r#"cp "$1" /run/program && exec /run/program qemu "$2" --network lab"#,
+            "sh",
+        ]);
+        let output = command.arg(&vmlan).arg(name).output()?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    for (name, user, port) in [
+        ("one", 0, "stream0"),
+        ("two", 0, "vnet0"),
+        ("three", NOBODY, "tap0"),
+    ] {
+        let text = lines(name)?;
+        let netdev = match port {
+            "stream0" => "-netdev stream",
+            "vnet0" => "-netdev tap",
+            _ => "-netdev bridge",
+        };
+        let at = text.find(netdev).with_context(|| text.clone())?;
+        let words = text[at..].split_whitespace().filter(|word| *word != "\\");
+        let nic: Vec<&str> = words.take(4).collect();
+        let mac = nic[3].rsplit('=').next().context("no MAC")?;
+        let mut command = as_user(&switch, user, "allow vmlan0", "")?;
+        command.args(["sh", "-c", r#"exec qemu-system-x86_64 "$@""#, "sh"]);
+        let guest = Guest::boot_by(command, Path::new("/run"), mac, &nic)?;
+        guest.lease()?;
+        assert_eq!(switch.station(mac)?["port"], port, "{text}");
+    }
+    Ok(())
 }
 
 #[test]

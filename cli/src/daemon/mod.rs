@@ -45,7 +45,7 @@ use vmlan_dataplane::control::Event;
 const CONTROL: &str = "control.sock";
 
 /// Where qemu's `-netdev stream` connects to, in RUN/NAME.
-const CONNECT: &str = "vm.sock";
+pub(crate) const CONNECT: &str = "vm.sock";
 
 /// Serves the network that `loaded` describes.
 ///

@@ -82,8 +82,8 @@ impl Record {
             index: self.index,
             interface: self.interface.clone(),
             at: self.at.as_secs(),
-            address: addresses.iter().map(|it| item(Shown(it), it)).collect(),
-            route: routes.iter().map(|it| item(Shown(it), it)).collect(),
+            address: addresses.iter().map(|it| item(&Shown(it), it)).collect(),
+            route: routes.iter().map(|it| item(&Shown(it), it)).collect(),
         };
         let text = toml::to_string(&written).map_err(io::Error::other)?;
         durable::write(&path(run), text.as_bytes(), 0o600)
@@ -150,7 +150,7 @@ pub(super) fn since_boot() -> Duration {
     Duration::try_from(time).unwrap_or_default()
 }
 
-fn item(shown: impl ToString, message: &impl Emitable) -> Item {
+fn item(shown: &impl ToString, message: &impl Emitable) -> Item {
     let mut bytes = vec![0; message.buffer_len()];
     message.emit(&mut bytes);
     Item {
