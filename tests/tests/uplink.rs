@@ -2,10 +2,9 @@
 //! the NIC to the host interface, and back.
 
 use anyhow::{Context, Result, ensure};
-use std::fs;
 use std::net::Ipv4Addr;
 use vmlan_tests::capture::Capture;
-use vmlan_tests::dhcp_client::udhcpc;
+use vmlan_tests::dhcp_client::{Dhclient, udhcpc};
 use vmlan_tests::guest::{Guest, Link};
 use vmlan_tests::lan::{HOST, Lan, RANGE, ROUTER};
 use vmlan_tests::namespace::Namespace;
@@ -223,55 +222,62 @@ fn an_uplink_that_is_taken_away_gets_its_addresses_back_first() -> Result<()> {
 /// the host's own client finds one.
 #[test]
 fn the_hosts_own_dhcp_client_gets_an_address_on_the_host_interface() -> Result<()> {
-    let mut switch = Switch::prepare(BRIDGE)?;
-    let lan = Lan::new(&switch.namespace, "eth0")?;
+    // The clients of the tests work on `eth0`.
+    let config = BRIDGE.replace("eth0", "nic0").replace("vmlan0", "eth0");
+    let mut switch = Switch::prepare(&config)?;
+    let lan = Lan::new(&switch.namespace, "nic0")?;
     switch.launch()?;
     let host = &switch.namespace;
-    let folder = tempfile::tempdir()?;
-    let lease = folder.path().join("lease");
-    host.run(&format!(
-        "LEASE_FILE={} udhcpc -i vmlan0 -f -q -n -t 10 -T 2 -s {}",
-        lease.display(),
-        vmlan_tests::asset("guest/udhcpc.sh").display()
-    ))?;
-    let lease = vmlan_tests::dhcp_client::Lease::parse(&fs::read_to_string(lease)?)?;
-    assert!((RANGE[0]..=RANGE[1]).contains(&lease.address));
-    lan.host.ping(lease.address)?;
-    host.ping(HOST)?;
+    for lease in [udhcpc(host, "")?, Dhclient::new()?.lease(host)?] {
+        assert!((RANGE[0]..=RANGE[1]).contains(&lease.address));
+        lan.host.ping(lease.address)?;
+        host.ping(HOST)?;
+    }
     switch.stop()
 }
 
-/// The .network file of the README's chapter.
-const NETWORK: &str = "[Match]\nName=vmlan0\n[Network]\nDHCP=ipv4\n";
+/// The files for systemd-networkd that the documentation has.
+const NIC_FILE: &str = "[Match]\\nName=eth0\\n[Link]\\nUnmanaged=yes\\n";
+const INTERFACE_FILE: &str = "[Match]\\nName=vmlan0\\n[Network]\\nDHCP=ipv4\\n";
 
 #[test]
-fn systemd_networkd_gets_an_address_on_the_host_interface() -> Result<()> {
+fn systemd_networkd_gets_an_address_on_the_host_interface_each_time_it_appears() -> Result<()> {
     let mut switch = Switch::prepare(BRIDGE)?;
     let lan = Lan::new(&switch.namespace, "eth0")?;
-    switch.launch()?;
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), NETWORK)?;
+    // How it runs without systemd is told in dhcp_networkd.rs.
     let networkd = switch.namespace.spawn(&format!(
-        "exec 3<{}
-        mount -o remount,ro /sys
+        "mount -o remount,ro /sys
         mount -t tmpfs none /run
         mkdir -p /run/systemd/network /run/systemd/system
         for folder in links leases lldp; do mkdir -p /run/systemd/netif/$folder; done
-        cat <&3 >/run/systemd/network/10.network
+        printf '{NIC_FILE}' >/run/systemd/network/10-eth0.network
+        printf '{INTERFACE_FILE}' >/run/systemd/network/20-vmlan0.network
         chown -R systemd-network /run/systemd/netif
         SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console \
-            exec /lib/systemd/systemd-networkd",
-        file.path().display()
+            exec /lib/systemd/systemd-networkd"
     ))?;
-    let address = wait::until("the address", wait::SOON * 3, || {
-        let shown = switch.namespace.run("ip -4 -br addr show dev vmlan0")?;
-        let address = shown.split_whitespace().nth(2);
-        let address = address.and_then(|text| text.split('/').next());
-        Ok(address.context("none yet")?.parse::<Ipv4Addr>()?)
-    })
-    .with_context(|| networkd.stderr())?;
-    assert!((RANGE[0]..=RANGE[1]).contains(&address));
-    lan.host.ping(address)?;
-    drop(networkd);
-    switch.stop()
+    wait::until("networkd", wait::SOON, || {
+        let log = networkd.stderr();
+        ensure!(
+            log.contains("eth0: State changed: pending -> unmanaged"),
+            "{log}"
+        );
+        Ok(())
+    })?;
+    let mut first = None;
+    for _ in 0..2 {
+        switch.launch()?;
+        let address = wait::until("the address", wait::SOON * 3, || {
+            let shown = switch.namespace.run("ip -4 -br addr show dev vmlan0")?;
+            let address = shown.split_whitespace().nth(2);
+            let address = address.and_then(|text| text.split('/').next());
+            Ok(address.context("none yet")?.parse::<Ipv4Addr>()?)
+        })
+        .with_context(|| networkd.stderr())?;
+        assert!((RANGE[0]..=RANGE[1]).contains(&address));
+        assert_eq!(*first.get_or_insert(address), address);
+        lan.host.ping(address)?;
+        switch.stop()?;
+    }
+    Ok(())
 }
