@@ -83,7 +83,7 @@ impl Network {
             }
             return Err(error);
         }
-        let Some(moved) = &self.moved else {
+        let Some(moved) = &mut self.moved else {
             let warning = format!("{} has no address to move to {}", link.name, interface.name);
             self.warn_once(link, &warning);
             return Ok(());

@@ -7,11 +7,11 @@ use pnet_base::MacAddr;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use vmlan_dataplane::hairpin::arp;
 use vmlan_dataplane::port::packet;
 
-/// `ANNOUNCE_NUM` and `ANNOUNCE_INTERVAL` (RFC 5227 §1.1).
-const TIMES: u32 = 2;
+/// `ANNOUNCE_INTERVAL` (RFC 5227 §1.1): between the two times that it is said.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// ff02::1 and its MAC (RFC 2464 §7).
@@ -34,17 +34,14 @@ pub(super) fn announce(index: u32, mac: MacAddr, addresses: &[IpAddr]) -> io::Re
     packet::send(index, &frames.collect::<io::Result<Vec<_>>>()?)
 }
 
-/// Says it once more later, since the first may be lost. Whether the netdev is
-/// still there then does not matter.
-pub(super) fn announce_again(index: u32, mac: MacAddr, addresses: Vec<IpAddr>) {
-    tokio::spawn(async move {
-        for _ in 1..TIMES {
-            tokio::time::sleep(INTERVAL).await;
-            if announce(index, mac, &addresses).is_err() {
-                return;
-            }
-        }
-    });
+/// Says it once more later, since the first may be lost, unless that is called
+/// off. Whether the netdev is still there then does not matter.
+pub(super) fn again(index: u32, mac: MacAddr, addresses: Vec<IpAddr>) -> AbortHandle {
+    let later = async move {
+        tokio::time::sleep(INTERVAL).await;
+        let _ = announce(index, mac, &addresses);
+    };
+    tokio::spawn(later).abort_handle()
 }
 
 /// An unsolicited neighbour advertisement (RFC 4861 §7.2.6).

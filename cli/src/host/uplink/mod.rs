@@ -20,16 +20,21 @@
 mod announce;
 mod holdings;
 mod record;
+mod transfer;
 mod wireless;
 
 pub(crate) use wireless::is_wireless;
 
 use super::link::{Link, LinkError, Links};
-use holdings::{PlaceError, Receiver, Shown};
+use holdings::Shown;
+use pnet_base::MacAddr;
 use record::{Found, Record};
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use tokio::task::AbortHandle;
+use transfer::{PlaceError, Receiver};
 
 /// What was moved from the NIC. It does nothing when it is dropped: the record
 /// stays for the next start then.
@@ -38,6 +43,8 @@ pub(crate) struct Moved {
     /// RUN/NAME.
     run: PathBuf,
     record: Record,
+    /// The announcement that is still to come.
+    announcing: Option<AbortHandle>,
 }
 
 /// What a move or its way back came to, for the log.
@@ -123,6 +130,7 @@ impl Moved {
                 at: record::since_boot(),
                 holdings,
             },
+            announcing: None,
         };
         let global = moved.record.holdings.global();
         if global.is_empty() {
@@ -174,9 +182,13 @@ impl Moved {
         global.dynamic().map(|it| Shown(it).to_string()).collect()
     }
 
-    /// Tells the LAN by which MAC `interface` has the addresses.
-    pub(crate) fn announce(&self, interface: &Link) {
-        announce(&self.record, interface);
+    /// Tells the LAN by which MAC `interface` has the addresses, now and once
+    /// more later.
+    pub(crate) fn announce(&mut self, interface: &Link) {
+        if let Some((mac, addresses)) = announce(&self.record, interface) {
+            let again = announce::again(interface.index, mac, addresses);
+            self.announcing = Some(again);
+        }
     }
 
     /// Puts everything back on the NIC, takes it from `interface` where that is
@@ -189,6 +201,9 @@ impl Moved {
         links: &Links,
         interface: Option<&Link>,
     ) -> Result<(), UplinkError> {
+        if let Some(announcing) = &self.announcing {
+            announcing.abort();
+        }
         let uplink = links.by_name(&self.record.uplink).await?;
         links.set_up(&uplink, true).await?;
         let holdings = &self.record.holdings;
@@ -241,6 +256,7 @@ pub(crate) async fn restore(run: &Path, links: &Links) -> Result<Option<Summary>
     let moved = Moved {
         run: run.to_owned(),
         record,
+        announcing: None,
     };
     moved.end(links, None).await?;
     let Summary { from, to, .. } = moved.summary();
@@ -259,15 +275,17 @@ fn record_error(run: &Path, action: &'static str, source: io::Error) -> UplinkEr
     }
 }
 
-/// Whoever is not told finds out by itself, later.
-fn announce(record: &Record, link: &Link) {
-    let Some(mac) = link.mac else {
-        return;
-    };
+/// Tells the LAN that `link` has the addresses of `record`; gives what was told.
+/// Whoever has not heard it finds out by itself, later.
+fn announce(record: &Record, link: &Link) -> Option<(MacAddr, Vec<IpAddr>)> {
+    let mac = link.mac?;
     let addresses = holdings::announced(&record.holdings.global());
     match announce::announce(link.index, mac, &addresses) {
-        Ok(()) => announce::announce_again(link.index, mac, addresses),
-        Err(error) => tracing::warn!("cannot announce the addresses of {}: {error}", link.name),
+        Ok(()) => Some((mac, addresses)),
+        Err(error) => {
+            tracing::warn!("cannot announce the addresses of {}: {error}", link.name);
+            None
+        }
     }
 }
 

@@ -159,6 +159,7 @@ fn after_a_crash_at_any_point_all_is_put_back() {
                     at: record::since_boot(),
                     holdings: links.holdings_of(&nic).await.unwrap(),
                 },
+                announcing: None,
             };
             let global = moved.record.holdings.global();
             moved.record.write(run.path()).unwrap();
