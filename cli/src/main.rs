@@ -6,8 +6,9 @@ use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use vmlan::args::{
     Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, UplinkCommand,
@@ -18,7 +19,9 @@ use vmlan::client::{Client, ClientError, segment};
 use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
-use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases};
+use vmlan::model::{
+    AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
+};
 use vmlan::qemu::Lines;
 use vmlan::report;
 
@@ -108,15 +111,12 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Detach { interface } => {
             done(client().delete(&format!("/v1/attach/{}", segment(interface.as_str()))))
         }
-        Command::Host(command) => done(change_hosts(&client(), command)),
+        Command::Host { format, command } => hosts(&client(), format, command),
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
         }
         Command::Lease(LeaseCommand::Import { file }) => {
-            let bytes =
-                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            // What is no text is named by the server, line by line.
-            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let text = lease_file(&file)?;
             done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
         }
         Command::Qemu { name, mac } => print(&Lines::find(&place, name, mac)?.to_string()),
@@ -126,6 +126,24 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }
+}
+
+/// The text of a lease file to import.
+fn lease_file(file: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(file)
+        // A device may have no end.
+        .and_then(|opened| opened.take(MAX_IMPORT + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    if bytes.len() as u64 > MAX_IMPORT {
+        let most = MAX_IMPORT >> 20;
+        let problem = Problem::new(format!("{} is over {most} MiB long", file.display()));
+        return Err(problem
+            .help("name a lease file of dnsmasq, or a .status file of libvirt")
+            .into());
+    }
+    // What is no text is named by the server, line by line.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Runs the bench and shows what came out.
@@ -178,29 +196,40 @@ fn change_port(client: &Client, command: PortCommand) -> Result<Done, ClientErro
     }
 }
 
-fn change_hosts(client: &Client, command: HostCommand) -> Result<Done, ClientError> {
-    match command {
-        HostCommand::Add {
+/// Shows or changes the stations that DHCP knows.
+fn hosts(client: &Client, format: Format, command: Option<HostCommand>) -> anyhow::Result<()> {
+    let json = match command {
+        None => format.json,
+        Some(HostCommand::List { format: own }) => format.json || own.json,
+        Some(_) if format.json => {
+            let problem = Problem::new("`--json` does not go with a change of the hosts");
+            return Err(problem.help("`vmlan host --json` shows them").into());
+        }
+        Some(HostCommand::Add {
             mac,
             words,
             lease_time,
             set,
             ignore,
-        } => {
-            let entry = HostCommand::entry(mac, words).ok_or_else(|| {
-                ApiError::input("a host has one address and one name")
-                    .help("give the MAC, then the address, then the name")
-            })?;
+        }) => {
+            let entry = HostCommand::entry(mac, words)?;
             let entry = HostEntry {
                 lease_time,
                 set: set.into_iter().collect(),
                 ignore,
                 ..entry
             };
-            client.send(&Method::POST, "/v1/dhcp/hosts", &entry)
+            return done(client.send(&Method::POST, "/v1/dhcp/hosts", &entry));
         }
-        HostCommand::Del { host } => client.delete(&format!("/v1/dhcp/hosts/{}", segment(&host))),
-    }
+        Some(HostCommand::Del { host }) => {
+            let path = format!("/v1/dhcp/hosts/{}", segment(&host));
+            return done(client.delete(&path));
+        }
+    };
+    let path = "/v1/dhcp/hosts";
+    show(client, path, Format { json }, |list: &Vec<_>| {
+        report::hosts(list)
+    })
 }
 
 fn change_fdb(client: &Client, command: FdbCommand) -> Result<Done, ClientError> {

@@ -39,7 +39,7 @@ pub struct HostEntry {
 
 /// One text or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it has to be text, or a list of texts")]
 pub enum Texts {
     /// One.
     One(String),
@@ -48,7 +48,8 @@ pub enum Texts {
 }
 
 impl Texts {
-    fn iter(&self) -> impl Iterator<Item = &String> {
+    /// The texts, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &String> {
         match self {
             Self::One(text) => std::slice::from_ref(text).iter(),
             Self::Many(texts) => texts.iter(),
@@ -80,6 +81,15 @@ impl FromIterator<String> for Texts {
 }
 
 impl HostEntry {
+    /// The MACs and client identifiers that it is recognised by, as one text;
+    /// empty where its name is what it is recognised by.
+    #[must_use]
+    pub fn keys(&self) -> String {
+        let ids = self.client_id.iter().map(|id| format!("client-id {id}"));
+        let keys: Vec<String> = self.mac.iter().cloned().chain(ids).collect();
+        keys.join(", ")
+    }
+
     /// What the server makes of it.
     ///
     /// # Errors
@@ -149,11 +159,10 @@ impl From<&Host> for HostEntry {
 impl fmt::Display for HostEntry {
     /// By what it is recognised.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = self.client_id.iter().map(|id| format!("client-id {id}"));
-        let keys: Vec<String> = self.mac.iter().cloned().chain(ids).collect();
+        let keys = self.keys();
         match &self.name {
             Some(name) if keys.is_empty() => f.write_str(name),
-            _ => f.write_str(&keys.join(", ")),
+            _ => f.write_str(&keys),
         }
     }
 }
@@ -194,5 +203,7 @@ mod tests {
             assert!(entry(json).host().is_err(), "{json}");
         }
         assert!(serde_json::from_str::<HostEntry>(r#"{"macs":"x"}"#).is_err());
+        let number = serde_json::from_str::<HostEntry>(r#"{"mac":5}"#).unwrap_err();
+        assert!(number.to_string().contains("text, or a list of texts"));
     }
 }

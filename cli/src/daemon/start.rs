@@ -6,12 +6,13 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
-use crate::config::{Address, Config, Loaded, Mac, served};
+use crate::config::{Address, Config, Loaded, Mac};
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
 use crate::host::quiet::Quiet;
-use crate::host::rundir::{self, RunDir};
+use crate::host::rundir::RunDir;
+use crate::host::statedir::StateDir;
 use crate::host::subnet;
 use anyhow::Context as _;
 use crossbeam_channel::Receiver;
@@ -47,8 +48,8 @@ pub(super) async fn start(
     for netdev in quiet.restored() {
         tracing::info!("the host listens on {netdev} again, as before the last run");
     }
-    let state = rundir::state_folder(&place.state_dir(), config.name.as_str())?;
-    let mut identity = Identity::open(&state)?;
+    let state = StateDir::claim(&place.state_dir(), config.name.as_str())?;
+    let mut identity = Identity::open(state.path())?;
     if let Some(aside) = identity.put_aside() {
         tracing::warn!("{aside}");
     }
@@ -63,10 +64,9 @@ pub(super) async fn start(
         None => identity.mac(),
     };
 
-    let dhcp = DhcpService::new(&state, identity.dhcp_hash_key(), mac);
-    let hosts = LiveHosts::open(&state)?;
-    let live = super::hosts::beside(&config, hosts.entries());
-    let served = served::dhcp(&config, gateway, &live, source.as_ref())?;
+    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
+    let hosts = LiveHosts::open(state.path())?;
+    let served = super::hosts::served(&config, gateway, hosts.entries(), source.as_ref())?;
     let settings = settings(&config, gateway, mac);
     let workers = Workers {
         count: config.switch.workers(),
@@ -85,6 +85,7 @@ pub(super) async fn start(
         tftp: TftpService::default(),
         ports: Ports::default(),
         hosts,
+        _state: state,
         gateway,
         mac,
         started,

@@ -9,8 +9,8 @@
 //!   and back;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
-//! - [`identity`], [`leases`] and below them [`durable`]: STATE/NAME, what has
-//!   to survive a crash.
+//! - [`statedir`], [`identity`], [`leases`], [`hosts`] and below them
+//!   [`durable`]: STATE/NAME, what has to survive a crash, held by one process.
 
 mod address;
 pub(crate) mod durable;
@@ -26,6 +26,7 @@ mod netns;
 pub(crate) mod quiet;
 pub(crate) mod rundir;
 pub(crate) mod socket;
+pub(crate) mod statedir;
 pub(crate) mod subnet;
 pub(crate) mod sysctl;
 pub(crate) mod uplink;

@@ -3,16 +3,14 @@
 //! Every address is in at most one lease record, and every client has at most
 //! one; what makes a client is the [`Identity`]. Beside the records stand
 //! offers and declined addresses, each for a limited time. All look-ups and
-//! changes take a few steps whatever the size: records are found by address, by
-//! MAC and by client identifier, and ordered by their expiry in one of two sets:
-//!
-//! - `timers`: leases that will run out;
-//! - `expired`: leases that ran out. Those of them whose address a pool may
-//!   give to another client once nothing else is free are in that pool too.
-//!
-//! A lease without end is in none.
+//! changes take a few steps whatever the size. `records` keeps the records; this
+//! keeps them, offers, declined addresses and the pools in step: an address is
+//! free in its pool when nothing stands on it, and a lease that ran out is in
+//! its pool as long as its address may go to another client once nothing else
+//! is free.
 
-use std::collections::BTreeSet;
+mod records;
+
 use std::net::Ipv4Addr;
 
 use foldhash::HashMap;
@@ -24,6 +22,7 @@ use crate::lease::Lease;
 use crate::outcome::Change;
 use crate::pool::Pools;
 use crate::sender::Origin;
+use records::Records;
 
 /// How long an offer holds its address, in seconds.
 pub(crate) const OFFER_SECONDS: u64 = 60;
@@ -63,17 +62,8 @@ impl<'a> From<&'a Lease> for ClientRef<'a> {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Table {
-    identity: Identity,
     pools: Pools,
-    leases: HashMap<Ipv4Addr, Lease>,
-    /// Where one MAC has several records, as it can by its client identifiers,
-    /// the last of them.
-    by_mac: HashMap<MacAddr, Ipv4Addr>,
-    /// Where several records have one identifier, as they can by their MACs,
-    /// the first of them.
-    by_client_id: HashMap<Box<[u8]>, Ipv4Addr>,
-    timers: BTreeSet<(u64, Ipv4Addr)>,
-    expired: BTreeSet<(u64, Ipv4Addr)>,
+    records: Records,
     offers: Holds,
     offer_of: HashMap<MacAddr, Ipv4Addr>,
     declined: Holds,
@@ -83,13 +73,8 @@ impl Table {
     /// An empty table of leases of `identity`, that serves from `pools`.
     pub(crate) fn new(identity: Identity, pools: Pools) -> Self {
         Self {
-            identity,
             pools,
-            leases: HashMap::default(),
-            by_mac: HashMap::default(),
-            by_client_id: HashMap::default(),
-            timers: BTreeSet::new(),
-            expired: BTreeSet::new(),
+            records: Records::new(identity),
             offers: Holds::lasting(OFFER_SECONDS),
             offer_of: HashMap::default(),
             declined: Holds::lasting(DECLINE_SECONDS),
@@ -107,9 +92,9 @@ impl Table {
             }
         }
         let taken: Vec<Ipv4Addr> = self
-            .leases
-            .keys()
-            .copied()
+            .records
+            .iter()
+            .map(|lease| lease.address)
             .chain(self.offers.iter().map(|(a, _)| a))
             .chain(self.declined.iter().map(|(a, _)| a))
             .collect();
@@ -120,7 +105,7 @@ impl Table {
 
     /// Takes every record out, to be put into a table of another identity.
     pub(crate) fn into_leases(self) -> impl Iterator<Item = Lease> {
-        self.leases.into_values()
+        self.records.into_leases()
     }
 
     /// Brings the table to `now`: ends offers and back-offs, and hands each
@@ -136,22 +121,14 @@ impl Table {
             self.declined.remove(address);
             self.refresh(address);
         }
-        while let Some(&(expiry, address)) = self.timers.first()
-            && expiry <= now
-        {
-            self.timers.remove(&(expiry, address));
-            self.expired.insert((expiry, address));
+        while let Some(address) = self.records.run_out(now) {
             self.refresh(address);
             if let Some(lease) = self.lease_at(address) {
                 expired(lease);
             }
         }
-        while let Some(&(expiry, address)) = self.expired.last()
-            && expiry > now
-        {
-            self.expired.remove(&(expiry, address));
+        while let Some((expiry, address)) = self.records.revive(now) {
             self.pools.set_reclaimable(address, expiry, false);
-            self.timers.insert((expiry, address));
         }
     }
 
@@ -162,25 +139,18 @@ impl Table {
     /// the record of its MAC that has none: a boot ROM and what it boots are one
     /// client.
     pub(crate) fn lease_of(&self, client: ClientRef<'_>) -> Option<&Lease> {
-        let by_mac = || self.lease_at(*self.by_mac.get(&client.mac)?);
-        match (self.identity, client.client_id) {
-            (Identity::Mac, _) | (Identity::ClientId, None) => by_mac(),
-            (Identity::ClientId, Some(id)) => match self.by_client_id.get(id) {
-                Some(address) => self.lease_at(*address),
-                None => by_mac().filter(|lease| lease.client_id.is_none()),
-            },
-        }
+        self.records.of(client)
     }
 
     /// The record on `address`.
     pub(crate) fn lease_at(&self, address: Ipv4Addr) -> Option<&Lease> {
-        self.leases.get(&address)
+        self.records.at(address)
     }
 
-    /// The record with this client identifier; where there are several, the
-    /// first of them.
-    pub(crate) fn lease_of_client_id(&self, client_id: &[u8]) -> Option<&Lease> {
-        self.lease_at(*self.by_client_id.get(client_id)?)
+    /// A lease live at `now` with this client identifier, of another station
+    /// than `mac`.
+    pub(crate) fn rival(&self, client_id: &[u8], mac: MacAddr, now: u64) -> Option<&Lease> {
+        self.records.rival(client_id, mac, now)
     }
 
     /// The address on offer to `mac`.
@@ -218,22 +188,22 @@ impl Table {
     /// The address of the record that is missed least when the table is full:
     /// the one that ran out longest ago.
     pub(crate) fn least_needed(&self) -> Option<Ipv4Addr> {
-        self.expired.first().map(|(_, address)| *address)
+        self.records.oldest_expired()
     }
 
     /// When the next lease runs out.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
-        self.timers.first().map(|(expiry, _)| *expiry)
+        self.records.next_expiry()
     }
 
     /// Leases that have not run out.
     pub(crate) fn live(&self) -> usize {
-        self.leases.len() - self.expired.len()
+        self.records.live()
     }
 
     /// Records: leases live and remembered.
     pub(crate) fn records(&self) -> usize {
-        self.leases.len()
+        self.records.len()
     }
 
     /// Offers outstanding.
@@ -259,7 +229,7 @@ impl Table {
 
     /// Every record, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Lease> {
-        self.leases.values()
+        self.records.iter()
     }
 
     /// Every offer, in no order: address, client, end.
@@ -353,7 +323,7 @@ impl Table {
     pub(crate) fn undo(&mut self, change: &Change, now: u64) {
         match (&change.before, &change.after) {
             (_, Some(after)) => {
-                if self.leases.get(&after.address) != Some(after) {
+                if self.lease_at(after.address) != Some(after) {
                     return;
                 }
                 self.take(after.address);
@@ -362,7 +332,7 @@ impl Table {
             _ => {}
         }
         if let Some(before) = &change.before
-            && !self.leases.contains_key(&before.address)
+            && self.lease_at(before.address).is_none()
         {
             let declined = self.declined.get(before.address);
             if declined.is_some_and(|hold| hold.mac == before.mac) {
@@ -373,34 +343,16 @@ impl Table {
     }
 
     fn insert(&mut self, lease: Lease, now: u64) {
-        let (address, expiry) = (lease.address, lease.expiry);
-        if let Some(id) = &lease.client_id {
-            self.by_client_id.entry(id.clone()).or_insert(address);
-        }
-        self.by_mac.insert(lease.mac, address);
-        if !lease.is_live(now) {
-            self.expired.insert((expiry, address));
-        } else if expiry != 0 {
-            self.timers.insert((expiry, address));
-        }
-        self.leases.insert(address, lease);
+        let address = lease.address;
+        self.records.insert(lease, now);
         self.refresh(address);
     }
 
     fn take(&mut self, address: Ipv4Addr) -> Option<Lease> {
-        let lease = self.leases.remove(&address)?;
-        if self.by_mac.get(&lease.mac) == Some(&address) {
-            self.by_mac.remove(&lease.mac);
+        if let Some(expiry) = self.records.ended(address) {
+            self.pools.set_reclaimable(address, expiry, false);
         }
-        if let Some(id) = &lease.client_id
-            && self.by_client_id.get(id) == Some(&address)
-        {
-            self.by_client_id.remove(id);
-        }
-        let key = (lease.expiry, address);
-        if !self.timers.remove(&key) && self.expired.remove(&key) {
-            self.pools.set_reclaimable(address, lease.expiry, false);
-        }
+        let lease = self.records.take(address)?;
         self.refresh(address);
         Some(lease)
     }
@@ -408,11 +360,9 @@ impl Table {
     /// Brings the pools up to date after something changed on `address`.
     fn refresh(&mut self, address: Ipv4Addr) {
         let held = self.offers.get(address).is_some() || self.declined.get(address).is_some();
-        let record = self.lease_at(address).map(|l| l.expiry);
-        self.pools.set_free(address, !held && record.is_none());
-        if let Some(expiry) = record
-            && self.expired.contains(&(expiry, address))
-        {
+        let recorded = self.lease_at(address).is_some();
+        self.pools.set_free(address, !held && !recorded);
+        if let Some(expiry) = self.records.ended(address) {
             self.pools.set_reclaimable(address, expiry, !held);
         }
     }
