@@ -229,6 +229,21 @@ pub enum Command {
     /// Change the DHCP leases
     #[command(subcommand)]
     Lease(LeaseCommand),
+    /// Print what to add to qemu's command line to attach a guest
+    ///
+    /// By a socket, by a tap and by the bridge helper. The network need not
+    /// run.
+    Qemu {
+        /// The guest, by whose name its MAC address is made up
+        #[arg(default_value = "vm1")]
+        name: PortName,
+        /// Its MAC address
+        #[arg(long, value_parser = value::station_mac)]
+        mac: Option<MacAddr>,
+    },
+    /// The host's place on the LAN, moved from the uplink to the host interface
+    #[command(subcommand)]
+    Uplink(UplinkCommand),
     /// Read the configuration again, apply what changed and say what was done
     Reload,
     /// Measure the switch against what else there is, on this machine
@@ -276,6 +291,16 @@ pub enum PortCommand {
         /// Its name
         name: PortName,
     },
+}
+
+/// What to do about the addresses and routes of the uplink.
+#[derive(Debug, Subcommand)]
+pub enum UplinkCommand {
+    /// Put them back on the uplink after a crash
+    ///
+    /// `vmlan run` does so itself at its end, and at its start after a crash:
+    /// this is for when it cannot be started again.
+    Restore,
 }
 
 /// Changes to the MAC table.
@@ -446,6 +471,9 @@ mod tests {
             "vmlan host --json",
             "vmlan host list --json",
             "vmlan lease import /var/lib/misc/dnsmasq.leases",
+            "vmlan qemu",
+            "vmlan qemu web --mac 52:54:00:00:00:01",
+            "vmlan uplink restore --network lan",
             "vmlan reload",
             "vmlan bench",
             "vmlan bench --work vmm,tcp --peers vmlan,bridge --rounds 3 --seconds 0.5",

@@ -11,7 +11,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use vmlan::args::{
-    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, key_map,
+    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, UplinkCommand,
+    key_map,
 };
 use vmlan::bench::{self, BenchArgs};
 use vmlan::client::{Client, ClientError, segment};
@@ -21,6 +22,7 @@ use vmlan::daemon;
 use vmlan::model::{
     AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
 };
+use vmlan::qemu::Lines;
 use vmlan::report;
 
 fn main() -> ExitCode {
@@ -116,6 +118,10 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Lease(LeaseCommand::Import { file }) => {
             let text = lease_file(&file)?;
             done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
+        }
+        Command::Qemu { name, mac } => print(&Lines::find(&place, name, mac)?.to_string()),
+        Command::Uplink(UplinkCommand::Restore) => {
+            print(&format!("{}\n", daemon::restore_uplink(&place)?))
         }
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),

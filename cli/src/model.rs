@@ -200,6 +200,14 @@ pub struct Attach {
     pub keys: BTreeMap<String, Value>,
 }
 
+/// `GET /v1/attach`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachView {
+    /// Names of netdevs that are taken as they appear, as `vnet*`.
+    #[serde(rename = "match")]
+    pub patterns: Vec<String>,
+}
+
 /// `POST /v1/fdb`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,7 @@ use crate::station::Station;
 use crate::{target_dir, wait};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,30 +50,21 @@ impl Guest {
     /// qemu fails, or the guest does not come up; with what both printed.
     pub fn boot(namespace: &Namespace, mac: &str, link: Link<'_>) -> Result<Self> {
         let folder = target_dir().join("guest");
-        let kernel = folder.join("vmlinuz");
-        ensure!(kernel.exists(), "no guest kernel: run tests/install.sh");
+        ensure!(
+            folder.join("vmlinuz").exists(),
+            "no guest kernel: run tests/install.sh"
+        );
 
-        let mut command = namespace.command("qemu-system-x86_64");
-        command
-            .args("-accel tcg -m 320 -smp 1 -nodefaults -no-user-config -no-reboot".split(' '))
-            .args("-display none -serial stdio".split(' '))
-            .arg("-kernel")
-            .arg(&kernel)
-            .arg("-initrd")
-            .arg(folder.join("initramfs.gz"))
-            .args(["-append", "console=ttyS0 quiet loglevel=0 panic=-1"])
-            .arg("-netdev")
-            .arg(match link {
-                Link::Tap(name) => format!("tap,id=lan,ifname={name},script=no,downscript=no"),
-                Link::Stream(path) => {
-                    format!("stream,id=lan,addr.type=unix,addr.path={}", path.display())
-                }
-            })
-            .args([
-                "-device",
-                &format!("virtio-net-pci,netdev=lan,mac={mac},romfile="),
-            ]);
-        let mut qemu = Process::spawn(command)?;
+        let netdev = match link {
+            Link::Tap(name) => format!("tap,id=lan,ifname={name},script=no,downscript=no"),
+            Link::Stream(path) => {
+                format!("stream,id=lan,addr.type=unix,addr.path={}", path.display())
+            }
+        };
+        let command = namespace.command("qemu-system-x86_64");
+        let device = format!("virtio-net-pci,netdev=lan,mac={mac},romfile=");
+        let nic = ["-netdev", &netdev, "-device", &device];
+        let qemu = start(command, &folder, &nic)?;
         if let Link::Tap(name) = link {
             // As libvirt does: whoever makes the TAP brings it up.
             namespace
@@ -80,6 +72,20 @@ impl Guest {
                 .with_context(|| qemu.stderr())?;
             namespace.run(&format!("ip link set {name} up"))?;
         }
+        Self::wait_for_shell(qemu, mac)
+    }
+
+    /// As [`Guest::boot`], by a `command` that starts qemu with the arguments
+    /// that are added to it, with kernel and initramfs in `folder` as it sees
+    /// it, and the arguments `nic` for a NIC of address `mac`.
+    ///
+    /// # Errors
+    /// As [`Guest::boot`].
+    pub fn boot_by(command: Command, folder: &Path, mac: &str, nic: &[&str]) -> Result<Self> {
+        Self::wait_for_shell(start(command, folder, nic)?, mac)
+    }
+
+    fn wait_for_shell(mut qemu: Process, mac: &str) -> Result<Self> {
         qemu.wait_for_line("the guest's shell", 0, BOOT, |line| line == "@@ready")?;
         let read = 1 + qemu
             .stdout_from(0)
@@ -110,6 +116,20 @@ impl Guest {
         )?;
         Lease::parse(&output.success().context("no lease in the guest")?)
     }
+}
+
+/// Starts qemu.
+fn start(mut command: Command, folder: &Path, nic: &[&str]) -> Result<Process> {
+    command
+        .args("-accel tcg -m 320 -smp 1 -nodefaults -no-user-config -no-reboot".split(' '))
+        .args("-display none -serial stdio".split(' '))
+        .arg("-kernel")
+        .arg(folder.join("vmlinuz"))
+        .arg("-initrd")
+        .arg(folder.join("initramfs.gz"))
+        .args(["-append", "console=ttyS0 quiet loglevel=0 panic=-1"])
+        .args(nic);
+    Process::spawn(command)
 }
 
 impl Station for Guest {

@@ -1,7 +1,9 @@
 //! Says in words what network a configuration makes.
 
 use super::value::duration_text;
-use super::{Address, Config, Dhcp, DhcpOption, Forward, HostEntry, Port, PortKind, Switch, Tftp};
+use super::{
+    Address, Config, Dhcp, DhcpOption, Forward, HostEntry, Mac, Port, PortKind, Switch, Tftp,
+};
 use ipnet::Ipv4Net;
 use std::fmt;
 use vmlan_dhcp::config::Identity;
@@ -19,10 +21,13 @@ impl fmt::Display for Explained<'_> {
         line("network", config.name.to_string())?;
         line("interface", interface(config))?;
         line("address", address(config))?;
-        let mac = config.mac.map(|mac| mac.to_string());
         line(
             "mac",
-            mac.unwrap_or_else(|| "made at the first start, then kept".into()),
+            match config.mac {
+                Some(Mac::Fixed(mac)) => mac.to_string(),
+                Some(Mac::Uplink) => "that of the uplink".into(),
+                None => "made at the first start, then kept".into(),
+            },
         )?;
         line("mtu", config.mtu.to_string())?;
         line(
@@ -71,6 +76,11 @@ fn forward(config: &Config) -> String {
         Forward::Bridge => "guests are stations of the LAN",
     };
     match &config.uplink {
+        Some(uplink) if config.move_addresses => format!(
+            "{}: {meaning}; uplink {uplink}, whose addresses and routes go to the interface \
+             meanwhile",
+            config.forward.name()
+        ),
         Some(uplink) => format!("{}: {meaning}; uplink {uplink}", config.forward.name()),
         None => format!("{}: {meaning}", config.forward.name()),
     }

@@ -69,8 +69,8 @@ pub struct Config {
     pub interface: Option<InterfaceName>,
     /// The gateway's address.
     pub address: Address,
-    /// The gateway's MAC address; none: made once and kept.
-    pub mac: Option<MacAddr>,
+    /// The host interface's MAC address; none: made once and kept.
+    pub mac: Option<Mac>,
     /// In bytes of IP packet.
     pub mtu: u16,
     /// The domain that guests are told.
@@ -79,6 +79,8 @@ pub struct Config {
     pub forward: Forward,
     /// The NIC that joins the network with a LAN.
     pub uplink: Option<InterfaceName>,
+    /// Whether its addresses and routes go to the host's own interface.
+    pub move_addresses: bool,
     /// The switch itself.
     pub switch: Switch,
     /// The embedded DHCP server.
@@ -103,6 +105,16 @@ pub enum Address {
     Auto,
     /// This one, with the prefix length of the subnet.
     Fixed(Ipv4Net),
+}
+
+/// A MAC address that the configuration names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mac {
+    /// This one.
+    Fixed(MacAddr),
+    /// That of the uplink, so that the LAN sees the host by the MAC that it
+    /// knows.
+    Uplink,
 }
 
 /// What guests can reach outside the network.
@@ -285,6 +297,7 @@ impl Config {
             domain: Some("vm".to_owned()),
             forward: Forward::Isolated,
             uplink: None,
+            move_addresses: false,
             switch: Switch::default(),
             dhcp: Dhcp::default(),
             tftp: None,

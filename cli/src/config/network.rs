@@ -12,10 +12,9 @@ use super::section::{Findings, Section};
 use super::tftp::WrittenTftp;
 use super::value::{domain_name, duration, host_net, ipv4, lease_time, polling, station_mac};
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, NetworkName,
+    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, Mac, NetworkName,
     Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
 };
-use pnet_base::MacAddr;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
@@ -30,11 +29,12 @@ pub(super) struct Written {
     /// `Some(None)`: the empty text, no interface.
     pub(super) interface: Option<Spanned<Option<InterfaceName>>>,
     pub(super) address: Option<Spanned<Address>>,
-    pub(super) mac: Option<Spanned<MacAddr>>,
+    pub(super) mac: Option<Spanned<Mac>>,
     pub(super) mtu: Option<Spanned<u16>>,
     pub(super) domain: Option<Spanned<Option<String>>>,
     pub(super) forward: Option<Spanned<Forward>>,
     pub(super) uplink: Option<Spanned<InterfaceName>>,
+    pub(super) move_addresses: Option<Spanned<bool>>,
     pub(super) switch: Option<Switch>,
     pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
     pub(super) tftp: Option<Spanned<WrittenTftp>>,
@@ -96,7 +96,10 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
             "auto" => Ok(Address::Auto),
             net => host_net(net).map(Address::Fixed),
         }),
-        mac: root.text("mac", station_mac),
+        mac: root.text("mac", |text| match text {
+            "uplink" => Ok(Mac::Uplink),
+            mac => station_mac(mac).map(Mac::Fixed),
+        }),
         mtu: root.number("mtu", 576..=65_520),
         domain: root.text("domain", |text| match text {
             "" => Ok(None),
@@ -104,6 +107,7 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
         }),
         forward: root.text("forward", forward),
         uplink: root.text("uplink", str::parse),
+        move_addresses: root.boolean("move-addresses"),
         switch: root.table("switch", read_switch).map(Spanned::into_inner),
         dhcp: root.table("dhcp", read_dhcp),
         tftp: root.table("tftp", WrittenTftp::read),
@@ -314,6 +318,7 @@ impl Written {
             domain: self.domain.map_or(built_in.domain, Spanned::into_inner),
             forward,
             uplink: self.uplink.map(Spanned::into_inner),
+            move_addresses: self.move_addresses.is_some_and(Spanned::into_inner),
             switch: self.switch.unwrap_or_default(),
             dhcp: self
                 .dhcp

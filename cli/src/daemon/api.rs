@@ -7,8 +7,8 @@ use super::ports::NamedPort;
 use super::reload;
 use crate::config::{HostEntry, PortName, PortSettings, Problem, value};
 use crate::model::{
-    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb, HostView,
-    ImportLeases, LeaseView, PortView, SetPort, StatusView,
+    AddFdb, AddPort, ApiError, Attach, AttachView, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb,
+    HostView, ImportLeases, LeaseView, PortView, SetPort, StatusView,
 };
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -39,7 +39,7 @@ pub(super) fn router(network: Shared) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/ports", get(ports).post(add_port))
         .route("/v1/ports/{name}", delete(delete_port).patch(set_port))
-        .route("/v1/attach", post(attach))
+        .route("/v1/attach", get(attached).post(attach))
         .route("/v1/attach/{interface}", delete(detach))
         .route("/v1/fdb", get(fdb).post(add_fdb))
         .route("/v1/fdb/flush", post(flush_fdb))
@@ -203,7 +203,14 @@ async fn delete_port(State(network): State<Shared>, Path(name): Path<String>) ->
     let name: PortName = name.parse()?;
     let mut network = network.lock().await;
     port(&network, &name)?;
-    done(network.delete(&name)?)
+    done(network.delete(&name).await?)
+}
+
+async fn attached(State(network): State<Shared>) -> Answer<AttachView> {
+    let patterns = &network.lock().await.config.attach;
+    Ok(Json(AttachView {
+        patterns: patterns.iter().map(ToString::to_string).collect(),
+    }))
 }
 
 async fn attach(State(network): State<Shared>, Body(request): Body<Attach>) -> Answer<Done> {
@@ -222,7 +229,7 @@ async fn attach(State(network): State<Shared>, Body(request): Body<Attach>) -> A
 
 async fn detach(State(network): State<Shared>, Path(interface): Path<String>) -> Answer<Done> {
     let mut network = network.lock().await;
-    let detached = network.detach(&interface);
+    let detached = network.detach(&interface).await;
     done(detached.map_err(|error| not_attached(&network, &interface, error))?)
 }
 

@@ -3,6 +3,8 @@
 
 use super::network::Network;
 use crate::config::Pattern;
+use crate::qemu;
+use pnet_base::MacAddr;
 use std::fmt;
 
 /// The greeting of a network.
@@ -30,30 +32,19 @@ impl fmt::Display for Greeting<'_> {
         writeln!(f, ", forward {}", config.forward.name())?;
 
         let [.., a, b] = network.mac.octets();
-        let mac = |n: u8| format!("52:54:00:{a:02x}:{b:02x}:{n:02x}");
+        let mac = |n: u8| MacAddr::new(0x52, 0x54, 0, a, b, n);
         let socket = network.run.path().join(super::CONNECT);
         writeln!(
             f,
             "\nTo attach a qemu guest, add to its command line (each with a mac of its own):"
         )?;
-        writeln!(
-            f,
-            "  -netdev stream,id=net0,server=off,addr.type=unix,addr.path={} \
-             -device virtio-net-pci,netdev=net0,mac={}",
-            socket.display(),
-            mac(1)
-        )?;
+        writeln!(f, "  {} {}", qemu::stream(&socket), qemu::device(mac(1)))?;
         if config.attach.iter().any(|p: &Pattern| p.matches("vnet0")) {
             writeln!(
                 f,
                 "or, as root and faster (the tap is taken as it appears):"
             )?;
-            writeln!(
-                f,
-                "  -netdev tap,id=net0,ifname=vnet0,script=no,downscript=no \
-                 -device virtio-net-pci,netdev=net0,mac={}",
-                mac(2)
-            )?;
+            writeln!(f, "  {} {}", qemu::tap("vnet0"), qemu::device(mac(2)))?;
         }
         Ok(())
     }

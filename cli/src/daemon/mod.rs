@@ -22,6 +22,7 @@ mod ports;
 mod reload;
 mod start;
 mod tftp;
+mod uplink;
 mod view;
 
 use crate::args::Place;
@@ -44,7 +45,7 @@ use vmlan_dataplane::control::Event;
 const CONTROL: &str = "control.sock";
 
 /// Where qemu's `-netdev stream` connects to, in RUN/NAME.
-const CONNECT: &str = "vm.sock";
+pub(crate) const CONNECT: &str = "vm.sock";
 
 /// Serves the network that `loaded` describes.
 ///
@@ -59,6 +60,21 @@ pub fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
         .build()
         .context("cannot start the control thread")?
         .block_on(serve(place, loaded))
+}
+
+/// Puts back what a `vmlan run` of this network that was killed has moved from
+/// the uplink, and says what that was.
+///
+/// # Errors
+/// The network is served: then it does so itself at its end. Or what keeps it
+/// from being put back.
+pub fn restore_uplink(place: &Place) -> anyhow::Result<String> {
+    log::start();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?
+        .block_on(uplink::restore_by_command(place))
 }
 
 /// Allows as many open files as may be: each port has at least one, and the
@@ -110,7 +126,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let hooks = network.lock().await.dhcp.hooks();
     hooks.finish().await;
-    let stopped = network.lock().await.stop();
+    let stopped = network.lock().await.stop().await;
     result.and(stopped)
 }
 

@@ -42,7 +42,7 @@ impl Network {
     }
 
     /// Gives back a netdev on request.
-    pub(super) fn detach(&mut self, interface: &str) -> Result<String, ApiError> {
+    pub(super) async fn detach(&mut self, interface: &str) -> Result<String, ApiError> {
         let attached = self.ports.iter().find(|(_, port)| {
             port.kind == PortKind::Packet
                 && port
@@ -55,6 +55,7 @@ impl Network {
                 .help("`vmlan ports` lists those that are"));
         };
         let name = name.clone();
+        self.give_up_uplink(&name).await?;
         self.remove_on_request(&name);
         Ok(format!("{interface} detached"))
     }
@@ -154,7 +155,7 @@ impl Network {
 
     /// Warns of a netdev that cannot be attached, or only with a drawback:
     /// each change of it is another try.
-    fn warn_once(&mut self, link: &Link, warning: &str) {
+    pub(super) fn warn_once(&mut self, link: &Link, warning: &str) {
         if self.ports.first_warning(link.index, warning) {
             tracing::warn!("{warning}");
         }
@@ -235,23 +236,17 @@ impl Network {
             );
             self.warn_once(link, &warning);
         }
-        let addresses = self.links.addresses_of(link).await?;
+        self.refuse_taken(link)?;
+        self.refuse_wireless(link)?;
+        // The host goes on by its addresses until the port is there.
+        let moves = self.moves_addresses_of(link);
         let packet = packet::open(link.index, port.queues.into())
             .map_err(|error| packet_error(interface, &error))?;
-        // Before it comes up, so that no IPv6 address appears on it.
-        let upper = self.links.standing_on(link).await?;
-        let all = self.run.hold_all();
-        let all = all.map_err(|e| ApiError::runtime(chain(e)))?;
-        self.refuse_taken(link)?;
-        let quieted = self.quiet.take(link, &addresses, upper);
-        drop(all);
-        match quieted {
-            Ok(None) => {}
-            Ok(Some(warning)) => self.warn_once(link, &warning.to_string()),
-            Err(error) => return Err(ApiError::runtime(chain(error))),
+        if !moves {
+            // Before it comes up, so that no IPv6 address appears on it.
+            self.keep_host_off(link).await?;
         }
-        let added = self.bring_in(link, packet, port).await;
-        match added {
+        match self.bring_in(link, packet, port).await {
             Ok(id) => {
                 self.ports.forget(link.index);
                 let netdev = Netdev {
@@ -267,12 +262,36 @@ impl Network {
                     origin,
                 };
                 self.named(&port.name, packet);
-                Ok(())
             }
             Err(error) => {
                 self.let_go(link.index);
-                Err(error)
+                return Err(error);
             }
+        }
+        if moves && let Err(error) = self.move_addresses(link).await {
+            self.remove(&port.name);
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Keeps the host's own stack off a netdev that is taken, with a warning
+    /// where that cannot be.
+    pub(super) async fn keep_host_off(&mut self, link: &Link) -> Result<(), ApiError> {
+        let addresses = self.links.addresses_of(link).await?;
+        let upper = self.links.standing_on(link).await?;
+        let all = self.run.hold_all();
+        let all = all.map_err(|e| ApiError::runtime(chain(e)))?;
+        self.refuse_taken(link)?;
+        let quieted = self.quiet.take(link, &addresses, upper);
+        drop(all);
+        match quieted {
+            Ok(None) => Ok(()),
+            Ok(Some(warning)) => {
+                self.warn_once(link, &warning.to_string());
+                Ok(())
+            }
+            Err(error) => Err(ApiError::runtime(chain(error))),
         }
     }
 
@@ -300,7 +319,7 @@ impl Network {
         Ok(self.switch.add_port(packet, role)?)
     }
 
-    fn is_uplink(&self, interface: &str) -> bool {
+    pub(super) fn is_uplink(&self, interface: &str) -> bool {
         let uplink = self.config.bridged_uplink();
         uplink.is_some_and(|uplink| uplink.as_str() == interface)
     }

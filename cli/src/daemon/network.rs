@@ -11,6 +11,7 @@ use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
 use crate::host::statedir::StateDir;
 use crate::host::sysctl;
+use crate::host::uplink::Moved;
 use crate::model::ApiError;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
@@ -32,6 +33,8 @@ pub(super) struct Network {
     pub(super) run: RunDir,
     pub(super) links: Links,
     pub(super) quiet: Quiet,
+    /// What the uplink held, while the host interface has it.
+    pub(super) moved: Option<Moved>,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) tftp: TftpService,
@@ -258,7 +261,7 @@ impl Network {
     }
 
     /// Takes a port away on request.
-    pub(super) fn delete(&mut self, name: &PortName) -> Result<String, ApiError> {
+    pub(super) async fn delete(&mut self, name: &PortName) -> Result<String, ApiError> {
         let port = self.ports.get(name).ok_or_else(|| no_port(name))?;
         if port.origin == Origin::Network {
             return Err(
@@ -266,6 +269,7 @@ impl Network {
                     .help("set interface = \"\" in the configuration to have none"),
             );
         }
+        self.give_up_uplink(name).await?;
         self.remove_on_request(name);
         Ok(format!("port {name} deleted"))
     }
@@ -351,12 +355,15 @@ impl Network {
     }
 
     /// Ends the network: all that it made goes away.
-    pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        // First, while the switch still forwards what the host interface sends.
+        let put_back = self.put_back_addresses().await;
         self.tftp.stop();
         self.switch.stop();
         self.dhcp.stop();
         let released = self.quiet.release_all();
         self.run.release()?;
+        put_back?;
         released?;
         Ok(())
     }

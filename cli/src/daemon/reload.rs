@@ -102,6 +102,7 @@ fn refuse_unchangeable(old: &Config, new: &Config) -> Result<(), ApiError> {
         ("mac", old.mac != new.mac),
         ("forward", old.forward != new.forward),
         ("uplink", old.uplink != new.uplink),
+        ("move-addresses", old.move_addresses != new.move_addresses),
         ("fdb-size", old.switch.fdb_size != new.switch.fdb_size),
         ("workers", old.switch.workers != new.switch.workers),
         ("polling", old.switch.polling != new.switch.polling),

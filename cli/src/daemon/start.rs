@@ -6,7 +6,7 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
-use crate::config::{Address, Config, Loaded};
+use crate::config::{Address, Config, Loaded, Mac};
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
@@ -54,8 +54,15 @@ pub(super) async fn start(
         tracing::warn!("{aside}");
     }
     let links = Links::new()?;
+    if let Some(summary) = super::uplink::restore(&run, &links).await? {
+        tracing::info!("put back after the last run: {summary}");
+    }
     let gateway = choose_address(&config, &mut identity, &links).await?;
-    let mac = config.mac.unwrap_or(identity.mac());
+    let mac = match config.mac {
+        Some(Mac::Fixed(mac)) => mac,
+        Some(Mac::Uplink) => super::uplink::mac(&config, &links).await?,
+        None => identity.mac(),
+    };
 
     let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
     let hosts = LiveHosts::open(state.path())?;
@@ -72,6 +79,7 @@ pub(super) async fn start(
         run,
         links,
         quiet,
+        moved: None,
         switch,
         dhcp,
         tftp: TftpService::default(),
@@ -87,7 +95,7 @@ pub(super) async fn start(
         Ok(()) => Ok((network, events)),
         Err(error) => {
             // The first error is the one to report.
-            if let Err(second) = network.stop() {
+            if let Err(second) = network.stop().await {
                 tracing::warn!("{second:#}");
             }
             Err(error)

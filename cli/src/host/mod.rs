@@ -5,6 +5,8 @@
 //! - [`subnet`]: which subnet none of its addresses and routes overlap;
 //! - [`quiet`], [`ingress`] and [`sysctl`]: its own network stack, kept off the
 //!   netdevs that the switch takes;
+//! - [`uplink`]: its addresses and routes, moved from the NIC of a bridged LAN
+//!   and back;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
 //! - [`statedir`], [`identity`], [`leases`], [`hosts`] and below them
@@ -27,3 +29,4 @@ pub(crate) mod socket;
 pub(crate) mod statedir;
 pub(crate) mod subnet;
 pub(crate) mod sysctl;
+pub(crate) mod uplink;

@@ -149,12 +149,16 @@ impl ArpTable {
 /// `mac` (RFC 5227 §2.1.1).
 #[must_use]
 pub fn probe(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
+    request_of(mac, Ipv4Addr::UNSPECIFIED, address)
+}
+
+fn request_of(mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let packet = ArpEthIpv4Packet {
         operation: ArpOperation::REQUEST,
         sender_mac: mac.octets(),
-        sender_ipv4: [0; 4],
+        sender_ipv4: sender.octets(),
         target_mac: [0; 6],
-        target_ipv4: address.octets(),
+        target_ipv4: target.octets(),
     };
     let ethertype = ethernet::ARP.to_be_bytes();
     [
@@ -164,6 +168,13 @@ pub fn probe(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
         &packet.to_bytes(),
     ]
     .concat()
+}
+
+/// An announcement (RFC 5227 §2.3) that `address` is at `mac`: a request for
+/// itself, by which stations mend what they know.
+#[must_use]
+pub fn announcement(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
+    request_of(mac, address, address)
 }
 
 /// The frame by which the station `mac` says to `to` that it has `address`.

@@ -54,6 +54,24 @@ pub fn open(ifindex: u32, queues: usize) -> io::Result<Port> {
     })
 }
 
+/// Sends `frames`, which are finished, out of the netdev with `ifindex`, that
+/// need not be a port.
+///
+/// # Errors
+/// Those of [`PacketSocket::sending`], and why a frame could not leave.
+pub fn send(ifindex: u32, frames: &[Vec<u8>]) -> io::Result<()> {
+    let socket = PacketSocket::sending(ifindex)?;
+    for frame in frames {
+        let framed = [&[0; LEGACY_LEN][..], frame].concat();
+        socket.send(&[TxFrame {
+            framed: &framed,
+            body: &[],
+            offload: Offload::NONE,
+        }])?;
+    }
+    Ok(())
+}
+
 /// Frames that the netdev received.
 #[derive(Debug)]
 struct PacketIngress {

@@ -106,7 +106,8 @@ fn every_key_is_read() {
         config.address,
         Address::Fixed("192.168.122.1/24".parse().unwrap())
     );
-    assert_eq!(config.mac.unwrap().to_string(), "52:54:00:12:34:56");
+    let mac = "52:54:00:12:34:56".parse().unwrap();
+    assert_eq!(config.mac, Some(Mac::Fixed(mac)));
     assert_eq!(config.mtu, 9000);
     assert_eq!(config.domain.as_deref(), Some("lab.example"));
     assert_eq!(config.forward, Forward::Bridge);

@@ -248,3 +248,21 @@ fn what_only_the_dhcp_server_knows_is_found_with_the_rest() {
     assert!(helps[3].contains("its number"), "{found:#?}");
     assert!(found[6].2.contains("line 12"), "{found:#?}");
 }
+
+#[test]
+fn what_goes_to_the_host_interface_comes_from_an_uplink() {
+    let bridge = "forward = \"bridge\"\nuplink = \"eth0\"\n";
+    let keys = "mac = \"uplink\"\nmove-addresses = true\n";
+    let config = parse(&format!("{bridge}{keys}")).unwrap();
+    assert!(config.move_addresses);
+    assert_eq!(config.mac, Some(Mac::Uplink));
+    for key in keys.lines() {
+        let place = (1, key.find('=').unwrap() + 3);
+        refused(key, place, "host's own interface", "forward = \"bridge\"");
+        let alone = format!("{key}\nforward = \"bridge\"");
+        refused(&alone, place, "host's own interface", "uplink = ");
+        let hostless = format!("{key}\n{bridge}interface = \"\"");
+        refused(&hostless, place, "host's own interface", "interface = ");
+    }
+    assert!(!parse("move-addresses = false").unwrap().move_addresses);
+}

@@ -10,7 +10,7 @@ pub mod tun;
 
 use super::TxFrame;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The result of a libc call that returns -1 on failure.
@@ -20,6 +20,18 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     } else {
         Ok(result)
     }
+}
+
+/// A descriptor of our own for the open file that this process was started
+/// with as number `fd`.
+///
+/// # Errors
+/// `EBADF` where there is none.
+pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer, and leaves `fd` itself as it is.
+    let own = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: `own` was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(own) })
 }
 
 /// Where the bytes of a frame are, its header first. A whole frame needs the

@@ -38,22 +38,87 @@ pub fn open(name: &str, header: usize, multi_queue: bool) -> io::Result<File> {
     Ok(file)
 }
 
+/// The driver's device, of which [`create`] makes a TAP.
+///
+/// # Errors
+/// It is not there, or not for this process.
+pub fn device() -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC)
+        .open("/dev/net/tun")
+}
+
+/// Makes `device` the file of a new TAP netdev, for another program to hold.
+/// Its name, which is the answer, is `pattern` with the first free number in
+/// place of `%d`. The file blocks; frames come without packet information, with
+/// `vnet_header` behind a virtio-net header.
+///
+/// # Errors
+/// As [`open`].
+pub fn create(device: &File, pattern: &str, vnet_header: bool) -> io::Result<String> {
+    let mut request = ifreq(pattern)?;
+    let mut flags = libc::IFF_TAP | libc::IFF_NO_PI;
+    if vnet_header {
+        flags |= libc::IFF_VNET_HDR;
+    }
+    request.ifr_ifru.ifru_flags =
+        libc::c_short::try_from(flags).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: TUNSETIFF reads and writes one ifreq, which `request` is.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+    let name = request.ifr_name.iter().map(|byte| byte.to_ne_bytes()[0]);
+    let name: Vec<u8> = name.take_while(|byte| *byte != 0).collect();
+    String::from_utf8(name).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
 /// Sets how many frames wait in the netdev's queue before the kernel drops
 /// (`txqueuelen`). Its frames towards the switch wait there.
 ///
 /// # Errors
 /// What `SIOCSIFTXQLEN` says.
 pub fn set_queue_length(name: &str, frames: u16) -> io::Result<()> {
-    // SAFETY: takes no pointer.
-    let fd =
-        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: `fd` was just made and belongs to nobody else.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let socket = control_socket()?;
     let mut request = ifreq(name)?;
     request.ifr_ifru.ifru_metric = libc::c_int::from(frames);
     // SAFETY: SIOCSIFTXQLEN reads one ifreq, which `request` is.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFTXQLEN, &raw const request) })?;
     Ok(())
+}
+
+/// The longest packet of the netdev `name`, in bytes.
+///
+/// # Errors
+/// What `SIOCGIFMTU` says.
+pub fn mtu(name: &str) -> io::Result<libc::c_int> {
+    let socket = control_socket()?;
+    let mut request = ifreq(name)?;
+    // SAFETY: SIOCGIFMTU reads and writes one ifreq, which `request` is.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) })?;
+    // SAFETY: the kernel has set this field of the union.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu })
+}
+
+/// Sets the longest packet of the netdev `name`, in bytes.
+///
+/// # Errors
+/// What `SIOCSIFMTU` says.
+pub fn set_mtu(name: &str, mtu: libc::c_int) -> io::Result<()> {
+    let socket = control_socket()?;
+    let mut request = ifreq(name)?;
+    request.ifr_ifru.ifru_mtu = mtu;
+    // SAFETY: SIOCSIFMTU reads one ifreq, which `request` is.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFMTU, &raw const request) })?;
+    Ok(())
+}
+
+/// A socket to ask for and change netdevs by (netdevice(7)).
+fn control_socket() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    let fd =
+        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: `fd` was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Whether the netdev may leave checksums and segmentation to whoever reads
