@@ -225,6 +225,20 @@ pub enum Command {
     Lease(LeaseCommand),
     /// Read the configuration again, apply what changed and say what was done
     Reload,
+    /// Look for what keeps the network from working on this host
+    ///
+    /// Checks rights, kernel, netdevs, subnet, forwarding and firewalls, and,
+    /// where the network runs, asks its DHCP and name servers as a guest would.
+    /// Says of each obstacle how to mend it; changes nothing. Exit status 1:
+    /// there is an obstacle.
+    Doctor {
+        /// The configuration [default: as `vmlan run` takes it]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How to show it.
+        #[command(flatten)]
+        format: Format,
+    },
     /// Measure the switch against what else there is, on this machine
     ///
     /// Needs root. Runs vmlan, the Linux bridge and, where they are
@@ -423,6 +437,8 @@ mod tests {
             "vmlan host del db",
             "vmlan lease import /var/lib/misc/dnsmasq.leases",
             "vmlan reload",
+            "vmlan doctor",
+            "vmlan doctor --config x.toml --json",
             "vmlan bench",
             "vmlan bench --work vmm,tcp --peers vmlan,bridge --rounds 3 --seconds 0.5",
             "vmlan bench --json --plot x.svg",

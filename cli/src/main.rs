@@ -1,6 +1,6 @@
 //! The `vmlan` program: does one command and says how it went.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use hyper::Method;
 use jiff::tz::TimeZone;
@@ -10,13 +10,14 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use vmlan::args::{
-    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, key_map,
+    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, Place, PortCommand, key_map,
 };
 use vmlan::bench::{self, BenchArgs};
 use vmlan::client::{Client, ClientError, segment};
 use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
+use vmlan::doctor::{self, Level};
 use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases};
 use vmlan::report;
 
@@ -117,8 +118,29 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
         }
+        Command::Doctor { config, format } => {
+            let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
+            warn(&loaded);
+            examine(&place, loaded, format)
+        }
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
+    }
+}
+
+/// Shows what the doctor finds.
+fn examine(place: &Place, loaded: Loaded, format: Format) -> anyhow::Result<()> {
+    let findings = doctor::examine(place, loaded)?;
+    if format.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&findings)?))?;
+    } else {
+        print(&report::findings(&findings))?;
+    }
+    let obstacles = findings.iter().filter(|f| f.level == Level::Obstacle);
+    match obstacles.count() {
+        0 => Ok(()),
+        1 => bail!("there is an obstacle"),
+        n => bail!("there are {n} obstacles"),
     }
 }
 
