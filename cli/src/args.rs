@@ -246,6 +246,20 @@ pub enum Command {
     Uplink(UplinkCommand),
     /// Read the configuration again, apply what changed and say what was done
     Reload,
+    /// Look for what keeps the network from working on this host
+    ///
+    /// Checks rights, kernel, netdevs, subnet, forwarding and firewalls, and,
+    /// where the network runs, asks its DHCP and name servers as a guest would.
+    /// Says of each obstacle how to mend it; changes nothing. Exit status 1:
+    /// there is an obstacle.
+    Doctor {
+        /// The configuration [default: as `vmlan run` takes it]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How to show it.
+        #[command(flatten)]
+        format: Format,
+    },
     /// Measure the switch against what else there is, on this machine
     ///
     /// Needs root. Runs vmlan, the Linux bridge and, where they are
@@ -475,6 +489,8 @@ mod tests {
             "vmlan qemu web --mac 52:54:00:00:00:01",
             "vmlan uplink restore --network lan",
             "vmlan reload",
+            "vmlan doctor",
+            "vmlan doctor --config x.toml --json",
             "vmlan bench",
             "vmlan bench --work vmm,tcp --peers vmlan,bridge --rounds 3 --seconds 0.5",
             "vmlan bench --json --plot x.svg",

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod client;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 mod host;
 mod log;
 pub mod model;

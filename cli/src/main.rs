@@ -1,6 +1,6 @@
 //! The `vmlan` program: does one command and says how it went.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use hyper::Method;
 use jiff::tz::TimeZone;
@@ -11,7 +11,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use vmlan::args::{
-    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, UplinkCommand,
+    Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, Place, PortCommand, UplinkCommand,
     key_map,
 };
 use vmlan::bench::{self, BenchArgs};
@@ -19,6 +19,7 @@ use vmlan::client::{Client, ClientError, segment};
 use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
+use vmlan::doctor::{self, Level};
 use vmlan::model::{
     AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
 };
@@ -123,6 +124,11 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Uplink(UplinkCommand::Restore) => {
             print(&format!("{}\n", daemon::restore_uplink(&place)?))
         }
+        Command::Doctor { config, format } => {
+            let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
+            warn(&loaded);
+            examine(&place, loaded, format)
+        }
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }
@@ -144,6 +150,22 @@ fn lease_file(file: &Path) -> anyhow::Result<String> {
     }
     // What is no text is named by the server, line by line.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Shows what the doctor finds.
+fn examine(place: &Place, loaded: Loaded, format: Format) -> anyhow::Result<()> {
+    let findings = doctor::examine(place, loaded)?;
+    if format.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&findings)?))?;
+    } else {
+        print(&report::findings(&findings))?;
+    }
+    let obstacles = findings.iter().filter(|f| f.level == Level::Obstacle);
+    match obstacles.count() {
+        0 => Ok(()),
+        1 => bail!("there is an obstacle"),
+        n => bail!("there are {n} obstacles"),
+    }
 }
 
 /// Runs the bench and shows what came out.

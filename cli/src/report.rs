@@ -2,6 +2,7 @@
 //! three spaces apart, a dashed line under the header (`vshTable` in
 //! libvirt's `tools/vsh-table.c`).
 
+use crate::doctor::{Finding, Level};
 use crate::model::{
     Counters, DhcpView, FdbEntryView, LeaseState, LeaseView, LinkState, PortView, StatusView,
     TftpView,
@@ -86,6 +87,26 @@ fn tftp_text(tftp: &TftpView) -> String {
 
 fn uptime(seconds: u64) -> String {
     crate::config::value::duration_text(std::time::Duration::from_secs(seconds))
+}
+
+/// What the doctor has found: a line each, the mend below it.
+#[must_use]
+pub fn findings(found: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in found {
+        let level = match finding.level {
+            Level::Fine => "ok",
+            Level::Unknown => "?",
+            Level::Warning => "warning",
+            Level::Obstacle => "OBSTACLE",
+        };
+        let message = printable(&finding.message);
+        let _ = writeln!(text, "{level:<9} {:<11} {message}", finding.check);
+        if let Some(help) = &finding.help {
+            let _ = writeln!(text, "{:21} help: {}", "", printable(help));
+        }
+    }
+    text
 }
 
 /// The ports, in the order given.

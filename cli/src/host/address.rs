@@ -52,8 +52,20 @@ impl Links {
     /// # Errors
     /// [`LinkError::Ask`].
     pub(crate) async fn ipv4_addresses(&self) -> Result<Vec<Ipv4Net>, LinkError> {
+        let found = self.ipv4_addresses_by_netdev().await?;
+        Ok(found.into_iter().map(|(_, address)| address).collect())
+    }
+
+    /// The same, each behind the number of the netdev that has it.
+    ///
+    /// # Errors
+    /// [`LinkError::Ask`].
+    pub(crate) async fn ipv4_addresses_by_netdev(&self) -> Result<Vec<(u32, Ipv4Net)>, LinkError> {
         let messages = self.address_messages().await?;
-        Ok(messages.iter().filter_map(address).filter_map(v4).collect())
+        let found = messages
+            .iter()
+            .filter_map(|message| Some((message.header.index, v4(address(message)?)?)));
+        Ok(found.collect())
     }
 
     /// The destinations of the host's IPv4 routes in all tables, a default
@@ -62,12 +74,27 @@ impl Links {
     /// # Errors
     /// [`LinkError::Ask`].
     pub(crate) async fn ipv4_routes(&self) -> Result<Vec<Ipv4Net>, LinkError> {
+        let found = self.ipv4_routes_by_netdev().await?;
+        Ok(found.into_iter().map(|(_, to)| to).collect())
+    }
+
+    /// The same, each behind the number of the netdev that it leads out of, if
+    /// it leads out of one.
+    ///
+    /// # Errors
+    /// [`LinkError::Ask`].
+    pub(crate) async fn ipv4_routes_by_netdev(
+        &self,
+    ) -> Result<Vec<(Option<u32>, Ipv4Net)>, LinkError> {
         let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let messages: Vec<RouteMessage> =
             answer(self.handle.route().get(every).execute().try_collect())
                 .await
                 .map_err(|source| ask("its routes", source))?;
-        Ok(messages.iter().filter_map(destination).collect())
+        let found = messages
+            .iter()
+            .filter_map(|message| Some((way_out(message), destination(message)?)));
+        Ok(found.collect())
     }
 
     async fn address_messages(&self) -> Result<Vec<AddressMessage>, LinkError> {
@@ -98,6 +125,13 @@ fn v4(net: IpNet) -> Option<Ipv4Net> {
         IpNet::V4(net) => Some(net),
         IpNet::V6(_) => None,
     }
+}
+
+fn way_out(message: &RouteMessage) -> Option<u32> {
+    message.attributes.iter().find_map(|a| match a {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
 }
 
 fn destination(message: &RouteMessage) -> Option<Ipv4Net> {

@@ -1,0 +1,434 @@
+//! What the host is like: asked for once, before anything is judged.
+
+use super::Finding;
+use super::ask::{self, Asked, Offer};
+use crate::args::Place;
+use crate::client::{Client, ClientError};
+use crate::config::{Address, Config, FOLDER, Loaded, NetworkName};
+use crate::host::link::{Link, Links};
+use crate::model::StatusView;
+use ipnet::Ipv4Net;
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+/// The most that is read of one file, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// What the host is like.
+#[derive(Debug)]
+pub(super) struct Facts {
+    /// The network's configuration.
+    pub(super) config: Config,
+    /// The running network; else why there is none.
+    pub(super) status: Result<StatusView, String>,
+    /// Every netdev of the host.
+    pub(super) netdevs: Vec<Link>,
+    /// The host's IPv4 addresses.
+    pub(super) addresses: Vec<HostAddress>,
+    /// The host's IPv4 routes.
+    pub(super) routes: Vec<HostRoute>,
+    /// Other networks that are configured on this host.
+    pub(super) others: Vec<OtherNetwork>,
+    /// The capabilities that this process has, and so `vmlan run` would have.
+    pub(super) capabilities: Capabilities,
+    /// The kernel and its programs.
+    pub(super) kernel: Kernel,
+    /// What DHCP servers on the segment offer; else why they were not asked.
+    pub(super) offers: Result<Vec<Offer>, String>,
+    /// The name servers that those tell clients, and how they answer.
+    pub(super) resolvers: Vec<(Ipv4Addr, Asked)>,
+    /// The host's own name servers that are no loopback addresses.
+    pub(super) host_resolvers: Vec<Ipv4Addr>,
+}
+
+/// An IPv4 address of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostAddress {
+    /// With the prefix length of its subnet.
+    pub(super) address: Ipv4Net,
+    /// The netdev that has it.
+    pub(super) netdev: String,
+}
+
+/// An IPv4 route of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostRoute {
+    /// Where to; 0.0.0.0/0 for a default route.
+    pub(super) to: Ipv4Net,
+    /// The netdev that it leads out of, if one.
+    pub(super) netdev: Option<String>,
+}
+
+/// Another network that is configured on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OtherNetwork {
+    /// As `the libvirt network "default"`.
+    pub(super) name: String,
+    /// Its host interface.
+    pub(super) interface: Option<String>,
+    /// Its subnets.
+    pub(super) subnets: Vec<Ipv4Net>,
+    /// Netdevs that it takes.
+    pub(super) attach: Vec<String>,
+}
+
+/// Capabilities (capabilities(7)) that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Capabilities {
+    pub(super) net_admin: bool,
+    pub(super) net_raw: bool,
+}
+
+/// The kernel, and programs that speak to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kernel {
+    /// As `6.1.0-13-amd64`.
+    pub(super) release: String,
+    /// Whether `/dev/net/tun` can be opened; else why not.
+    pub(super) tun: Result<(), String>,
+    /// Whether `nft` runs; else why not.
+    pub(super) nft: Result<(), String>,
+    /// `kernel.io_uring_disabled`: 0 where it is not there.
+    pub(super) io_uring_disabled: u8,
+    /// `net.ipv4.ip_forward`.
+    pub(super) ip_forward: Option<bool>,
+    /// `net.ipv4.conf.NETDEV.rp_filter`, of `all` and of each netdev.
+    pub(super) rp_filter: Vec<(String, u8)>,
+    /// Netdevs without a wire.
+    pub(super) wireless: Vec<String>,
+}
+
+impl Facts {
+    /// Asks the host, and the network if it runs.
+    pub(super) async fn gather(place: &Place, loaded: Loaded) -> anyhow::Result<Self> {
+        let config = loaded.config;
+        let status = status_of(place, &config.name).await;
+        let links = Links::new()?;
+        let netdevs = links.all().await?;
+        let name = |index: u32| {
+            let link = netdevs.iter().find(|link| link.index == index);
+            link.map_or_else(|| format!("netdev number {index}"), |l| l.name.clone())
+        };
+        let addresses = links.ipv4_addresses_by_netdev().await?;
+        let addresses = addresses.into_iter().map(|(index, address)| HostAddress {
+            address,
+            netdev: name(index),
+        });
+        let routes = links.ipv4_routes_by_netdev().await?;
+        let routes = routes.into_iter().map(|(index, to)| HostRoute {
+            to,
+            netdev: index.map(name),
+        });
+        let mut facts = Self {
+            addresses: addresses.collect(),
+            routes: routes.collect(),
+            others: others(&config.name),
+            capabilities: Capabilities::own(),
+            kernel: Kernel::look(&netdevs),
+            resolvers: Vec::new(),
+            host_resolvers: host_resolvers(),
+            offers: Err("the network is not running".to_owned()),
+            netdevs,
+            status,
+            config,
+        };
+        facts.ask_servers().await;
+        Ok(facts)
+    }
+
+    async fn ask_servers(&mut self) {
+        if self.status.is_err() {
+            return;
+        }
+        let own = self.netdevs.iter().find(|link| self.is_own(&link.name));
+        self.offers = match own.and_then(|link| Some((&link.name, link.mac?))) {
+            Some((name, mac)) => ask::dhcp_servers(name, mac)
+                .await
+                .map_err(|error| format!("cannot ask by {name}: {error}")),
+            None => Err("the network has no host interface to ask by".to_owned()),
+        };
+        let offers = self.offers.iter().flatten();
+        let mut told: Vec<_> = offers
+            .flat_map(|offer| offer.name_servers.clone())
+            .collect();
+        told.sort_unstable();
+        told.dedup();
+        for server in told {
+            let answer = ask::resolver(server).await;
+            self.resolvers.push((server, answer));
+        }
+    }
+
+    /// The gateway's address with its prefix: the running network's, else the
+    /// configured one.
+    pub(super) fn gateway(&self) -> Option<Ipv4Net> {
+        let running = self.status.as_ref().ok();
+        if let Some(address) = running.and_then(|status| status.address.as_ref()) {
+            return address.parse().ok();
+        }
+        match self.config.address {
+            Address::Fixed(address) => Some(address),
+            Address::Auto | Address::None => None,
+        }
+    }
+
+    /// Whether `netdev` is the network's own host interface.
+    pub(super) fn is_own(&self, netdev: &str) -> bool {
+        let own = self.config.interface.as_ref();
+        own.is_some_and(|interface| interface.as_str() == netdev)
+    }
+}
+
+/// Whether the network runs.
+pub(super) fn running(facts: &Facts) -> Vec<Finding> {
+    let name = &facts.config.name;
+    vec![match &facts.status {
+        Ok(_) => Finding::fine("network", format!("{name} is running")),
+        Err(why) => Finding::unknown("network", why.clone())
+            .help("what depends on the running network is not checked"),
+    }]
+}
+
+async fn status_of(place: &Place, name: &NetworkName) -> Result<StatusView, String> {
+    let place = Place {
+        network: Some(name.clone()),
+        run_dir: place.run_dir.clone(),
+        state_dir: place.state_dir.clone(),
+    };
+    // The client has a runtime of its own.
+    let asked = tokio::task::spawn_blocking(move || Client::new(&place).get("/v1/status")).await;
+    match asked {
+        Ok(Ok(status)) => Ok(status),
+        Ok(Err(ClientError::NotRunning { .. })) => Err(format!("{name} is not running")),
+        Ok(Err(error)) => Err(error.to_string().replace("\nhelp: ", ": ")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Capabilities {
+    fn own() -> Self {
+        let sets = rustix::thread::capabilities(None);
+        let has = |flag| {
+            sets.as_ref()
+                .is_ok_and(|sets| sets.effective.contains(flag))
+        };
+        Self {
+            net_admin: has(rustix::thread::CapabilitySet::NET_ADMIN),
+            net_raw: has(rustix::thread::CapabilitySet::NET_RAW),
+        }
+    }
+}
+
+impl Kernel {
+    fn look(netdevs: &[Link]) -> Self {
+        let tun = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/net/tun");
+        let nft = std::process::Command::new("nft").arg("--version").output();
+        let names = ["all"].into_iter();
+        let names = names.chain(netdevs.iter().map(|link| link.name.as_str()));
+        let rp_filter = names.filter_map(|name| {
+            let path = ["/proc/sys/net/ipv4/conf", name, "rp_filter"];
+            let value = number(&path.iter().collect::<std::path::PathBuf>())?;
+            Some((name.to_owned(), value))
+        });
+        let is_wireless = |name: &&str| {
+            let folder = Path::new("/sys/class/net").join(name);
+            folder.join("wireless").exists() || folder.join("phy80211").exists()
+        };
+        let names = netdevs.iter().map(|link| link.name.as_str());
+        Self {
+            release: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
+            tun: tun.map(drop).map_err(|error| error.to_string()),
+            nft: nft.map(drop).map_err(|error| error.to_string()),
+            io_uring_disabled: number(Path::new("/proc/sys/kernel/io_uring_disabled")).unwrap_or(0),
+            ip_forward: number(Path::new("/proc/sys/net/ipv4/ip_forward")).map(|v| v != 0),
+            rp_filter: rp_filter.collect(),
+            wireless: names.filter(is_wireless).map(str::to_owned).collect(),
+        }
+    }
+}
+
+fn number(path: &Path) -> Option<u8> {
+    read(path).ok()?.trim().parse().ok()
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(LONGEST)
+        .read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The host's name servers that others can reach too. Where systemd-resolved
+/// runs, /etc/resolv.conf has its own address on the loopback netdev, and
+/// another file those that it asks.
+fn host_resolvers() -> Vec<Ipv4Addr> {
+    let files = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+    let mut found = Vec::new();
+    for file in files {
+        for server in name_servers(&read(Path::new(file)).unwrap_or_default()) {
+            if !server.is_loopback() && !found.contains(&server) {
+                found.push(server);
+            }
+        }
+    }
+    found
+}
+
+/// The IPv4 name servers in the text of a resolv.conf (resolv.conf(5)).
+fn name_servers(text: &str) -> impl Iterator<Item = Ipv4Addr> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next()? == "nameserver").then(|| words.next()?.parse().ok())?
+    })
+}
+
+/// The networks of vmlan and libvirt that are configured on this host, without
+/// the one called `own`.
+fn others(own: &NetworkName) -> Vec<OtherNetwork> {
+    let mut others = Vec::new();
+    for path in files(FOLDER, "toml") {
+        let Ok(Loaded { config, .. }) = Loaded::read(&path, None) else {
+            continue;
+        };
+        if config.name == *own {
+            continue;
+        }
+        others.push(OtherNetwork {
+            name: format!("the vmlan network \"{}\"", config.name),
+            interface: config.interface.map(|interface| interface.to_string()),
+            subnets: match config.address {
+                Address::Fixed(address) => vec![address.trunc()],
+                Address::Auto | Address::None => Vec::new(),
+            },
+            attach: config.attach.iter().map(ToString::to_string).collect(),
+        });
+    }
+    others
+}
+
+fn files(folder: &str, extension: &str) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::model::{FdbFill, Fill};
+
+    /// A host without faults, with the network of the configuration `text`,
+    /// which is not running.
+    pub(crate) fn facts(text: &str) -> Facts {
+        let loaded = Loaded::parse(Path::new("x.toml"), text, None).unwrap();
+        Facts {
+            config: loaded.config,
+            status: Err("default is not running".into()),
+            netdevs: Vec::new(),
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            others: Vec::new(),
+            capabilities: Capabilities {
+                net_admin: true,
+                net_raw: true,
+            },
+            kernel: Kernel {
+                release: "6.1.0".into(),
+                tun: Ok(()),
+                nft: Ok(()),
+                io_uring_disabled: 0,
+                ip_forward: Some(true),
+                rp_filter: Vec::new(),
+                wireless: Vec::new(),
+            },
+            offers: Err("the network is not running".into()),
+            resolvers: Vec::new(),
+            host_resolvers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn address(address: &str, netdev: &str) -> HostAddress {
+        HostAddress {
+            address: address.parse().unwrap(),
+            netdev: netdev.into(),
+        }
+    }
+
+    pub(crate) fn route(to: &str, netdev: &str) -> HostRoute {
+        HostRoute {
+            to: to.parse().unwrap(),
+            netdev: Some(netdev.into()),
+        }
+    }
+
+    pub(crate) fn other(name: &str, interface: &str, subnet: &str) -> OtherNetwork {
+        OtherNetwork {
+            name: name.into(),
+            interface: Some(interface.into()),
+            subnets: vec![subnet.parse().unwrap()],
+            attach: Vec::new(),
+        }
+    }
+
+    /// A NIC that is up.
+    pub(crate) fn netdev(name: &str) -> Link {
+        Link {
+            index: 2,
+            name: name.into(),
+            mac: None,
+            mtu: 1500,
+            ethernet: true,
+            up: true,
+            carrier: true,
+            master: None,
+            base: None,
+            kind: None,
+        }
+    }
+
+    /// The network running.
+    pub(crate) fn running() -> StatusView {
+        StatusView {
+            network: "default".into(),
+            interface: Some("vmlan0".into()),
+            address: None,
+            mac: None,
+            mtu: 1500,
+            forward: "nat".into(),
+            uplink: None,
+            ports: 1,
+            fdb: FdbFill {
+                used: 0,
+                size: 8192,
+                refused: 0,
+            },
+            leases: Fill { used: 0, size: 0 },
+            dhcp: None,
+            tftp: None,
+            uptime: 1,
+            version: "0".into(),
+        }
+    }
+
+    #[test]
+    fn name_servers_are_read_as_the_resolver_reads_them() {
+        let text = "# nameserver 1.1.1.1\nnameserver 127.0.0.53\n nameserver\t9.9.9.9 x\n\
+                    nameserver ::1\nsearch vm\nnameserver\n";
+        let found: Vec<_> = name_servers(text).map(|ip| ip.to_string()).collect();
+        assert_eq!(found, ["127.0.0.53", "9.9.9.9"]);
+    }
+}

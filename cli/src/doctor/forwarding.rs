@@ -1,0 +1,121 @@
+//! What the host's kernel does with packets between guests and outside.
+
+use super::Finding;
+use super::facts::Facts;
+use crate::config::Forward;
+
+const CHECK: &str = "forwarding";
+
+/// Forwarding itself, strict reverse path filters, and rules of others that
+/// drop.
+pub(super) fn check(facts: &Facts) -> Vec<Finding> {
+    if !facts.forwards() {
+        return Vec::new();
+    }
+    let mut findings = ip_forward(facts);
+    findings.extend(rp_filter(facts));
+    findings
+}
+
+fn ip_forward(facts: &Facts) -> Vec<Finding> {
+    vec![match (facts.kernel.ip_forward, &facts.status) {
+        (Some(true), _) => Finding::fine(CHECK, "the kernel forwards IPv4"),
+        (Some(false), Err(_)) => Finding::fine(
+            CHECK,
+            "the kernel does not forward yet: `vmlan run` turns it on",
+        ),
+        (Some(false), Ok(_)) => Finding::obstacle(
+            CHECK,
+            "net.ipv4.ip_forward is 0: somebody has turned forwarding off, so nothing \
+             leaves the host for guests",
+        )
+        .help(
+            "`sysctl net.ipv4.ip_forward=1`, and see who sets it: /etc/sysctl.conf, /etc/sysctl.d",
+        ),
+        (None, _) => Finding::unknown(CHECK, "cannot read net.ipv4.ip_forward"),
+    }]
+}
+
+/// A strict filter drops an answer that comes in by another netdev than the
+/// one that the route to its sender leads out of (`ip-sysctl.rst`, 1). The
+/// larger of the values of `all` and of the netdev counts.
+fn rp_filter(facts: &Facts) -> Option<Finding> {
+    let value = |name: &str| {
+        let all = &facts.kernel.rp_filter;
+        let found = all.iter().find(|(netdev, _)| netdev == name);
+        found.map_or(0, |(_, value)| *value)
+    };
+    let defaults = facts
+        .routes
+        .iter()
+        .filter(|route| route.to.prefix_len() == 0);
+    let mut ways: Vec<_> = defaults
+        .filter_map(|route| route.netdev.as_deref())
+        .collect();
+    ways.sort_unstable();
+    ways.dedup();
+    if ways.len() < 2 {
+        return None;
+    }
+    let strict = ways
+        .iter()
+        .find(|netdev| value("all").max(value(netdev)) == 1)?;
+    let what = format!(
+        "there are several ways out ({}), and the strict reverse path filter of {strict} drops \
+         answers that come by another one than the packet left by",
+        ways.join(", ")
+    );
+    let help = format!("`sysctl net.ipv4.conf.{strict}.rp_filter=2`, the loose one");
+    Some(Finding::warning("rp_filter", what).help(help))
+}
+
+impl Facts {
+    /// Whether the kernel is to forward what guests send.
+    pub(super) fn forwards(&self) -> bool {
+        matches!(
+            self.config.forward,
+            Forward::Nat | Forward::Route | Forward::Open
+        )
+    }
+
+    /// Whether the network cannot do without nftables.
+    pub(super) fn needs_rules(&self) -> bool {
+        matches!(self.config.forward, Forward::Nat | Forward::Route)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::tests::{facts, route, running};
+    use super::super::{Level, forwarding};
+    use crate::config::Forward;
+
+    #[test]
+    fn forwarding_that_somebody_turned_off_is_an_obstacle_to_a_running_network() {
+        let mut facts = facts("");
+        facts.config.forward = Forward::Nat;
+        facts.kernel.ip_forward = Some(false);
+        assert_eq!(forwarding::check(&facts)[0].level, Level::Fine);
+        facts.status = Ok(running());
+        let found = forwarding::check(&facts);
+        assert_eq!(found[0].level, Level::Obstacle);
+        assert!(found[0].help.as_deref().unwrap().contains("ip_forward=1"));
+        facts.config.forward = Forward::Isolated;
+        assert_eq!(forwarding::check(&facts), []);
+    }
+
+    #[test]
+    fn a_strict_filter_matters_where_there_are_several_ways_out() {
+        let mut facts = facts("");
+        facts.config.forward = Forward::Route;
+        facts.kernel.rp_filter = vec![("all".into(), 0), ("eth1".into(), 1)];
+        facts.routes = vec![route("0.0.0.0/0", "eth0")];
+        assert_eq!(forwarding::check(&facts).len(), 1);
+        facts.routes.push(route("0.0.0.0/0", "eth1"));
+        let found = forwarding::check(&facts);
+        assert_eq!(found[1].level, Level::Warning);
+        assert!(found[1].message.contains("filter of eth1"), "{found:?}");
+        facts.kernel.rp_filter[0].1 = 2;
+        assert_eq!(forwarding::check(&facts).len(), 1);
+    }
+}
