@@ -4,14 +4,17 @@ use super::Finding;
 use super::ask::{self, Asked, Offer};
 use crate::args::Place;
 use crate::client::{Client, ClientError};
-use crate::config::{Address, Config, FOLDER, Loaded, NetworkName};
+use crate::config::{Address, Config, FOLDER, Loaded, NetworkName, served};
 use crate::host::link::{Link, Links};
+use crate::host::uplink::is_wireless;
 use crate::model::StatusView;
 use ipnet::Ipv4Net;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use vmlan_dhcp::options::{Scope, Setting};
+use vmlan_dhcp::tag::TagMatch;
 
 /// The most that is read of one file, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -35,9 +38,10 @@ pub(super) struct Facts {
     pub(super) capabilities: Capabilities,
     /// The kernel and its programs.
     pub(super) kernel: Kernel,
-    /// What DHCP servers on the segment offer; else why they were not asked.
+    /// What DHCP servers on the segment offer, where vmlan's own is off; else
+    /// why they were not asked.
     pub(super) offers: Result<Vec<Offer>, String>,
-    /// The name servers that those tell clients, and how they answer.
+    /// The name servers that clients are told, and how they answer.
     pub(super) resolvers: Vec<(Ipv4Addr, Asked)>,
     /// The host's own name servers that are no loopback addresses.
     pub(super) host_resolvers: Vec<Ipv4Addr>,
@@ -142,23 +146,52 @@ impl Facts {
         if self.status.is_err() {
             return;
         }
-        let own = self.netdevs.iter().find(|link| self.is_own(&link.name));
-        self.offers = match own.and_then(|link| Some((&link.name, link.mac?))) {
-            Some((name, mac)) => ask::dhcp_servers(name, mac)
-                .await
-                .map_err(|error| format!("cannot ask by {name}: {error}")),
-            None => Err("the network has no host interface to ask by".to_owned()),
-        };
-        let offers = self.offers.iter().flatten();
-        let mut told: Vec<_> = offers
-            .flat_map(|offer| offer.name_servers.clone())
-            .collect();
+        let mut told = self.told_name_servers();
+        if !self.config.dhcp.enabled {
+            self.offers = self.ask_for_offers().await;
+            let offers = self.offers.iter().flatten();
+            told.extend(offers.flat_map(|offer| offer.name_servers.clone()));
+        }
         told.sort_unstable();
         told.dedup();
         for server in told {
             let answer = ask::resolver(server).await;
             self.resolvers.push((server, answer));
         }
+    }
+
+    async fn ask_for_offers(&self) -> Result<Vec<Offer>, String> {
+        let own = self.netdevs.iter().find(|link| self.is_own(&link.name));
+        match own.and_then(|link| Some((&link.name, link.mac?))) {
+            Some((name, mac)) => ask::dhcp_servers(name, mac)
+                .await
+                .map_err(|error| format!("cannot ask by {name}: {error}")),
+            None => Err("the network has no host interface to ask by".to_owned()),
+        }
+    }
+
+    /// The name servers that the embedded DHCP server tells clients, whatever
+    /// tags they have.
+    fn told_name_servers(&self) -> Vec<Ipv4Addr> {
+        let served = served::dhcp(&self.config, self.gateway(), None);
+        let Ok(Some(served)) = served else {
+            return Vec::new();
+        };
+        let is_dns = |setting: &&Setting| setting.code == 6 && setting.scope == Scope::Message;
+        let settings: Vec<_> = served.options.iter().filter(is_dns).collect();
+        let addresses = settings.iter().flat_map(|setting| {
+            let (addresses, _) = setting.value.as_chunks::<4>();
+            addresses.iter().map(|octets| Ipv4Addr::from(*octets))
+        });
+        let mut told: Vec<_> = addresses.collect();
+        // An option for all takes the place of the server's own.
+        if settings
+            .iter()
+            .all(|setting| setting.tags != TagMatch::default())
+        {
+            told.extend(served.dns);
+        }
+        told
     }
 
     /// The gateway's address with its prefix: the running network's, else the
@@ -235,10 +268,6 @@ impl Kernel {
             let value = number(&path.iter().collect::<std::path::PathBuf>())?;
             Some((name.to_owned(), value))
         });
-        let is_wireless = |name: &&str| {
-            let folder = Path::new("/sys/class/net").join(name);
-            folder.join("wireless").exists() || folder.join("phy80211").exists()
-        };
         let names = netdevs.iter().map(|link| link.name.as_str());
         Self {
             release: rustix::system::uname()
@@ -250,7 +279,10 @@ impl Kernel {
             io_uring_disabled: number(Path::new("/proc/sys/kernel/io_uring_disabled")).unwrap_or(0),
             ip_forward: number(Path::new("/proc/sys/net/ipv4/ip_forward")).map(|v| v != 0),
             rp_filter: rp_filter.collect(),
-            wireless: names.filter(is_wireless).map(str::to_owned).collect(),
+            wireless: names
+                .filter(|name| is_wireless(name))
+                .map(str::to_owned)
+                .collect(),
         }
     }
 }

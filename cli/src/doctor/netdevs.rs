@@ -84,6 +84,16 @@ fn uplink_found(facts: &Facts, name: &str) -> Vec<Finding> {
             findings.push(Finding::obstacle(CHECK, what).help(help));
         }
         findings.extend(obstacles(facts, link));
+        let address = facts.addresses.iter().find(|it| it.netdev == name);
+        if let Some(it) = address.filter(|_| !facts.config.move_addresses) {
+            let what = format!(
+                "the uplink {name} keeps the address {}: guests and the host do not reach each \
+                 other by it",
+                it.address
+            );
+            let help = "add move-addresses = true, which gives it to the host interface";
+            findings.push(Finding::warning(CHECK, what).help(help));
+        }
     }
     findings
 }
@@ -131,7 +141,7 @@ fn obstacles(facts: &Facts, link: &Link) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::facts::tests::{facts, netdev, other};
+    use super::super::facts::tests::{address, facts, netdev, other};
     use super::*;
     use crate::host::link::Master;
 
@@ -175,6 +185,23 @@ mod tests {
             [Level::Obstacle, Level::Obstacle, Level::Warning],
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn an_uplink_that_keeps_its_address_is_warned_of() {
+        let text = "forward = \"bridge\"\nuplink = \"eth0\"\n";
+        let mut facts = facts(text);
+        facts.netdevs = vec![netdev("eth0")];
+        facts.addresses = vec![address("192.168.4.7/16", "eth0")];
+        let found = check(&facts);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0]
+                .message
+                .contains("keeps the address 192.168.4.7/16")
+        );
+        facts.config.move_addresses = true;
+        assert_eq!(check(&facts)[0].level, Level::Fine);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use super::Finding;
 use super::ask::Asked;
 use super::facts::Facts;
+use crate::model::{Fill, StatusView};
 use std::net::Ipv4Addr;
+
+const DHCP: &str = "dhcp";
 
 /// Who leases addresses on the segment, and whether name servers answer.
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
@@ -13,52 +16,60 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 fn dhcp(facts: &Facts) -> Vec<Finding> {
-    const CHECK: &str = "dhcp";
+    match &facts.status {
+        Err(_) => Vec::new(),
+        Ok(status) if facts.config.dhcp.enabled => own_server(status),
+        Ok(_) => servers_of_others(facts),
+    }
+}
+
+/// What guests ask by DHCP reaches vmlan's own server and nobody else, so no
+/// other one can stand in its way.
+fn own_server(status: &StatusView) -> Vec<Finding> {
+    let Fill { used, size } = status.leases;
+    let Some(dhcp) = &status.dhcp else {
+        let what = "vmlan's own server does not serve: the network has no address";
+        return vec![Finding::obstacle(DHCP, what).help("give it an `address`")];
+    };
+    if dhcp.store != "ok" {
+        let what = format!("vmlan gives out no new lease: {}", dhcp.store);
+        let help = "make room, or make the folder of the leases writable";
+        return vec![Finding::obstacle(DHCP, what).help(help)];
+    }
+    if used >= size {
+        let what = format!("all {size} addresses are taken");
+        let help = "widen `range`, or make `lease-time` shorter, under [dhcp]";
+        return vec![Finding::obstacle(DHCP, what).help(help)];
+    }
+    let fine = format!("vmlan leases addresses, {used} of {size} so far");
+    vec![Finding::fine(DHCP, fine)]
+}
+
+fn servers_of_others(facts: &Facts) -> Vec<Finding> {
     let offers = match &facts.offers {
         Ok(offers) => offers,
         Err(why) => {
             let what = format!("DHCP servers were not looked for: {why}");
-            return vec![Finding::unknown(CHECK, what)];
+            return vec![Finding::unknown(DHCP, what)];
         }
     };
-    let own = facts.gateway().map(|gateway| gateway.addr());
-    let own = own.filter(|_| facts.config.dhcp.enabled);
-    let is_own = |server: &Ipv4Addr| Some(*server) == own;
-    let all: Vec<_> = offers.iter().map(|offer| offer.server).collect();
-    let others: Vec<_> = all.iter().filter(|server| !is_own(server)).collect();
-    let mut findings = Vec::new();
-    match own {
-        Some(own) if all.contains(&own) => {
-            findings.push(Finding::fine(CHECK, format!("vmlan answers, as {own}")));
-        }
-        Some(own) => findings.push(
-            Finding::obstacle(
-                CHECK,
-                format!("vmlan's own DHCP server {own} offers nothing"),
-            )
-            .help(
-                "see its log; `vmlan status` says whether leases can be written, and how \
-                     many addresses are taken",
-            ),
-        ),
-        None if others.is_empty() => findings.push(
-            Finding::obstacle(CHECK, "no DHCP server answers on the segment")
-                .help("guests need fixed addresses, or a server: [dhcp] enabled = true"),
-        ),
-        None => {}
-    }
-    for (place, server) in others.iter().enumerate() {
-        let finding = if own.is_some() {
-            let what = format!("another DHCP server answers on the segment: {server}");
-            Finding::obstacle(CHECK, what)
-                .help("find out by `vmlan fdb` which port it is behind, and turn it off there")
-        } else if place > 0 {
-            let what = format!("a further DHCP server answers on the segment: {server}");
-            Finding::warning(CHECK, what).help("one of them is in the wrong place")
-        } else {
-            Finding::fine(CHECK, format!("{server} answers, of the LAN"))
-        };
-        findings.push(finding);
+    let Some((first, others)) = offers.split_first() else {
+        let what = "no DHCP server answers on the segment";
+        return vec![
+            Finding::obstacle(DHCP, what)
+                .help("guests need fixed addresses, or a server: enabled = true under [dhcp]"),
+        ];
+    };
+    let mut findings = vec![Finding::fine(DHCP, format!("{} answers", first.server))];
+    for offer in others {
+        let what = format!(
+            "another DHCP server answers on the segment: {}",
+            offer.server
+        );
+        findings.push(Finding::warning(DHCP, what).help(
+            "guests get their addresses from either: turn one off, or `vmlan fdb` says which \
+             port it is behind",
+        ));
     }
     findings
 }
@@ -102,32 +113,54 @@ fn resolvers(facts: &Facts) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::ask::{Asked, Offer};
-    use super::super::facts::tests::facts;
+    use super::super::facts::tests::{facts, running};
     use super::super::{Level, servers};
+    use crate::model::{DhcpView, Fill, StatusView};
     use std::net::Ipv4Addr;
 
     const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 66);
 
-    fn levels(own: bool, answering: &[Ipv4Addr]) -> Vec<Level> {
-        let mut facts = facts("address = \"10.0.0.1/24\"\n");
-        facts.config.dhcp.enabled = own;
-        let offer = |server: &Ipv4Addr| Offer {
-            server: *server,
-            name_servers: Vec::new(),
+    #[test]
+    fn where_the_lan_serves_one_server_is_to_answer() {
+        let mut facts = facts("interface = \"vmlan0\"\nforward = \"bridge\"\nuplink = \"e\"\n");
+        facts.status = Ok(running());
+        let mut levels = |answering: &[Ipv4Addr]| {
+            let offer = |server: &Ipv4Addr| Offer {
+                server: *server,
+                name_servers: Vec::new(),
+            };
+            facts.offers = Ok(answering.iter().map(offer).collect());
+            let found = servers::check(&facts);
+            found.iter().map(|f| f.level).collect::<Vec<_>>()
         };
-        facts.offers = Ok(answering.iter().map(offer).collect());
-        servers::check(&facts).iter().map(|f| f.level).collect()
+        assert_eq!(levels(&[OTHER]), [Level::Fine]);
+        assert_eq!(levels(&[OTHER, OWN]), [Level::Fine, Level::Warning]);
+        assert_eq!(levels(&[]), [Level::Obstacle]);
     }
 
     #[test]
-    fn the_server_that_should_answer_is_to_be_the_only_one() {
-        assert_eq!(levels(true, &[OWN]), [Level::Fine]);
-        assert_eq!(levels(true, &[]), [Level::Obstacle]);
-        assert_eq!(levels(true, &[OWN, OTHER]), [Level::Fine, Level::Obstacle]);
-        assert_eq!(levels(false, &[OTHER]), [Level::Fine]);
-        assert_eq!(levels(false, &[OTHER, OWN]), [Level::Fine, Level::Warning]);
-        assert_eq!(levels(false, &[]), [Level::Obstacle]);
+    fn what_keeps_vmlans_own_server_from_leasing_is_told() {
+        let mut facts = facts("address = \"10.0.0.1/24\"\n");
+        let mut judge = |store: &str, used| {
+            facts.status = Ok(StatusView {
+                dhcp: Some(DhcpView {
+                    store: store.into(),
+                    unanswered: Default::default(),
+                }),
+                leases: Fill { used, size: 9 },
+                ..running()
+            });
+            let found = servers::check(&facts);
+            (found[0].level, found[0].message.clone())
+        };
+        assert_eq!(judge("ok", 3).0, Level::Fine);
+        let (level, message) = judge("ok", 9);
+        assert_eq!(level, Level::Obstacle);
+        assert_eq!(message, "all 9 addresses are taken");
+        let (level, message) = judge("No space left on device", 3);
+        assert_eq!(level, Level::Obstacle);
+        assert!(message.ends_with("No space left on device"), "{message}");
     }
 
     #[test]
