@@ -8,5 +8,6 @@ pub mod daemon;
 mod host;
 mod log;
 pub mod model;
+pub mod ovs;
 pub mod report;
 pub mod tftp;
