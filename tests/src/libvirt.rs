@@ -14,7 +14,9 @@ use crate::switch::program;
 use crate::{target_dir, wait};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command;
@@ -183,6 +185,24 @@ impl Libvirt {
         vmlan
             .wait_for_line("ready: ", 0, wait::SOON, |line| line.starts_with("ready: "))
             .map(drop)
+    }
+
+    /// Puts vmlan in place as `ovs-vsctl`, where libvirtd finds it first.
+    ///
+    /// # Errors
+    /// It is there already.
+    pub fn install_ovs_vsctl(&self) -> Result<()> {
+        let link = self.file("/usr/local/sbin/ovs-vsctl");
+        symlink("/usr/local/bin/vmlan", &link).with_context(|| link.display().to_string())
+    }
+
+    /// What vmlan prints as JSON for `vmlan WHAT --json`.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn json(&self, what: &str) -> Result<Value> {
+        let text = self.run(&format!("vmlan {what} --json"))?;
+        serde_json::from_str(&text).with_context(|| format!("vmlan {what} --json: {text}"))
     }
 
     /// Stops vmlan with SIGTERM and wants exit status 0.

@@ -11,6 +11,7 @@
 //!   to survive a crash.
 
 mod address;
+pub(crate) mod domains;
 pub(crate) mod durable;
 pub(crate) mod hosts;
 pub(crate) mod identity;

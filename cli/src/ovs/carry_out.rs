@@ -133,7 +133,7 @@ fn one(networks: &Networks, command: &Command, line: &Line) -> Result<String, Pr
         found => Ok(found),
     };
     match command {
-        Command::AddPort { .. } | Command::FindRates | Command::CreateRates => Ok(String::new()),
+        Command::AddPort { .. } | Command::Nothing => Ok(String::new()),
         Command::DelPort { port, if_exists } => {
             if let Some(found) = find(port, *if_exists)? {
                 let path = format!("/v1/attach/{}", segment(port));
