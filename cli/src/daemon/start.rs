@@ -8,6 +8,7 @@ use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded, served};
+use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
@@ -59,6 +60,7 @@ pub(super) async fn start(
 
     let dhcp = DhcpService::new(&state, identity.dhcp_hash_key(), mac);
     let hosts = LiveHosts::open(&state)?;
+    let attached = Attached::open(&state).context("cannot read which netdevs were attached")?;
     let live = super::hosts::beside(&config, hosts.entries());
     let served = served::dhcp(&config, gateway, &live, source.as_ref())?;
     let settings = settings(&config, gateway, mac);
@@ -79,6 +81,7 @@ pub(super) async fn start(
         tftp: TftpService::default(),
         ports: Ports::default(),
         libvirt,
+        attached,
         hosts,
         gateway,
         mac,
