@@ -77,6 +77,16 @@ impl Libvirt {
     /// # Errors
     /// Not root, or libvirt is not installed.
     pub fn start() -> Result<Self> {
+        let mut host = Self::prepare()?;
+        host.start_libvirtd()?;
+        Ok(host)
+    }
+
+    /// As [`Libvirt::start`], without libvirtd yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare() -> Result<Self> {
         let namespace = Arc::new(Namespace::new("libvirt")?);
         let mut command = namespace.command("sh");
         command.args(["-c", MOUNTS]).arg(program()?);
@@ -85,16 +95,14 @@ impl Libvirt {
         let folder = tempfile::Builder::new()
             .prefix(&format!("vt-{}-", std::process::id()))
             .tempdir()?;
-        let mut host = Self {
+        Ok(Self {
             vmlan: None,
             libvirtd: None,
             _virtlogd: Process::spawn(enter(&root, "virtlogd"))?,
             root,
             namespace,
             folder,
-        };
-        host.start_libvirtd()?;
-        Ok(host)
+        })
     }
 
     /// Starts libvirtd and waits until it answers.

@@ -38,9 +38,8 @@ fn on_network(source: &str, mac: &str) -> String {
 
 /// A host whose network `default` is vmlan's.
 fn host() -> Result<Libvirt> {
-    let mut host = Libvirt::start()?;
+    let mut host = Libvirt::prepare()?;
     host.install_ovs_vsctl()?;
-    host.stop_libvirtd()?;
     host.start_libvirtd()?;
     host.start_vmlan(CONFIG)?;
     host.virsh("net-undefine default")?;
