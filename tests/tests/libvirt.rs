@@ -134,7 +134,20 @@ fn what_vmlan_cannot_do_is_refused_in_words_that_libvirt_shows() -> Result<()> {
     assert!(said.contains("to be in a VLAN (tag=42)"), "{said}");
     assert!(port(&host, "vnet0").is_err());
 
-    host.define_domain("two", &on_network("", MAC2))?;
+    // What is not applied is said, and the domain starts all the same.
+    let limits = "<bandwidth><inbound average='1000' burst='64'/><outbound average='500'/>\
+                  </bandwidth></interface>";
+    let limited = on_network("", MAC2).replace("</interface>", limits);
+    host.define_domain("two", &limited)?;
+    let two = host.launch("two")?;
+    let ids = port(&host, "vnet0")?["external-ids"].clone();
+    let said = ids["bandwidth"].as_str().unwrap_or_default();
+    assert!(said.contains("not limited"), "{ids}");
+    assert!(host.vmlan_log().contains("bandwidth was asked for"));
+    host.virsh("domiftune two vnet0 --inbound 2000")?;
+    host.virsh("destroy two")?;
+    drop(two);
+
     host.stop_vmlan()?;
     let start = Instant::now();
     let refused = host.try_virsh("start two")?;
