@@ -6,7 +6,7 @@
 //! `<forward mode='bridge'/>`, `<bridge name='BR'/>` and `<virtualport
 //! type='openvswitch'/>` this program answers to that name. [`grammar`] reads
 //! the line, [`value`] the values in it; [`networks`] finds out which network
-//! is meant, and [`carry_out`] has it done over the control socket. [`install`]
+//! is meant, and [`carry_out`](mod@carry_out) has it done over the control socket. [`install`]
 //! puts the name in place.
 //!
 //! libvirt looks at the bridge before it calls, and its older versions keep to
