@@ -351,8 +351,8 @@ pub enum HostCommand {
         /// How long its lease lasts, as 1h or infinite
         #[arg(long, value_name = "TIME")]
         lease_time: Option<String>,
-        /// A tag that it sets; may be given again
-        #[arg(long, value_name = "TAG")]
+        /// A tag that it sets, or several with commas; may be given again
+        #[arg(long, value_name = "TAG", value_delimiter = ',')]
         set: Vec<String>,
         /// Give it no answer
         #[arg(long)]

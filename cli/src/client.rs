@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
 
-/// The longest answer that is read, in bytes.
-const MAX_ANSWER: usize = 64 << 20;
+/// The longest answer that is read, in bytes: more than a million leases have.
+const MAX_ANSWER: usize = 256 << 20;
 /// How long an answer may take, unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -6,8 +6,9 @@ use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use vmlan::args::{
     Cli, Command, FdbCommand, Format, HostCommand, LeaseCommand, PortCommand, key_map,
@@ -18,7 +19,7 @@ use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
 use vmlan::model::{
-    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases,
+    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
 };
 use vmlan::ovs;
 use vmlan::report;
@@ -123,15 +124,30 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             done(client().delete(&format!("/v1/leases/{address}")))
         }
         Command::Lease(LeaseCommand::Import { file }) => {
-            let bytes =
-                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            // What is no text is named by the server, line by line.
-            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let text = lease_file(&file)?;
             done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
         }
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }
+}
+
+/// The text of a lease file to import.
+fn lease_file(file: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(file)
+        // A device may have no end.
+        .and_then(|opened| opened.take(MAX_IMPORT + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    if bytes.len() as u64 > MAX_IMPORT {
+        let most = MAX_IMPORT >> 20;
+        let problem = Problem::new(format!("{} is over {most} MiB long", file.display()));
+        return Err(problem
+            .help("name a lease file of dnsmasq, or a .status file of libvirt")
+            .into());
+    }
+    // What is no text is named by the server, line by line.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Runs the bench and shows what came out.

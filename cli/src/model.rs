@@ -280,6 +280,9 @@ pub enum HostOrigin {
     Live,
 }
 
+/// The longest lease file to import in bytes: of some 200,000 leases.
+pub const MAX_IMPORT: u64 = 16 << 20;
+
 /// `POST /v1/leases`: leases of another server to take over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportLeases {

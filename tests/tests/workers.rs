@@ -29,6 +29,13 @@ fn two_queues(kind: &str, name: &str) -> String {
     format!("[[port]]\nname = \"{name}\"\nkind = \"{kind}\"\nqueues = 2\n")
 }
 
+/// A namespace whose `eth0` is the other end of the switch's netdev `name`.
+fn plugged(name: &str, switch: &Switch) -> Result<Namespace> {
+    let namespace = Namespace::new(name)?;
+    namespace.veth("eth0", &switch.namespace, name)?;
+    Ok(namespace)
+}
+
 #[test]
 fn every_kind_of_port_reaches_every_other_by_either_worker() -> Result<()> {
     let config = ISOLATED.to_owned()
@@ -38,10 +45,8 @@ fn every_kind_of_port_reaches_every_other_by_either_worker() -> Result<()> {
         + &two_queues("packet", "v1")
         + &packets(&["v2"]);
     let mut switch = Switch::prepare(&config)?;
-    let v1 = Namespace::new("v1")?;
-    v1.veth("eth0", &switch.namespace, "v1")?;
-    let v2 = Namespace::new("v2")?;
-    v2.veth("eth0", &switch.namespace, "v2")?;
+    let v1 = plugged("v1", &switch)?;
+    let v2 = plugged("v2", &switch)?;
     switch.launch()?;
     let c1 = switch.container("c1", MAC1)?;
     let c2 = switch.container("c2", MAC2)?;
@@ -57,13 +62,8 @@ fn every_kind_of_port_reaches_every_other_by_either_worker() -> Result<()> {
             }
         }
         // By the host's own interface as well, which has a queue a worker.
-        transfer::tcp(
-            *sender,
-            switch.namespace.as_ref(),
-            "192.168.122.1",
-            8,
-            MINUTES,
-        )?;
+        let host = switch.namespace.as_ref();
+        transfer::tcp(*sender, host, "192.168.122.1", 8, MINUTES)?;
     }
     for reason in ["egress-full", "bad-offload", "too-big", "same-port"] {
         assert_eq!(switch.drops(reason)?, 0, "{}", switch.json("ports")?);
@@ -84,10 +84,8 @@ fn flows_over_several_queues_keep_their_order() -> Result<()> {
         + &two_queues("packet", "v1")
         + &two_queues("packet", "v2");
     let mut switch = Switch::prepare(&config)?;
-    let v1 = Namespace::new("v1")?;
-    v1.veth("eth0", &switch.namespace, "v1")?;
-    let v2 = Namespace::new("v2")?;
-    v2.veth("eth0", &switch.namespace, "v2")?;
+    let v1 = plugged("v1", &switch)?;
+    let v2 = plugged("v2", &switch)?;
     switch.launch()?;
     udhcpc(&v1, "")?;
     let two = udhcpc(&v2, "")?.address;
@@ -195,21 +193,22 @@ fn ports_come_and_go_while_both_workers_are_busy() -> Result<()> {
 fn without_io_uring_frames_are_sent_by_ordinary_calls() -> Result<()> {
     let config = ISOLATED.to_owned() + &packets(&["v1"]) + &taps(&["c1"]);
     let mut switch = Switch::prepare(&config)?;
-    let v1 = Namespace::new("v1")?;
-    v1.veth("eth0", &switch.namespace, "v1")?;
+    let v1 = plugged("v1", &switch)?;
     switch.launch_refusing("io_uring_setup", "error=EPERM")?;
     assert!(switch.log().contains("no io_uring"), "{}", switch.log());
     let c1 = switch.container("c1", MAC1)?;
     let one = udhcpc(&c1, "")?.address;
     let two = udhcpc(&v1, "")?.address;
-    transfer::tcp(&c1, &v1, two, 20, MINUTES)?;
-    transfer::tcp(&v1, &c1, one, 20, MINUTES)?;
+    let both_ways = || {
+        transfer::tcp(&c1, &v1, two, 20, MINUTES)?;
+        transfer::tcp(&v1, &c1, one, 20, MINUTES)
+    };
+    both_ways()?;
     // Super-frames that are cut leave in two parts, by other calls.
     v1.run("ethtool -K eth0 tx off sg off tso off gso off gro off")?;
     switch.cli("port set v1 offload=false")?.success()?;
     switch.cli("port set c1 offload=false")?.success()?;
-    transfer::tcp(&c1, &v1, two, 20, MINUTES)?;
-    transfer::tcp(&v1, &c1, one, 20, MINUTES)?;
+    both_ways()?;
     switch.stop()
 }
 

@@ -4,6 +4,7 @@
 use super::dhcp_host::{check_address, check_hosts};
 use super::dhcp_option::check_options;
 use super::dhcp_pool::check_pools;
+use super::dhcp_tags::check_tags;
 use super::network::{Written, WrittenDhcp};
 use super::section::Findings;
 use super::{Address, Forward, NetworkName, Problem, libvirt, tftp};
@@ -20,6 +21,7 @@ pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: 
     check_queues(written, findings);
     if let Some(dhcp) = &written.dhcp {
         check_dhcp(written, dhcp, findings);
+        check_tags(written.interface().as_ref(), findings);
     }
     tftp::check(written, findings);
     libvirt::check(written, findings);

@@ -1,7 +1,7 @@
 //! What DHCP clients boot from the network: keys of `[dhcp]`, and
 //! `[[dhcp.boot]]` for some of the clients.
 
-use super::dhcp_option::read_tags;
+use super::dhcp_tags::read_tags;
 use super::section::Section;
 use super::value::ipv4;
 use super::{Problem, Value};

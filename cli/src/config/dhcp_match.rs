@@ -2,8 +2,7 @@
 
 use super::dhcp_boot::architecture;
 use super::dhcp_host::mac_pattern;
-use super::dhcp_option::read_tags;
-use super::dhcp_tags::read_set;
+use super::dhcp_tags::{read_set, read_tags};
 use super::section::Section;
 use super::{Problem, Value, served};
 use toml::Spanned;

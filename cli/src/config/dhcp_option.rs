@@ -1,5 +1,6 @@
 //! Options that DHCP clients are told: `[dhcp.options]` and `[[dhcp.option]]`.
 
+use super::dhcp_tags::read_tags;
 use super::section::{Findings, Section};
 use super::{Problem, Value, served};
 use std::collections::HashMap;
@@ -79,25 +80,6 @@ pub(super) fn read_option(mut section: Section<'_, '_, '_>) -> Option<DhcpOption
         tags,
         force: force.is_some_and(Spanned::into_inner),
     })
-}
-
-/// The tags that something is for: one, or a list.
-pub(super) fn read_tags(section: &mut Section<'_, '_, '_>) -> TagMatch {
-    let wrong = || {
-        Problem::new("`tag` is no tag and no list of tags")
-            .help("write it as \"red\", or [\"red\", \"!blue\"] for both to hold")
-    };
-    let tags = section.value("tag", |value| {
-        let texts: Option<Vec<&str>> = match value {
-            Value::Text(text) => Some(vec![text]),
-            Value::List(list) => list.iter().map(Value::as_text).collect(),
-            Value::Number(_) | Value::Bool(_) => None,
-        };
-        TagMatch::new(texts.ok_or_else(wrong)?).map_err(|error| {
-            Problem::new(error.to_string()).help("with ! in front it means: where it is not set")
-        })
-    });
-    tags.map(Spanned::into_inner).unwrap_or_default()
 }
 
 /// Options have to be known to the server, each once for the same tags.

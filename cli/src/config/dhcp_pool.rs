@@ -3,8 +3,7 @@
 
 use super::Problem;
 use super::check::{check_range, not_in};
-use super::dhcp_option::read_tags;
-use super::dhcp_tags::read_set;
+use super::dhcp_tags::{read_set, read_tags};
 use super::section::{Findings, Section};
 use super::value::{ipv4, lease_time};
 use ipnet::Ipv4Net;

@@ -2,12 +2,14 @@
 
 use super::value::duration_text;
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, Libvirt, NetworkName, Port, PortKind, Switch, Tftp,
+    Address, Config, Dhcp, DhcpOption, Forward, HostEntry, Libvirt, NetworkName, Port, PortKind,
+    Switch, Tftp,
 };
 use ipnet::Ipv4Net;
 use std::fmt;
+use vmlan_dhcp::config::Identity;
 use vmlan_dhcp::options::{Boot, Scope};
-use vmlan_dhcp::tag::TagMatch;
+use vmlan_dhcp::{Match, Tag, TagMatch};
 
 /// A configuration shown as lines for a reader, each ended by a newline.
 #[derive(Debug)]
@@ -105,6 +107,11 @@ fn dhcp(config: &Config) -> Vec<String> {
     let Dhcp {
         enabled: true,
         lease_time,
+        identity,
+        sequential,
+        known_only,
+        matches,
+        rapid_commit,
         probe,
         options,
         boots,
@@ -119,9 +126,21 @@ fn dhcp(config: &Config) -> Vec<String> {
     let first = ranges.next().unwrap_or_else(|| "no range".into());
     let mut lines = vec![format!("{first}, leases of {lease_time}")];
     lines.extend(ranges);
-    if !probe {
-        lines.push("addresses are offered without a probe".into());
-    }
+    let said = [
+        (*known_only, "known hosts get an answer, nobody else"),
+        (
+            *identity == Identity::ClientId,
+            "leases belong to client identifiers, not to MACs",
+        ),
+        (*sequential, "addresses in their order"),
+        (!probe, "addresses are offered without a probe"),
+        (*rapid_commit, "one reply in place of two to who wants that"),
+    ];
+    let said = said
+        .iter()
+        .filter_map(|(holds, text)| holds.then_some(*text));
+    lines.extend(said.map(str::to_owned));
+    lines.extend(matches.iter().map(match_text));
     for option in options {
         lines.push(option_text(option));
     }
@@ -136,9 +155,15 @@ fn dhcp(config: &Config) -> Vec<String> {
             Some(address) => address.to_string(),
             None => "an address of a range".to_owned(),
         };
-        let name = host.name.iter().map(|name| format!(" ({name})"));
-        let name: String = name.collect();
-        lines.push(format!("{what} for {who}{name}"));
+        let mut line = format!("{what} for {who}");
+        line.extend(host.name.iter().map(|name| format!(" ({name})")));
+        if !host.set.is_empty() {
+            line += &format!(", sets {}", listed(&host.set));
+        }
+        if let Some(time) = HostEntry::from(host).lease_time {
+            line += &format!(", leases of {time}");
+        }
+        lines.push(line);
     }
     if let Some(hook) = hook {
         let timeout = duration_text(hook.timeout);
@@ -148,6 +173,27 @@ fn dhcp(config: &Config) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// `match sets red if 2 conditions hold`
+fn match_text(it: &Match) -> String {
+    let mut does = Vec::new();
+    if !it.set.is_empty() {
+        does.push(format!("sets {}", listed(&it.set)));
+    }
+    if it.ignore {
+        does.push("passes the client over".to_owned());
+    }
+    let does = does.join(" and ");
+    match it.conditions.len() {
+        1 => format!("match {does} if its condition holds"),
+        all => format!("match {does} if all {all} conditions hold"),
+    }
+}
+
+fn listed(tags: &[Tag]) -> String {
+    let tags: Vec<_> = tags.iter().map(Tag::as_str).collect();
+    tags.join(", ")
 }
 
 /// `option ntp-server = "…" for tags red !blue, asked for or not`
@@ -219,7 +265,11 @@ fn ranges(config: &Config) -> Vec<String> {
             if range.known_only {
                 text += " for known hosts";
             }
-            text + &tags_text(&range.tags)
+            text += &tags_text(&range.tags);
+            if !range.set.is_empty() {
+                text += &format!(", sets {}", listed(&range.set));
+            }
+            text
         })
         .collect()
 }
@@ -313,6 +363,49 @@ attach       netdevs named vnet*
         assert!(
             text.contains("16777213 addresses for 1000 leases at most"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn whom_dhcp_serves_is_explained() {
+        let text = explained(
+            r#"
+[dhcp]
+key = "client-id"
+sequential = true
+known-only = true
+rapid-commit = true
+probe = false
+[[dhcp.match]]
+port = "c2"
+vendor-class = "x"
+set = ["web", "slow"]
+[[dhcp.match]]
+mac = "52:54:00:*:*:*"
+ignore = true
+[[dhcp.host]]
+name = "nas"
+set = "red"
+lease-time = "2h"
+"#,
+        );
+        let lines: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("dhcp         "))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "the whole subnet, leases of 1h",
+                "known hosts get an answer, nobody else",
+                "leases belong to client identifiers, not to MACs",
+                "addresses in their order",
+                "addresses are offered without a probe",
+                "one reply in place of two to who wants that",
+                "match sets web, slow if all 2 conditions hold",
+                "match passes the client over if its condition holds",
+                "an address of a range for name nas (nas), sets red, leases of 2h",
+            ]
         );
     }
 

@@ -39,7 +39,7 @@ pub struct HostEntry {
 
 /// One text or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it has to be text, or a list of texts")]
 pub enum Texts {
     /// One.
     One(String),
@@ -203,5 +203,7 @@ mod tests {
             assert!(entry(json).host().is_err(), "{json}");
         }
         assert!(serde_json::from_str::<HostEntry>(r#"{"macs":"x"}"#).is_err());
+        let number = serde_json::from_str::<HostEntry>(r#"{"mac":5}"#).unwrap_err();
+        assert!(number.to_string().contains("text, or a list of texts"));
     }
 }

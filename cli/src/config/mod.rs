@@ -344,12 +344,15 @@ impl Loaded {
         let mut findings = Findings::new(&source);
         let config = network::read(&table, network, &mut findings);
         let Findings {
-            errors, warnings, ..
+            errors,
+            mut warnings,
+            ..
         } = findings;
         if !errors.is_empty() {
             return Err(ConfigError::new(&source, errors));
         }
         served::check(&config, &source)?;
+        warnings.sort_by_key(|(span, _)| span.start);
         let warnings = warnings.into_iter();
         let warnings = warnings
             .map(|(span, problem)| source.locate(span, problem))

@@ -5,6 +5,7 @@ use super::{Problem, Source, Value};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use vmlan_dhcp::{Tag, TagMatch};
 
 /// What was found wrong so far, and what is only odd.
 #[derive(Debug)]
@@ -12,6 +13,10 @@ pub(super) struct Findings<'s> {
     source: &'s Source,
     pub(super) errors: Vec<(Range<usize>, Problem)>,
     pub(super) warnings: Vec<(Range<usize>, Problem)>,
+    /// Which tags something is for, each condition at its place.
+    pub(super) tags: Vec<Spanned<TagMatch>>,
+    /// The tags that something sets.
+    pub(super) set: Vec<Tag>,
 }
 
 impl<'s> Findings<'s> {
@@ -20,6 +25,8 @@ impl<'s> Findings<'s> {
             source,
             errors: Vec::new(),
             warnings: Vec::new(),
+            tags: Vec::new(),
+            set: Vec::new(),
         }
     }
 

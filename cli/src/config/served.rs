@@ -7,22 +7,21 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
+use vmlan_dhcp::options;
 use vmlan_dhcp::options::{OptionError, Scope, Setting};
 use vmlan_dhcp::tag::TagMatch;
-use vmlan_dhcp::{Host, options};
 
 /// A gateway to check by where the network's own is not known yet.
 pub(super) const ANY_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 122, 1);
 
-/// What is served beside `gateway` (the address with its prefix), with the hosts
-/// of the file and those added `live`; `None` where DHCP is off.
+/// What is served beside `gateway` (the address with its prefix); `None` where
+/// DHCP is off.
 ///
 /// # Errors
 /// What the server says against it, at its place in `source`.
 pub fn dhcp(
     config: &Config,
     gateway: Option<Ipv4Net>,
-    live: &[Host],
     source: Option<&Source>,
 ) -> Result<Option<vmlan_dhcp::Config>, ConfigError> {
     let (true, Some(gateway)) = (config.dhcp.enabled, gateway) else {
@@ -53,7 +52,6 @@ pub fn dhcp(
     served.set.extend(tag);
     served.matches.clone_from(&config.dhcp.matches);
     served.hosts.clone_from(&config.dhcp.hosts);
-    served.hosts.extend(live.iter().cloned());
     served
         .validate()
         .map_err(|error| located(Problem::new(format!("[dhcp]: {error}")), 0..0, source))?;
@@ -133,9 +131,7 @@ fn unknown(name: &str) -> Problem {
     let problem = Problem::new(format!("unknown DHCP option {name:?}"));
     match Problem::nearest(name, &known) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None => {
-            problem.help("use its number, 1 to 254, or the name that `dnsmasq --help dhcp` lists")
-        }
+        None => problem.help("use its number, 1 to 254, or a name that docs/dhcp-options.md lists"),
     }
 }
 
@@ -159,7 +155,7 @@ pub(super) fn check(config: &Config, source: &Source) -> Result<(), ConfigError>
         Address::Auto => Ipv4Net::new(ANY_GATEWAY, 24).ok(),
         Address::None => None,
     };
-    dhcp(config, gateway, &[], Some(source)).map(drop)
+    dhcp(config, gateway, Some(source)).map(drop)
 }
 
 /// An error at its place, or with an empty span of the file as a whole.

@@ -24,7 +24,8 @@ use tokio::sync::Mutex;
 /// The longest request body in bytes.
 const BODY: usize = 64 << 10;
 
-/// The longest lease file to import in bytes: of some 400,000 leases.
+/// The same where it holds a lease file of [`MAX_IMPORT`](crate::model::MAX_IMPORT)
+/// bytes, which JSON makes longer.
 const IMPORT: usize = 32 << 20;
 
 /// A network that several tasks work on.
@@ -105,7 +106,11 @@ struct Query<T>(T);
 
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
-        Self::input(rejection.body_text())
+        Self::input(rejection.body_text()).help(format!(
+            "a body has at most {} KiB, one of leases to import {} MiB",
+            BODY >> 10,
+            IMPORT >> 20
+        ))
     }
 }
 

@@ -5,26 +5,64 @@
 //! warning, for as long as it does.
 
 use super::network::{Network, chain};
-use crate::config::{Config, HostEntry, served};
+use crate::config::{Config, ConfigError, HostEntry, Source, served};
 use crate::model::{ApiError, HostOrigin, HostView};
+use ipnet::Ipv4Net;
 use vmlan_dhcp::Host;
 
-/// The live hosts that go with `config`, for the server.
-pub(super) fn beside(config: &Config, live: &[HostEntry]) -> Vec<Host> {
-    let hosts = live.iter().filter_map(|entry| {
-        let host = entry.host().ok()?;
-        match rival(&config.dhcp.hosts, &host) {
-            None => Some(host),
-            Some(what) => {
-                tracing::warn!(
-                    "the host {entry}, added while the network ran, is left out: {what} stands in \
-                     the configuration; `vmlan host del {entry}` forgets it"
-                );
-                None
+/// What is served by `config` beside `gateway`, with the hosts added `live` that
+/// go with it.
+///
+/// # Errors
+/// Those of [`served::dhcp`]; a live host causes none.
+pub(super) fn served(
+    config: &Config,
+    gateway: Option<Ipv4Net>,
+    live: &[HostEntry],
+    source: Option<&Source>,
+) -> Result<Option<vmlan_dhcp::Config>, ConfigError> {
+    let mut served = served::dhcp(config, gateway, source)?;
+    if let Some(served) = &mut served {
+        let free = live.iter().filter_map(|entry| {
+            let host = entry.host().ok()?;
+            match rival(&config.dhcp.hosts, &host) {
+                None => Some((entry, host)),
+                Some(what) => {
+                    left_out(entry, &format!("{what} stands in the configuration"));
+                    None
+                }
             }
-        }
-    });
-    hosts.collect()
+        });
+        admit(served, &free.collect::<Vec<_>>());
+    }
+    Ok(served)
+}
+
+/// Adds `hosts` to what is served. One that the server would refuse is left out,
+/// as where the subnet is another one since it was added.
+fn admit(served: &mut vmlan_dhcp::Config, hosts: &[(&HostEntry, Host)]) {
+    let before = served.hosts.len();
+    served
+        .hosts
+        .extend(hosts.iter().map(|(_, host)| host.clone()));
+    let Err(error) = served.validate() else {
+        return;
+    };
+    served.hosts.truncate(before);
+    if let [(entry, _)] = hosts {
+        return left_out(entry, &error.to_string());
+    }
+    // Whichever it is, it is in one of the halves.
+    let (first, second) = hosts.split_at(hosts.len() / 2);
+    admit(served, first);
+    admit(served, second);
+}
+
+fn left_out(entry: &HostEntry, why: &str) {
+    tracing::warn!(
+        "the host {entry}, added while the network ran, is left out: {why}; \
+         `vmlan host del {entry}` forgets it"
+    );
 }
 
 /// What of `host` one of `hosts` has already.
@@ -85,8 +123,11 @@ impl Network {
                     .help("`vmlan host list` shows them; `vmlan host del` takes one out"),
             );
         }
+        let mut served = self.served_with(&hosts)?;
+        served.hosts.push(host);
+        served.validate().map_err(ApiError::input)?;
         hosts.push(entry);
-        self.serve_hosts(hosts)?;
+        self.serve_hosts(served, hosts)?;
         Ok(said)
     }
 
@@ -107,23 +148,27 @@ impl Network {
             });
         };
         let gone = hosts.remove(place);
-        self.serve_hosts(hosts)?;
+        let served = self.served_with(&hosts)?;
+        self.serve_hosts(served, hosts)?;
         Ok(format!("host {gone} deleted"))
     }
 
-    /// Serves the live `hosts` from now on, and keeps them.
-    fn serve_hosts(&mut self, hosts: Vec<HostEntry>) -> Result<(), ApiError> {
-        let served = served::dhcp(&self.config, self.gateway, &[], None)
-            .map_err(|error| ApiError::runtime(error.one_line()))?;
-        let Some(mut served) = served else {
-            return Err(ApiError::input("the network has no DHCP server")
-                .help("set enabled = true under [dhcp]"));
-        };
-        served.hosts.extend(beside(&self.config, &hosts));
-        // By itself: the place of a mistake is the request, not the configuration.
-        served
-            .validate()
-            .map_err(|error| ApiError::input(error.to_string()))?;
+    /// What is served with the live `hosts`.
+    fn served_with(&self, hosts: &[HostEntry]) -> Result<vmlan_dhcp::Config, ApiError> {
+        served(&self.config, self.gateway, hosts, None)
+            .map_err(|error| ApiError::input(error.one_line()))?
+            .ok_or_else(|| {
+                ApiError::input("the network has no DHCP server")
+                    .help("set enabled = true under [dhcp]")
+            })
+    }
+
+    /// Keeps the live `hosts`, and serves what comes of them from now on.
+    fn serve_hosts(
+        &mut self,
+        served: vmlan_dhcp::Config,
+        hosts: Vec<HostEntry>,
+    ) -> Result<(), ApiError> {
         self.hosts
             .replace(hosts)
             .map_err(|error| ApiError::runtime(chain(error)))?;
@@ -147,4 +192,42 @@ fn is_named(entry: &HostEntry, which: &str) -> bool {
         text == which || text.strip_prefix("client-id ") == Some(which)
     };
     named || addressed || host.keys.iter().any(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+
+    fn entry(mac: &str, address: &str) -> HostEntry {
+        HostEntry {
+            mac: std::iter::once(mac.to_owned()).collect(),
+            address: Some(address.parse().unwrap()),
+            ..HostEntry::default()
+        }
+    }
+
+    #[test]
+    fn live_hosts_that_do_not_fit_any_more_are_left_out_and_the_others_served() {
+        let text = "address = \"192.168.50.1/24\"\nforward = \"isolated\"\n\
+            [[dhcp.host]]\nmac = \"52:54:00:00:00:01\"\naddress = \"192.168.50.9\"\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let config = Loaded::read(file.path(), None).unwrap().config;
+        let live = [
+            entry("52:54:00:00:00:02", "192.168.122.10"),
+            entry("52:54:00:00:00:03", "192.168.50.10"),
+            entry("52:54:00:00:00:04", "192.168.50.9"),
+            entry("52:54:00:00:00:05", "192.168.50.1"),
+            entry("52:54:00:00:00:06", "192.168.50.11"),
+            entry("52:54:00:00:00:06", "192.168.50.12"),
+        ];
+        let gateway = "192.168.50.1/24".parse().unwrap();
+        let served = served(&config, Some(gateway), &live, None)
+            .unwrap()
+            .unwrap();
+        let last = |host: &Host| host.address.unwrap().octets()[3];
+        let served: Vec<u8> = served.hosts.iter().map(last).collect();
+        assert_eq!(served, [9, 10, 11]);
+    }
 }

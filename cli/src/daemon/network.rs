@@ -11,6 +11,7 @@ use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
+use crate::host::statedir::StateDir;
 use crate::host::sysctl;
 use crate::model::{ApiError, ExternalIds};
 use ipnet::Ipv4Net;
@@ -43,6 +44,8 @@ pub(super) struct Network {
     pub(super) attached: Attached,
     /// Hosts that were added while it ran.
     pub(super) hosts: LiveHosts,
+    /// Held for as long as anything is written there.
+    pub(super) _state: StateDir,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
     pub(super) mac: MacAddr,

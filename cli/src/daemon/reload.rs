@@ -7,7 +7,7 @@
 use super::network::{Network, chain};
 use super::ports::{NamedPort, Origin};
 use super::start;
-use crate::config::{Config, ConfigError, Loaded, Port, PortKind, PortSettings, served};
+use crate::config::{Config, ConfigError, Loaded, Port, PortKind, PortSettings};
 use crate::host::link::{Link, LinkError};
 use crate::model::ApiError;
 
@@ -70,8 +70,8 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     loaded.check_files().map_err(|error| unusable(&error))?;
     let (new, old) = (loaded.config, network.config.clone());
     refuse_unchangeable(&old, &new)?;
-    let live = super::hosts::beside(&new, network.hosts.entries());
-    let served = served::dhcp(&new, network.gateway, &live, loaded.source.as_ref())
+    let (live, source) = (network.hosts.entries(), loaded.source.as_ref());
+    let served = super::hosts::served(&new, network.gateway, live, source)
         .map_err(|error| unusable(&error))?;
 
     let before = network.configured_ports();

@@ -7,13 +7,14 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
-use crate::config::{Address, Config, Loaded, served};
+use crate::config::{Address, Config, Loaded};
 use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
 use crate::host::quiet::Quiet;
-use crate::host::rundir::{self, RunDir};
+use crate::host::rundir::RunDir;
+use crate::host::statedir::StateDir;
 use crate::host::subnet;
 use anyhow::Context as _;
 use crossbeam_channel::Receiver;
@@ -49,8 +50,8 @@ pub(super) async fn start(
     for netdev in quiet.restored() {
         tracing::info!("the host listens on {netdev} again, as before the last run");
     }
-    let state = rundir::state_folder(&place.state_dir(), config.name.as_str())?;
-    let mut identity = Identity::open(&state)?;
+    let state = StateDir::claim(&place.state_dir(), config.name.as_str())?;
+    let mut identity = Identity::open(state.path())?;
     if let Some(aside) = identity.put_aside() {
         tracing::warn!("{aside}");
     }
@@ -58,11 +59,11 @@ pub(super) async fn start(
     let gateway = choose_address(&config, &mut identity, &links).await?;
     let mac = config.mac.unwrap_or(identity.mac());
 
-    let dhcp = DhcpService::new(&state, identity.dhcp_hash_key(), mac);
-    let hosts = LiveHosts::open(&state)?;
-    let attached = Attached::open(&state).context("cannot read which netdevs were attached")?;
-    let live = super::hosts::beside(&config, hosts.entries());
-    let served = served::dhcp(&config, gateway, &live, source.as_ref())?;
+    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
+    let hosts = LiveHosts::open(state.path())?;
+    let attached =
+        Attached::open(state.path()).context("cannot read which netdevs were attached")?;
+    let served = super::hosts::served(&config, gateway, hosts.entries(), source.as_ref())?;
     let settings = settings(&config, gateway, mac);
     let workers = Workers {
         count: config.switch.workers(),
@@ -83,6 +84,7 @@ pub(super) async fn start(
         libvirt,
         attached,
         hosts,
+        _state: state,
         gateway,
         mac,
         started,

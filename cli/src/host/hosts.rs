@@ -2,6 +2,7 @@
 
 use super::durable;
 use crate::config::HostEntry;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,11 @@ impl LiveHosts {
         let content = Content { hosts };
         toml::to_string(&content)
             .map_err(io::Error::other)
+            // What the next start would not read is not written.
+            .and_then(|text| match text.len() {
+                0..=LIMIT => Ok(text),
+                _ => Err(Errno::FBIG.into()),
+            })
             .and_then(|text| durable::write(&self.path, text.as_bytes(), 0o640))
             .map_err(|error| failed("write", &self.path, error))?;
         self.content = content;
@@ -117,6 +123,17 @@ mod tests {
         let mut hosts = LiveHosts::open(state.path()).unwrap();
         assert_eq!(hosts.entries(), []);
         hosts.replace(vec![entry("52:54:00:00:00:01")]).unwrap();
+        let again = LiveHosts::open(state.path()).unwrap();
+        assert_eq!(again.entries(), [entry("52:54:00:00:00:01")]);
+    }
+
+    #[test]
+    fn more_than_the_next_start_would_read_is_refused() {
+        let state = tempfile::tempdir().unwrap();
+        let mut hosts = LiveHosts::open(state.path()).unwrap();
+        hosts.replace(vec![entry("52:54:00:00:00:01")]).unwrap();
+        let many = vec![entry("52:54:00:00:00:02"); LIMIT / 40];
+        assert!(hosts.replace(many).is_err());
         let again = LiveHosts::open(state.path()).unwrap();
         assert_eq!(again.entries(), [entry("52:54:00:00:00:01")]);
     }

@@ -8,8 +8,8 @@
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
 //! - [`domains`]: what libvirt says of its own;
-//! - [`identity`], [`attached`], [`leases`] and below them [`durable`]: STATE/NAME, what has
-//!   to survive a crash.
+//! - [`statedir`], [`identity`], [`leases`], [`hosts`], [`attached`] and below them
+//!   [`durable`]: STATE/NAME, what has to survive a crash, held by one process.
 
 mod address;
 pub(crate) mod attached;
@@ -27,5 +27,6 @@ mod netns;
 pub(crate) mod quiet;
 pub(crate) mod rundir;
 pub(crate) mod socket;
+pub(crate) mod statedir;
 pub(crate) mod subnet;
 pub(crate) mod sysctl;

@@ -67,6 +67,12 @@ pub(crate) enum RunDirError {
         /// The process that serves that.
         pid: Option<i32>,
     },
+    /// Another process has STATE/NAME.
+    #[error(
+        "{} is in use by another vmlan, and two would lose each other's leases: stop that one, or \
+         give this one a --state-dir of its own", .0.display()
+    )]
+    StateTaken(PathBuf),
     /// The file system refused something.
     #[error("cannot {action} {}{}", path.display(), mend(.source))]
     File {
@@ -273,16 +279,6 @@ impl Drop for RunDir {
     }
 }
 
-/// Makes the folder STATE/NAME, with those above it, and returns its path.
-///
-/// # Errors
-/// [`RunDirError::File`].
-pub(crate) fn state_folder(root: &Path, network: &str) -> Result<PathBuf, RunDirError> {
-    let path = root.join(network);
-    make_folder(&path)?;
-    Ok(path)
-}
-
 /// Refuses `interface` if a network other than `network` is served with it in
 /// the network namespace `netns`.
 fn refuse_shared(
@@ -377,7 +373,11 @@ fn owner(file: &File) -> Owner {
     }
 }
 
-fn make_folder(path: &Path) -> Result<(), RunDirError> {
+/// Makes a folder with those above it.
+///
+/// # Errors
+/// [`RunDirError::File`].
+pub(super) fn make_folder(path: &Path) -> Result<(), RunDirError> {
     // Open to others, since the sockets say who may connect.
     DirBuilder::new()
         .recursive(true)
@@ -386,7 +386,7 @@ fn make_folder(path: &Path) -> Result<(), RunDirError> {
         .map_err(|source| file_error("make the folder", path, source))
 }
 
-fn file_error(action: &'static str, path: &Path, source: io::Error) -> RunDirError {
+pub(super) fn file_error(action: &'static str, path: &Path, source: io::Error) -> RunDirError {
     RunDirError::File {
         action,
         path: path.to_owned(),

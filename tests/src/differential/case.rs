@@ -85,7 +85,7 @@ pub fn read(folder: &Path) -> Result<Vec<Case>> {
             if line.trim().is_empty() || line.starts_with('#') {
                 continue;
             }
-            let case = parse(line).with_context(|| format!("{}: {line}", file.display()))?;
+            let case = Case::parse(line).with_context(|| format!("{}: {line}", file.display()))?;
             let twice = cases.iter().any(|other| other.name == case.name);
             ensure!(!twice, "two cases are called '{}'", case.name);
             cases.push(case);
@@ -94,13 +94,19 @@ pub fn read(folder: &Path) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn parse(line: &str) -> Result<Case> {
-    let (name, messages) = line.split_once('|').context("no '|'")?;
-    let messages = messages.split(';').map(message).collect::<Result<_>>()?;
-    Ok(Case {
-        name: name.trim().to_owned(),
-        messages,
-    })
+impl Case {
+    /// The case in a line of a file.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(line: &str) -> Result<Self> {
+        let (name, messages) = line.split_once('|').context("no '|'")?;
+        let messages = messages.split(';').map(message).collect::<Result<_>>()?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            messages,
+        })
+    }
 }
 
 fn message(text: &str) -> Result<Message> {

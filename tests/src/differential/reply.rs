@@ -13,7 +13,8 @@ const T2: u8 = 59;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     fields: BTreeMap<&'static str, String>,
-    options: BTreeMap<u8, Vec<u8>>,
+    /// Its options by their codes, wherever they stand in it.
+    pub options: BTreeMap<u8, Vec<u8>>,
 }
 
 /// The address that the reply `bytes` gives its client.

@@ -8,9 +8,7 @@ fn served(text: &str) -> vmlan_dhcp::Config {
     let text = format!("address = \"192.168.7.1/24\"\n{text}");
     let config = parse(&text).unwrap();
     let gateway = "192.168.7.1/24".parse().unwrap();
-    served::dhcp(&config, Some(gateway), &[], None)
-        .unwrap()
-        .unwrap()
+    served::dhcp(&config, Some(gateway), None).unwrap().unwrap()
 }
 
 #[test]

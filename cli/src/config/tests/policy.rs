@@ -12,9 +12,7 @@ fn dhcp(text: &str) -> Dhcp {
 fn served(text: &str) -> vmlan_dhcp::Config {
     let config = parse(&format!("{NETWORK}{text}")).unwrap();
     let gateway = "10.0.0.1/24".parse().unwrap();
-    served::dhcp(&config, Some(gateway), &[], None)
-        .unwrap()
-        .unwrap()
+    served::dhcp(&config, Some(gateway), None).unwrap().unwrap()
 }
 
 #[test]
@@ -223,4 +221,22 @@ fn matches_are_checked() {
         "unknown key of leases",
         "mac",
     );
+}
+
+#[test]
+fn a_tag_that_nothing_sets_is_warned_of() {
+    let text = "address = \"10.0.0.1/24\"\ninterface = \"lan0\"\n\
+        [[dhcp.host]]\nmac = \"52:54:00:00:00:01\"\nset = [\"red\", \"slow\"]\n\
+        [[dhcp.option]]\noption = 6\nvalue = \"9.9.9.9\"\n\
+        tag = [\"red\", \"!slwo\", \"known\", \"lan0\"]\n\
+        [[dhcp.pool]]\nrange = [\"10.0.0.2\", \"10.0.0.9\"]\ntag = \"guests\"\n";
+    let warnings = load(text).unwrap().warnings;
+    let warnings: Vec<String> = warnings.iter().map(Located::one_line).collect();
+    let [slow, guests] = warnings.as_slice() else {
+        panic!("{warnings:#?}");
+    };
+    assert!(slow.contains("lab.toml:9:7"), "{slow}");
+    assert!(slow.contains("did you mean \"slow\"?"), "{slow}");
+    assert!(guests.contains("lab.toml:12:7"), "{guests}");
+    assert!(guests.contains("vmlan host add"), "{guests}");
 }

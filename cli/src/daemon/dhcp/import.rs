@@ -84,6 +84,7 @@ impl DhcpService {
         let server = state.server.as_mut().ok_or(DhcpError::Off)?;
         let (changes, left_out) = server.import(leases, now);
         state.save(&changes, now)?;
+        state.hooks.changed(&changes, now);
         state.tell(bindings::changed(&changes, now).collect());
         state.look_earlier();
         drop(state);

@@ -170,8 +170,9 @@ impl Keeper {
         changes: impl IntoIterator<Item = &'a Change>,
         now: Instant,
     ) -> Result<(), String> {
+        // Whoever serves has loaded; an ACK without a record must not be.
         let Some(kept) = &mut self.kept else {
-            return Ok(());
+            return Err("the lease store is closed".to_owned());
         };
         if let Some(trouble) = &kept.stuck {
             return Err(trouble.text.clone());

@@ -1,29 +1,32 @@
 //! The embedded DHCP server: `vmlan_dhcp` decides, this keeps the leases on
 //! disk and tells the switch who has which address.
 //!
-//! Messages come in batches. The whole batch is decided first, then written
-//! with one sync, and only then do the replies leave: an acknowledged lease
-//! is on disk. If the write fails, what the batch changed is undone and none of
-//! its replies leaves; [`keeper`] goes on from there. A message whose address the
-//! segment has to be asked for first waits in [`probes`]. The switch is told of each
-//! lease that begins or ends ([`bindings`]); those that run out while no message
-//! comes are seen to by [`DhcpService::expire_on_time`], the lease file by
-//! [`DhcpService::keep_file`].
+//! Messages come in batches ([`answer`]). The whole batch is decided first, then
+//! written with one sync ([`record`]), and only then do the replies leave: an
+//! acknowledged lease is on disk. If the write fails, what the batch changed is
+//! undone and none of its replies leaves; [`keeper`] goes on from there. A message
+//! whose address the segment has to be asked for first waits in [`probes`]. The
+//! switch is told of each lease that begins or ends ([`bindings`]); those that run
+//! out while no message comes are seen to by [`DhcpService::expire_on_time`], the
+//! lease file by [`DhcpService::keep_file`].
 
+mod answer;
 mod bindings;
 mod clocks;
 mod counters;
+mod expiry;
 mod import;
 mod keeper;
 mod probes;
+mod record;
 #[cfg(test)]
 mod tests;
 mod unanswered;
+mod view;
 
 use super::eventlog::EventLog;
 use super::hooks::Hooks;
-use super::message;
-use crate::host::leases::{LeaseFileError, compact};
+use crate::host::leases::LeaseFileError;
 use bindings::Binding;
 use clocks::Clocks;
 pub(super) use counters::Counters;
@@ -34,17 +37,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Notify;
 use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
-use vmlan_dataplane::hairpin::{Reply, Request, Responder};
+use vmlan_dataplane::hairpin::Responder;
 use vmlan_dataplane::table::PortId;
-use vmlan_dhcp::clock::shift;
-use vmlan_dhcp::{
-    Answer, Change, Config, ConfigError, Event, LeaseView, LeftOut, Origin, Outcome, Sender,
-    Server, Silence,
-};
+use vmlan_dhcp::{Change, Config, ConfigError, Event, LeftOut, Origin, Server};
 
 /// The server, shared by the responder's thread and the control API.
 #[derive(Debug, Clone)]
@@ -187,6 +186,11 @@ impl DhcpService {
         Ok(())
     }
 
+    /// Is told when leases have changed: one waiter can follow it.
+    pub(super) fn leases_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.state().leases_changed)
+    }
+
     /// Tells the server the name of a port, or that the port is gone.
     pub(super) fn name_port(&self, port: PortId, name: Option<&str>) {
         let mut state = self.state();
@@ -210,17 +214,6 @@ impl DhcpService {
         self.state().hooks.clone()
     }
 
-    /// Is told when leases have changed: one waiter can follow it.
-    pub(super) fn leases_changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.state().leases_changed)
-    }
-
-    /// The time that leases run by, and how far that of users is ahead of it.
-    pub(super) fn clock(&self) -> (u64, i64) {
-        let state = self.state();
-        (state.keeper.now(), state.keeper.skew())
-    }
-
     /// Has that program told of all leases; with `all` also of those that have
     /// run out.
     pub(super) fn restate(&self, all: bool) {
@@ -229,117 +222,6 @@ impl DhcpService {
             let now = state.keeper.now();
             state.hooks.restate(server.records(), now, all);
         }
-    }
-
-    /// Ends the leases that have run out, and says how long it is until the
-    /// next one does; `None` if none will.
-    pub(super) fn expire(&self) -> Option<Duration> {
-        let mut state = self.state();
-        let now = state.keeper.now();
-        state.expire(now);
-        let next = state.server.as_ref().and_then(Server::next_expiry);
-        state.awake_at = next;
-        next.map(|at| state.keeper.until(at))
-    }
-
-    /// Ends each lease when it runs out, for as long as it is polled: the
-    /// address is no longer answered for, whether or not a message comes.
-    ///
-    /// It wakes up once for a lease's end, and when one begins that ends before
-    /// all others.
-    pub(super) async fn expire_on_time(self) {
-        let earlier = Arc::clone(&self.state().earlier);
-        loop {
-            match self.expire() {
-                Some(wait) => {
-                    // Either way it is time to look again.
-                    let _ = tokio::time::timeout(wait, earlier.notified()).await;
-                }
-                None => earlier.notified().await,
-            }
-        }
-    }
-
-    /// Keeps the lease file up to date, for as long as it is polled, and gets
-    /// over errors. While nothing changes it sleeps.
-    pub(super) async fn keep_file(self) {
-        let changed = self.state().keeper.changed();
-        loop {
-            let due = self.state().keeper.due();
-            match due {
-                None => changed.notified().await,
-                Some(due) if due > Instant::now() => tokio::time::sleep_until(due.into()).await,
-                Some(_) => {
-                    let service = self.clone();
-                    // It ends by itself, or the program does.
-                    let _ = tokio::task::spawn_blocking(move || service.file_leases()).await;
-                }
-            }
-        }
-    }
-
-    /// Brings the lease file up to date, after an error has been got over.
-    pub(super) fn file_leases(&self) {
-        let _one = self.filing.lock().unwrap_or_else(PoisonError::into_inner);
-        let job = {
-            let mut state = self.state();
-            state.make_ready();
-            state.keeper.rotate(Instant::now())
-        };
-        if let Some((disk, through)) = job {
-            let result = compact(disk.as_ref(), through);
-            self.state().keeper.compacted(result, Instant::now());
-        }
-    }
-
-    /// Ends the service, with the lease file up to date.
-    pub(super) fn stop(&self) {
-        self.state().server = None;
-        self.file_leases();
-    }
-
-    /// Whether leases can be written: `None` while DHCP is off, else why not.
-    pub(super) fn trouble(&self) -> Option<Result<(), String>> {
-        let state = self.state();
-        state.server.as_ref()?;
-        let trouble = state.keeper.trouble();
-        Some(trouble.map_or(Ok(()), |text| Err(text.to_owned())))
-    }
-
-    /// Messages since the start that got no answer, by the name of the reason.
-    pub(super) fn unanswered(&self) -> BTreeMap<String, u64> {
-        let state = self.state();
-        let counts = state.counters.unanswered.iter();
-        counts
-            .filter(|(_, n)| **n > 0)
-            .map(|(reason, n)| ((*reason).to_owned(), *n))
-            .collect()
-    }
-
-    /// Leases in use, and addresses that there are; `None` while off.
-    pub(super) fn fill(&self) -> Option<(usize, usize)> {
-        let mut state = self.state();
-        let now = state.keeper.now();
-        state.expire(now);
-        let server = state.server.as_ref()?;
-        Some((server.used(), server.capacity()))
-    }
-
-    /// What `view` makes of every lease.
-    pub(super) fn leases<T>(&self, mut view: impl FnMut(&LeaseView<'_>, u8) -> T) -> Vec<T> {
-        let state = self.state();
-        let Some(server) = &state.server else {
-            return Vec::new();
-        };
-        let skew = state.keeper.skew();
-        server
-            .leases(state.keeper.now())
-            .map(|lease| {
-                let expiry = shift(lease.expiry, skew);
-                let prefix = server.subnet_of(lease.address).prefix_len();
-                view(&LeaseView { expiry, ..lease }, prefix)
-            })
-            .collect()
     }
 
     /// Ends a lease; the address may go to another client at once.
@@ -366,171 +248,7 @@ impl DhcpService {
     }
 }
 
-impl Responder for DhcpService {
-    fn respond(&mut self, requests: &[Request]) -> Vec<Reply> {
-        self.state().respond(requests)
-    }
-
-    fn due(&self) -> Option<Instant> {
-        self.state().probes.due()
-    }
-}
-
 impl State {
-    fn respond(&mut self, requests: &[Request]) -> Vec<Reply> {
-        self.make_ready();
-        let now = self.keeper.now();
-        for request in requests {
-            self.probes.note(request);
-        }
-        let probed = self.probes.over(Instant::now());
-        self.end_probes(probed.iter().map(|asked| asked.probe.address).collect());
-        let Some(server) = &mut self.server else {
-            return Vec::new();
-        };
-        let address = server.config().server;
-        let mut outcomes: Vec<(&Request, Outcome)> = Vec::new();
-        for asked in &probed {
-            if let Some((message, sender)) = received(&asked.request, server.config()) {
-                let outcome = server.probed(asked.probe, asked.claimant, message, sender, now);
-                outcomes.push((&asked.request, outcome));
-            }
-        }
-        for request in requests {
-            if let Some((message, sender)) = received(request, server.config()) {
-                outcomes.push((request, server.handle(message, sender, now)));
-            }
-        }
-        let changes = outcomes.iter().flat_map(|(_, outcome)| &outcome.changes);
-        let saved = self.save(changes, now);
-        if let Err(error) = &saved {
-            for (_, outcome) in &mut outcomes {
-                // What ran out did so whatever the disk says; nothing else happened.
-                outcome.changes.clear();
-                let ran_out = |event: &Event| matches!(event, Event::Expired { .. });
-                outcome.events.retain(ran_out);
-            }
-            let what = format!("DHCP: no lease is given out or renewed: {error}");
-            self.log.trouble(&what, Instant::now());
-        }
-        let told = outcomes.iter().flat_map(|(_, o)| bindings::of(o, now));
-        self.tell(told.collect());
-        self.look_earlier();
-        let (mut replies, mut asked_for) = (Vec::new(), Vec::new());
-        for (request, outcome) in &outcomes {
-            self.hooks.observe(outcome, &request.frame, now);
-            self.note(&outcome.events);
-            if saved.is_err() {
-                self.counters.silence(Silence::NotRecorded);
-                continue;
-            }
-            match &outcome.answer {
-                Answer::Reply(reply) => {
-                    self.counters.reply();
-                    let egress = request.ingress;
-                    let frame = message::wrap(reply, &request.frame, address, self.mac);
-                    replies.extend(frame.map(|frame| Reply { frame, egress }));
-                }
-                Answer::Silence(silence) => {
-                    if *silence == Silence::Probing {
-                        self.probes.replace(request);
-                    }
-                    self.silent(*silence, &request.frame);
-                }
-                Answer::Probe(probe) => {
-                    asked_for.push(probe.address);
-                    let request = (*request).clone();
-                    self.probes.start(*probe, request, Instant::now());
-                }
-            }
-        }
-        self.ask_for(&asked_for);
-        replies
-    }
-
-    /// Asks the stations for `addresses`.
-    fn ask_for(&self, addresses: &[Ipv4Addr]) {
-        if let Some(switch) = &self.switch
-            && !addresses.is_empty()
-        {
-            // It fails only when the switch has stopped, and the program ends.
-            let _ = switch.probe(addresses);
-        }
-    }
-
-    fn end_probes(&self, addresses: Vec<Ipv4Addr>) {
-        if let Some(switch) = &self.switch
-            && !addresses.is_empty()
-        {
-            switch.end_probes(addresses);
-        }
-    }
-
-    /// Drops the messages that wait; their clients will send them again.
-    fn forget_probes(&mut self) {
-        let addresses = self.probes.clear();
-        self.end_probes(addresses);
-    }
-
-    /// Makes ready to write. Where that cannot be, the server gives nothing
-    /// that would have to be written.
-    fn make_ready(&mut self) {
-        if let Some(server) = &mut self.server {
-            let ready = self.keeper.ready(server, Instant::now());
-            server.set_recording(ready);
-        }
-    }
-
-    /// Puts `changes`, made at `now`, on disk; undoes them if that fails.
-    fn save<'a>(
-        &mut self,
-        changes: impl IntoIterator<Item = &'a Change, IntoIter: Clone>,
-        now: u64,
-    ) -> Result<(), DhcpError> {
-        let (Some(server), changes) = (&mut self.server, changes.into_iter()) else {
-            return Ok(());
-        };
-        if changes.clone().next().is_none() {
-            return Ok(());
-        }
-        self.leases_changed.notify_one();
-        self.keeper
-            .save(changes.clone(), Instant::now())
-            .map_err(|error| {
-                let changes: Vec<&Change> = changes.collect();
-                for change in changes.into_iter().rev() {
-                    server.undo(change, now);
-                }
-                DhcpError::Stuck(error)
-            })
-    }
-
-    /// Ends the leases that have run out by `now`.
-    fn expire(&mut self, now: u64) {
-        let Some(server) = &mut self.server else {
-            return;
-        };
-        let events = server.expire(now);
-        if !events.is_empty() {
-            self.leases_changed.notify_one();
-        }
-        self.hooks.expired(&events);
-        self.tell(bindings::expired(&events).collect());
-        self.note(&events);
-    }
-
-    /// Has [`DhcpService::expire_on_time`] look again if a lease runs out
-    /// before it would.
-    fn look_earlier(&mut self) {
-        let next = self.server.as_ref().and_then(Server::next_expiry);
-        if let Some(next) = next
-            && self.awake_at.is_none_or(|at| next < at)
-        {
-            self.awake_at = Some(next);
-            self.earlier.notify_one();
-        }
-    }
-
     fn bound(&self, now: u64) -> Vec<(Ipv4Addr, MacAddr)> {
         self.server
             .iter()
@@ -558,37 +276,6 @@ impl State {
             self.log.event(event, Instant::now());
         }
     }
-
-    /// Counts that the message in `frame` gets no answer, and logs it where an
-    /// operator can mend it.
-    fn silent(&mut self, silence: Silence, frame: &[u8]) {
-        tracing::debug!("DHCP: a message gets no answer: {silence}");
-        self.counters.silence(silence);
-        let now = Instant::now();
-        let client = || {
-            let client = message::unwrap(frame).and_then(|received| received.client());
-            client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string())
-        };
-        if let Some(line) = self.unanswered.line(silence, client, now) {
-            self.log.trouble(&line, now);
-        }
-    }
-}
-
-/// The message in `request` and who sent it, if it is for this server.
-fn received<'a>(request: &'a Request, config: &Config) -> Option<(&'a [u8], Sender)> {
-    let received = message::unwrap(&request.frame)?;
-    let (address, to) = (config.server, received.destination);
-    if ![address, Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
-        tracing::debug!("DHCP: a message gets no answer: it is for {to}");
-        return None;
-    }
-    let sender = Sender {
-        origin: Origin(request.ingress.0.into()),
-        mac: received.source,
-        unicast: to == address,
-    };
-    Some((received.message, sender))
 }
 
 /// Why a lease in the file is not served, in words.

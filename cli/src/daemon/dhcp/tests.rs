@@ -5,6 +5,8 @@ use crate::host::leases::{Folder, LeaseStore};
 use bytes::Bytes;
 use etherparse::PacketBuilder;
 use std::path::Path;
+use std::time::Duration;
+use vmlan_dataplane::hairpin::Request;
 use vmlan_dataplane::table::PortId;
 use vmlan_dhcp::{LeaseState, leasefile};
 
@@ -380,4 +382,19 @@ async fn a_lease_ends_on_time_though_no_message_comes() {
         .await
         .unwrap();
     task.abort();
+}
+
+#[test]
+fn the_hook_is_told_of_imported_leases() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lab.toml");
+    std::fs::write(&file, "[dhcp.hook]\nprogram = \"/bin/true\"\n").unwrap();
+    let loaded = crate::config::Loaded::read(&file, None).unwrap();
+    let service = service(folder.path());
+    service.hooks().configure(&loaded.config);
+    service.configure(Some(config(254))).unwrap();
+    let waiting = || service.hooks().tally().unwrap().waiting;
+    assert_eq!(waiting(), 0);
+    service.import(&line(epoch() + 600)).unwrap();
+    assert_eq!(waiting(), 1);
 }

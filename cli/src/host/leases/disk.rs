@@ -5,7 +5,7 @@ use crate::host::durable;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Far above any number of leases that a subnet holds: a file longer than
@@ -36,7 +36,7 @@ pub(crate) trait Disk: Debug + Send + Sync + 'static {
     /// Gives a file the name `to`, in place of one that has it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Keeps a file under another name as well, the first free of `NAME.bad-1`,
-    /// `NAME.bad-2`, …, which is returned.
+    /// `NAME.bad-2`, …, which is returned; one that it has already will do.
     fn keep(&self, name: &str) -> io::Result<String>;
     /// Removes a name.
     fn remove(&self, name: &str) -> io::Result<()>;
@@ -52,6 +52,13 @@ impl Folder {
     /// The folder `path`.
     pub(crate) fn new(path: &Path) -> Self {
         Self(path.to_owned())
+    }
+
+    /// Whether both names are of one file.
+    fn is_same(&self, name: &str, other: &str) -> io::Result<bool> {
+        let file = |name| fs::symlink_metadata(self.0.join(name));
+        let (one, other) = (file(name)?, file(other)?);
+        Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
     }
 }
 
@@ -99,11 +106,11 @@ impl Disk for Folder {
         loop {
             let kept = format!("{name}.bad-{n}");
             match fs::hard_link(self.0.join(name), self.0.join(&kept)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    n = n.saturating_add(1);
-                }
-                Err(error) => return Err(error),
                 Ok(()) => return Ok(kept),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                // By a try before this one, of which a later step failed.
+                Err(_) if self.is_same(name, &kept)? => return Ok(kept),
+                Err(_) => n = n.saturating_add(1),
             }
         }
     }
@@ -114,5 +121,22 @@ impl Disk for Folder {
 
     fn shown(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_kept_once_however_often_that_is_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Folder::new(folder.path());
+        fs::write(folder.path().join("leases"), "x").unwrap();
+        fs::write(folder.path().join("leases.bad-1"), "before").unwrap();
+        for _ in 0..3 {
+            assert_eq!(disk.keep("leases").unwrap(), "leases.bad-2");
+        }
+        assert_eq!(disk.names().unwrap().len(), 3);
     }
 }

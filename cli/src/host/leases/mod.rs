@@ -335,5 +335,7 @@ fn journal_name(number: u64) -> String {
 }
 
 fn journal_number(name: &str) -> Option<u64> {
-    name.strip_prefix(JOURNAL)?.parse().ok()
+    let number = name.strip_prefix(JOURNAL)?.parse().ok()?;
+    // `007` and `+7` are somebody's copies.
+    (journal_name(number) == name).then_some(number)
 }

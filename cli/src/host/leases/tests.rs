@@ -115,6 +115,29 @@ fn a_damaged_file_is_kept_and_the_rest_of_it_loaded() {
 }
 
 #[test]
+fn somebodys_copy_of_a_journal_stands_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = store(folder.path());
+    store.rotate(anchor()).unwrap();
+    store.commit(&[put(2, 0)], 0).unwrap();
+    for copy in [
+        "leases.journal-01",
+        "leases.journal-+1",
+        "leases.journal-1~",
+    ] {
+        fs::copy(
+            folder.path().join("leases.journal-1"),
+            folder.path().join(copy),
+        )
+        .unwrap();
+    }
+    let through = store.rotate(anchor()).unwrap();
+    compact(store.disk().as_ref(), through).unwrap();
+    assert_eq!(leases(folder.path()), [lease(2, 0)]);
+    assert_eq!(names(folder.path()).len(), 5, "{:?}", names(folder.path()));
+}
+
+#[test]
 fn a_torn_journal_is_told_and_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = String::new();

@@ -1,5 +1,6 @@
 use super::super::netns::in_new_netns;
 use super::*;
+use crate::host::statedir::StateDir;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -178,15 +179,15 @@ fn a_root_that_cannot_be_made_is_named() {
     fs::write(&file, "").unwrap();
     for error in [
         RunDir::claim(&file.join("run"), "default", None).unwrap_err(),
-        state_folder(&file, "default").unwrap_err(),
+        StateDir::claim(&file, "default").unwrap_err(),
     ] {
         assert!(
             error.to_string().contains(file.to_str().unwrap()),
             "{error}"
         );
     }
-    let state = state_folder(root.path(), "default").unwrap();
-    assert!(state.is_dir());
+    let state = StateDir::claim(root.path(), "default").unwrap();
+    assert!(state.path().is_dir());
 }
 
 #[test]

@@ -5,25 +5,25 @@
 //! for its answers, which takes microseconds. What concerns the MAC table alone
 //! goes to the table, which all threads share.
 
+mod calls;
+mod ports;
+mod start;
+
 use crate::MacAddr;
 use crate::clock::Clock;
 use crate::counters::PortCounters;
 use crate::forward::{Role, Settings};
-use crate::hairpin::queue::{self, PuntQueue};
-use crate::hairpin::{Responder, arp};
-use crate::port::{CloseReason, Egress, Port, Transmitter};
+use crate::hairpin::arp;
+use crate::port::{CloseReason, Port};
 use crate::table::fdb::{Entry, FdbFull};
-use crate::table::{Fdb, MAX_PORTS, PortId, PortSet};
-use crate::worker::{Command, Removed, Start, WAKER, Worker};
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use mio::{Poll, Waker};
+use crate::table::{Fdb, MAX_PORTS, PortId};
+use crate::worker::{Removed, Worker};
+use calls::Handle;
+use ports::Ports;
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// How many threads forward, and how.
@@ -43,13 +43,6 @@ pub struct Switch {
     fdb: Arc<Fdb>,
     clock: Clock,
     ports: Arc<Mutex<Ports>>,
-}
-
-/// One worker, to send commands to.
-#[derive(Debug)]
-struct Handle {
-    commands: Sender<Command>,
-    waker: Waker,
 }
 
 /// Something that happened on its own.
@@ -97,75 +90,6 @@ pub struct FdbUse {
 }
 
 impl Switch {
-    /// Starts a switch without ports. `responder` gets the DHCP messages of
-    /// the segment's clients while [`Settings::dhcp`] is on; its replies go
-    /// out by themselves. Events arrive at the receiver.
-    ///
-    /// # Errors
-    /// If a poll or a thread cannot be had.
-    pub fn start(
-        settings: &Settings,
-        workers: Workers,
-        responder: impl FnOnce(Self) -> Option<Box<dyn Responder>>,
-    ) -> io::Result<(Self, Receiver<Event>)> {
-        let (events, happened) = unbounded();
-        let (mut handles, mut inboxes) = (Vec::new(), Vec::new());
-        for _ in 0..workers.count.max(1) {
-            let poll = Poll::new()?;
-            let waker = Waker::new(poll.registry(), WAKER)?;
-            let (commands, inbox) = unbounded();
-            handles.push(Handle { commands, waker });
-            inboxes.push((poll, inbox));
-        }
-        let switch = Self {
-            workers: handles.into(),
-            fdb: Arc::new(Fdb::new(settings.fdb_size, settings.ageing)),
-            clock: Clock::start(),
-            ports: Arc::default(),
-        };
-        let punts = match responder(switch.clone()) {
-            Some(responder) => {
-                let (punts, queue) = queue::queue();
-                switch
-                    .clone()
-                    .start_responder(responder, queue, events.clone())?;
-                Some(punts)
-            }
-            None => None,
-        };
-        let running = Arc::new(AtomicUsize::new(inboxes.len()));
-        for (number, (poll, commands)) in inboxes.into_iter().enumerate() {
-            let (clock, settings, fdb) = (switch.clock, settings.clone(), Arc::clone(&switch.fdb));
-            let (events, punts, running) = (events.clone(), punts.clone(), Arc::clone(&running));
-            let run = move || {
-                let worker = Worker::new(Start {
-                    transmitter: transmitter(number),
-                    poll,
-                    clock,
-                    settings,
-                    fdb,
-                    polling: workers.polling,
-                    commands,
-                    events: events.clone(),
-                    punts,
-                });
-                // A panic is a bug, and to be told like an error: the frames of
-                // this worker's ports would vanish without a word.
-                let result = catch_unwind(AssertUnwindSafe(|| worker.run()))
-                    .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-                let last = running.fetch_sub(1, Ordering::AcqRel) == 1;
-                if last || result.is_err() {
-                    // The receiver is gone only when the program ends.
-                    let _ = events.send(Event::Stopped(result));
-                }
-            };
-            thread::Builder::new()
-                .name(format!("worker{number}"))
-                .spawn(run)?;
-        }
-        Ok((switch, happened))
-    }
-
     /// Ends the workers and with them every port. The responder ends once it
     /// has answered what it has.
     pub fn stop(&self) {
@@ -236,7 +160,7 @@ impl Switch {
     /// # Errors
     /// What the link says.
     pub fn set_offload(&self, id: PortId, on: bool) -> io::Result<()> {
-        let egress = self.ports().egress.get(&id).cloned();
+        let egress = self.ports().egress(id);
         egress.map_or(Ok(()), |egress| egress.set_offload(on))
     }
 
@@ -367,166 +291,7 @@ impl Switch {
         });
     }
 
-    fn start_responder(
-        self,
-        mut responder: Box<dyn Responder>,
-        queue: PuntQueue,
-        events: Sender<Event>,
-    ) -> io::Result<()> {
-        let serve = move || {
-            let _stopped = TellsWhenDropped(events);
-            while let Some(requests) = queue.wait(responder.due()) {
-                let replies = responder.respond(&requests);
-                queue.done(&requests);
-                if replies.is_empty() {
-                    continue;
-                }
-                // Any worker reaches every port.
-                self.post(0, move |worker| {
-                    for reply in &replies {
-                        worker.transmit(reply.egress, &reply.frame);
-                    }
-                });
-            }
-        };
-        thread::Builder::new()
-            .name("responder".into())
-            .spawn(serve)?;
-        Ok(())
-    }
-
-    /// Has a worker do something, without waiting for it.
-    fn post(&self, worker: usize, action: impl FnOnce(&mut Worker) + Send + 'static) {
-        if let Some(worker) = self.workers.get(worker) {
-            worker.post(Box::new(action));
-        }
-    }
-
-    /// Has each worker do something, without waiting for it.
-    fn post_each<A: FnOnce(&mut Worker) + Send + 'static>(&self, action: impl Fn(usize) -> A) {
-        for (number, worker) in self.workers.iter().enumerate() {
-            worker.post(Box::new(action(number)));
-        }
-    }
-
-    /// Has a worker do something and waits for what comes of it.
-    fn call<T: Send + 'static>(
-        &self,
-        worker: usize,
-        action: impl FnOnce(&mut Worker) -> T + Send + 'static,
-    ) -> Result<T, SwitchError> {
-        let (answer, answered) = bounded(1);
-        self.post(worker, move |worker| {
-            let _ = answer.send(action(worker));
-        });
-        answered.recv().map_err(|_| SwitchError::Stopped)
-    }
-
-    /// Has each worker do something and waits for what comes of it, in no
-    /// order.
-    fn call_each<T, A>(&self, action: impl Fn(usize) -> A) -> Result<Vec<T>, SwitchError>
-    where
-        T: Send + 'static,
-        A: FnOnce(&mut Worker) -> T + Send + 'static,
-    {
-        let (answer, answered) = bounded(self.workers.len());
-        self.post_each(|number| {
-            let (answer, action) = (answer.clone(), action(number));
-            move |worker| {
-                let _ = answer.send(action(worker));
-            }
-        });
-        drop(answer);
-        let answers: Vec<T> = answered.iter().collect();
-        if answers.len() < self.workers.len() {
-            return Err(SwitchError::Stopped);
-        }
-        Ok(answers)
-    }
-
     fn ports(&self) -> MutexGuard<'_, Ports> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Handle {
-    fn post(&self, command: Command) {
-        // Fails only when the worker has ended, and then there is nothing to do.
-        if self.commands.send(command).is_ok() {
-            let _ = self.waker.wake();
-        }
-    }
-}
-
-/// What the worker with this number sends by, made on its thread.
-fn transmitter(number: usize) -> Transmitter {
-    Transmitter::with_ring(number).unwrap_or_else(|error| {
-        if number == 0 {
-            tracing::warn!(
-                "frames are sent by sendmmsg, which is slower: the kernel gives no io_uring \
-                 ({error}; it wants Linux 6.1 and `sysctl kernel.io_uring_disabled=0`)"
-            );
-        }
-        Transmitter::new(number)
-    })
-}
-
-/// Tells that the responder has ended, also where it panicked.
-struct TellsWhenDropped(Sender<Event>);
-
-impl Drop for TellsWhenDropped {
-    fn drop(&mut self) {
-        // The receiver is gone only when the program ends.
-        let _ = self.0.send(Event::ResponderStopped);
-    }
-}
-
-/// The ports in use. Numbers go round before one is used again, so a reply
-/// under way to a port that has just ended does not reach the next one.
-#[derive(Default)]
-struct Ports {
-    used: PortSet,
-    next: u16,
-    egress: HashMap<PortId, Arc<dyn Egress>>,
-    /// The workers that receive from each port.
-    readers: HashMap<PortId, Vec<usize>>,
-}
-
-impl Ports {
-    /// Takes note of a port that `workers` workers are to serve: its number,
-    /// and which of them receive from its queues. [`None`] where there is no
-    /// number left.
-    fn take(&mut self, port: &Port, workers: usize) -> Option<(PortId, Vec<usize>)> {
-        let mut numbers = (0..MAX_PORTS).map(|n| PortId((self.next + n) % MAX_PORTS));
-        let id = numbers.find(|id| !self.used.contains(*id))?;
-        self.next = (id.0 + 1) % MAX_PORTS;
-        self.used.insert(id);
-        let mut load = vec![0; workers];
-        for reader in self.readers.values().flatten() {
-            if let Some(queues) = load.get_mut(*reader) {
-                *queues += 1;
-            }
-        }
-        let mut by_load: Vec<usize> = (0..workers).collect();
-        by_load.sort_by_key(|worker| load.get(*worker).copied());
-        by_load.truncate(port.ingress.len());
-        self.egress.insert(id, Arc::clone(&port.egress));
-        self.readers.insert(id, by_load.clone());
-        Some((id, by_load))
-    }
-
-    fn forget_egress(&mut self, id: PortId) {
-        self.egress.remove(&id);
-    }
-
-    fn release(&mut self, id: PortId) {
-        self.used.remove(id);
-        self.readers.remove(&id);
-    }
-}
-
-impl std::fmt::Debug for Ports {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Ports").field(&self.used).finish()
     }
 }
