@@ -27,6 +27,10 @@ packages=(
 	iputils-arping
 	iputils-ping
 	isc-dhcp-client    # dhclient
+	libnss-libvirt     # names of libvirt's guests
+	libvirt-clients    # virsh
+	libvirt-daemon-driver-qemu
+	libvirt-daemon-system
 	nftables           # shows and flushes the rules
 	procps
 	qemu-system-x86
@@ -73,7 +77,18 @@ mapfile -t wanted < <(missing)
 if [ "${#wanted[@]}" -ne 0 ]; then
 	echo "install.sh: installing ${wanted[*]}"
 	update
-	apt-get -qq install --yes --no-install-recommends "${wanted[@]}" >/dev/null
+	# None of their daemons is to start in the machine's own network: libvirtd
+	# would make a bridge there.
+	policy=/usr/sbin/policy-rc.d
+	if [ -e "$policy" ]; then
+		policy=
+	else
+		printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin "$policy"
+	fi
+	status=0
+	apt-get -qq install --yes --no-install-recommends "${wanted[@]}" >/dev/null || status=$?
+	[ -z "$policy" ] || rm "$policy"
+	[ "$status" -eq 0 ] || exit "$status"
 fi
 
 # The kernel is unpacked, not installed: an installed one would ask for a boot

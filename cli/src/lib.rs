@@ -9,6 +9,7 @@ pub mod doctor;
 mod host;
 mod log;
 pub mod model;
+pub mod ovs;
 pub mod qemu;
 pub mod report;
 pub mod tftp;

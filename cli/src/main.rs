@@ -21,12 +21,16 @@ use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
 use vmlan::doctor::{self, Level};
 use vmlan::model::{
-    AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
+    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
 };
+use vmlan::ovs;
 use vmlan::qemu::Lines;
 use vmlan::report;
 
 fn main() -> ExitCode {
+    if ovs::is_called() {
+        return ovs::main();
+    }
     let cli = Cli::parse();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -107,7 +111,13 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Port(command) => done(change_port(&client(), command)),
         Command::Attach { interface, keys } => {
             let keys = key_map(keys);
-            done(client().send(&Method::POST, "/v1/attach", &Attach { interface, keys }))
+            let request = Attach {
+                interface,
+                may_exist: false,
+                external_ids: ExternalIds::new(),
+                keys,
+            };
+            done(client().send(&Method::POST, "/v1/attach", &request))
         }
         Command::Detach { interface } => {
             done(client().delete(&format!("/v1/attach/{}", segment(interface.as_str()))))

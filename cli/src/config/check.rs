@@ -7,7 +7,7 @@ use super::dhcp_pool::check_pools;
 use super::dhcp_tags::check_tags;
 use super::network::{Written, WrittenDhcp};
 use super::section::Findings;
-use super::{Address, Forward, Mac, NetworkName, Problem, tftp};
+use super::{Address, Forward, Mac, NetworkName, Problem, libvirt, tftp};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -25,6 +25,7 @@ pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: 
         check_tags(written.interface().as_ref(), findings);
     }
     tftp::check(written, findings);
+    libvirt::check(written, findings);
 }
 
 fn check_name(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {

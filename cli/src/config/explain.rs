@@ -2,7 +2,8 @@
 
 use super::value::duration_text;
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, HostEntry, Mac, Port, PortKind, Switch, Tftp,
+    Address, Config, Dhcp, DhcpOption, Forward, HostEntry, Libvirt, Mac, NetworkName, Port,
+    PortKind, Switch, Tftp,
 };
 use ipnet::Ipv4Net;
 use std::fmt;
@@ -41,6 +42,9 @@ impl fmt::Display for Explained<'_> {
         }
         if let Some(tftp) = &config.tftp {
             line("tftp", tftp_text(tftp))?;
+        }
+        if let Some(libvirt) = &config.libvirt {
+            line("libvirt", libvirt_text(libvirt, &config.name))?;
         }
         line("attach", attach(config))?;
         for port in &config.ports {
@@ -298,6 +302,12 @@ fn attach(config: &Config) -> String {
     }
     let patterns: Vec<_> = config.attach.iter().map(ToString::to_string).collect();
     format!("netdevs named {}", patterns.join(", "))
+}
+
+fn libvirt_text(libvirt: &Libvirt, name: &NetworkName) -> String {
+    let network = libvirt.network.as_deref().unwrap_or(name.as_str());
+    let folder = libvirt.status_dir.display();
+    format!("leases are shown by `virsh net-dhcp-leases {network}`, by files in {folder}")
 }
 
 fn tftp_text(tftp: &Tftp) -> String {

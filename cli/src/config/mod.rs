@@ -17,6 +17,7 @@ mod files;
 pub mod glob;
 mod hook;
 mod host_entry;
+mod libvirt;
 mod names;
 mod network;
 mod places;
@@ -33,6 +34,7 @@ pub use dhcp_option::DhcpOption;
 pub use glob::Pattern;
 pub use hook::Hook;
 pub use host_entry::{HostEntry, Texts};
+pub use libvirt::Libvirt;
 pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
 pub use places::Places;
 pub use port::{Port, PortKind, PortSettings, key_value};
@@ -87,6 +89,8 @@ pub struct Config {
     pub dhcp: Dhcp,
     /// The TFTP server; none: off.
     pub tftp: Option<Tftp>,
+    /// How libvirt sees the network; none: it does not.
+    pub libvirt: Option<Libvirt>,
     /// Netdevs that are taken as packet ports when they appear.
     pub attach: Vec<Pattern>,
     /// Ports made at the start.
@@ -301,6 +305,7 @@ impl Config {
             switch: Switch::default(),
             dhcp: Dhcp::default(),
             tftp: None,
+            libvirt: None,
             ports: Vec::new(),
             places: Places::default(),
         }

@@ -14,6 +14,7 @@ mod eventlog;
 mod greeting;
 mod hooks;
 mod hosts;
+mod libvirt;
 mod message;
 mod metrics;
 mod netdevs;
@@ -96,6 +97,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let (network, events) = start::start(place, loaded).await?;
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
+    tokio::spawn(libvirt::keep(network.clone()));
     let result = async {
         let (mut monitor, mut connections) = open(&network).await?;
         loop {
@@ -135,7 +137,9 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
 async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
     let mut held = network.lock().await;
     let monitor = Monitor::new(held.links.clone())?;
-    for link in held.links.all().await? {
+    let links = held.links.all().await?;
+    held.forget_missing(&links);
+    for link in links {
         held.link_changed(LinkEvent::Changed(link)).await;
     }
     // What changed meanwhile, and all that is there once more, comes up here.

@@ -1,13 +1,13 @@
 //! Existing netdevs as `packet` ports: taken as they appear or on request,
 //! followed while they are there, and let go.
 
-use super::network::{Network, chain};
+use super::network::{Network, chain, no_port, warn_not_kept};
 use super::ports::{NamedPort, Netdev, Origin};
 use crate::config::{Forward, Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
 use crate::host::sysctl;
-use crate::model::{ApiError, Fault};
+use crate::model::{self, ApiError, ExternalIds, Fault};
 use std::io;
 use vmlan_dataplane::forward::Role;
 use vmlan_dataplane::port::{self, packet};
@@ -16,6 +16,9 @@ use vmlan_dataplane::table::PortId;
 /// Frames that may wait in a TAP that a VMM holds. Linux has 1,000, which one
 /// burst of a fast sender fills.
 const TAP_QUEUE: u32 = 8192;
+
+/// External identifiers of one port.
+const MAX_IDS: usize = 64;
 
 impl Network {
     /// Takes a netdev that has appeared, or that somebody asked for.
@@ -39,6 +42,46 @@ impl Network {
         }
         .into_port(name)?;
         self.add(&port, Origin::Command).await
+    }
+
+    /// Whether the netdev `interface` is the port of its name.
+    pub(super) fn is_attached(&self, interface: &str) -> bool {
+        let port = interface
+            .parse()
+            .ok()
+            .and_then(|name| self.ports.get(&name));
+        let netdev = port
+            .filter(|port| port.kind == PortKind::Packet)
+            .and_then(|port| port.netdev.as_ref());
+        netdev.is_some_and(|netdev| netdev.name == interface)
+    }
+
+    /// Notes `ids` with a port, beside what is noted already.
+    pub(super) fn identify(&mut self, name: &PortName, ids: ExternalIds) -> Result<(), ApiError> {
+        let port = self.ports.get_mut(name).ok_or_else(|| no_port(name))?;
+        let known = &port.external_ids;
+        let new = ids.keys().filter(|key| !known.contains_key(*key)).count();
+        if known.len().saturating_add(new) > MAX_IDS {
+            let error = format!("a port has at most {MAX_IDS} external identifiers");
+            return Err(ApiError::input(error));
+        }
+        if let Some(said) = ids.get(model::BANDWIDTH) {
+            tracing::warn!("port {name}: bandwidth was {said}");
+        }
+        port.external_ids.extend(ids);
+        if let Some(netdev) = &port.netdev
+            && let Some(index) = netdev.index
+            && !port.external_ids.is_empty()
+        {
+            let ids = &port.external_ids;
+            warn_not_kept(name, self.attached.keep(index, &netdev.name, ids));
+        }
+        self.libvirt.touch();
+        // Whoever has said what it is for takes it away, too.
+        if port.origin == Origin::Pattern {
+            port.origin = Origin::Command;
+        }
+        Ok(())
     }
 
     /// Gives back a netdev on request.
@@ -143,13 +186,30 @@ impl Network {
             return;
         };
         match self.add(&port, origin).await {
-            Ok(()) => {}
+            Ok(()) => self.recall(&port.name, link),
             // It went away meanwhile, which is an event of its own.
             Err(error) if error.fault == Fault::NotFound => {}
             Err(error) => {
                 let warning = format!("{} cannot be attached: {}", link.name, error.one_line());
                 self.warn_once(link, &warning);
             }
+        }
+    }
+
+    /// Notes with a port what was noted with it before a restart.
+    fn recall(&mut self, name: &PortName, link: &Link) {
+        if let Some(ids) = self.attached.get(link.index, &link.name).cloned()
+            && let Err(error) = self.identify(name, ids)
+        {
+            tracing::warn!("port {name}: {}", error.one_line());
+        }
+    }
+
+    /// Forgets the netdevs that went while nobody was looking.
+    pub(super) fn forget_missing(&mut self, links: &[Link]) {
+        let there = |index| links.iter().any(|link| link.index == index);
+        if let Err(error) = self.attached.retain(there) {
+            tracing::warn!("netdevs that are gone are not forgotten: {error}");
         }
     }
 
@@ -161,7 +221,8 @@ impl Network {
         }
     }
 
-    /// The packet port that a netdev is to become, by the configuration.
+    /// The packet port that a netdev is to become, by the configuration or
+    /// since it was one before a restart.
     fn wanted(&self, link: &Link) -> Option<(Port, Origin)> {
         if link.master.is_some() || self.ports.is_detached(link.index) {
             return None;
@@ -173,15 +234,19 @@ impl Network {
         if let Some(port) = configured {
             return Some((port, Origin::Config));
         }
-        if !self.config.attach.iter().any(|p| p.matches(&link.name)) {
+        let origin = if self.attached.get(link.index, &link.name).is_some() {
+            Origin::Command
+        } else if self.config.attach.iter().any(|p| p.matches(&link.name)) {
+            Origin::Pattern
+        } else {
             return None;
-        }
+        };
         let settings = PortSettings {
             kind: Some(PortKind::Packet),
             ..PortSettings::default()
         };
         let port = settings.into_port(link.name.parse().ok()?).ok()?;
-        Some((port, Origin::Pattern))
+        Some((port, origin))
     }
 
     /// Refuses a netdev that another network has taken: the two would be one.
@@ -260,6 +325,7 @@ impl Network {
                     queues: port.queues,
                     netdev: Some(netdev),
                     origin,
+                    external_ids: ExternalIds::new(),
                 };
                 self.named(&port.name, packet);
             }

@@ -2,9 +2,11 @@
 //! are followed, the MAC table is changed.
 
 use super::dhcp::DhcpService;
+use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
 use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
+use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
@@ -12,7 +14,7 @@ use crate::host::rundir::RunDir;
 use crate::host::statedir::StateDir;
 use crate::host::sysctl;
 use crate::host::uplink::Moved;
-use crate::model::ApiError;
+use crate::model::{ApiError, ExternalIds};
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 use std::io;
@@ -39,6 +41,10 @@ pub(super) struct Network {
     pub(super) dhcp: DhcpService,
     pub(super) tftp: TftpService,
     pub(super) ports: Ports,
+    /// What libvirt's users see.
+    pub(super) libvirt: LibvirtFiles,
+    /// Netdevs that are to come back after a restart.
+    pub(super) attached: Attached,
     /// Hosts that were added while it ran.
     pub(super) hosts: LiveHosts,
     /// Held for as long as anything is written there.
@@ -198,6 +204,7 @@ impl Network {
             queues: port.queues,
             netdev: Some(netdev),
             origin,
+            external_ids: ExternalIds::new(),
         };
         self.named(&port.name, tap);
         Ok(())
@@ -216,6 +223,7 @@ impl Network {
             queues: 1,
             netdev: None,
             origin: Origin::Connection,
+            external_ids: ExternalIds::new(),
         };
         self.named(&name, stream);
         Ok(())
@@ -295,11 +303,14 @@ impl Network {
         };
         let kind = port.kind;
         self.dhcp.name_port(port.id, None);
+        self.libvirt.touch();
         if let Err(error) = self.switch.remove_port(port.id) {
             tracing::warn!("port {name}: {}", chain(error));
         }
         if let Some(index) = port.netdev.and_then(|netdev| netdev.index) {
             self.let_go(index);
+            let forgotten = self.attached.forget(index);
+            warn_not_kept(name, forgotten);
         }
         self.say(kind, &format!("port {name} is gone{why}"));
     }
@@ -360,6 +371,7 @@ impl Network {
         let put_back = self.put_back_addresses().await;
         self.tftp.stop();
         self.switch.stop();
+        self.write_libvirt_files();
         self.dhcp.stop();
         let released = self.quiet.release_all();
         self.run.release()?;
@@ -390,6 +402,13 @@ impl Network {
             ))
             .help("choose another name, or delete that one first: `vmlan port del`")),
         }
+    }
+}
+
+/// Warns that the port `name` may not be what it is to be after a restart.
+pub(super) fn warn_not_kept(name: &PortName, kept: io::Result<()>) {
+    if let Err(error) = kept {
+        tracing::warn!("port {name} is not as it is now after a restart: {error}");
     }
 }
 

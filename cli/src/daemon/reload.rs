@@ -81,6 +81,10 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     change_dhcp(network, &old, served, &mut report);
     network.dhcp.restate(new_program);
     change_tftp(network, &old, &mut report);
+    if network.config.libvirt != old.libvirt {
+        network.libvirt.touch();
+        report.done("what libvirt sees changed");
+    }
     change_switch(network, &old, &mut report);
     change_mtu(network, &old, &mut report).await;
     change_ports(network, &before, &mut report).await;
@@ -365,6 +369,7 @@ async fn change_attached(network: &mut Network, old: &Config, report: &mut Repor
 mod tests {
     use super::super::ports::Netdev;
     use super::*;
+    use std::collections::BTreeMap;
     use vmlan_dataplane::table::PortId;
 
     fn wanted(kind: PortKind, interface: &str, offload: bool) -> Port {
@@ -389,6 +394,7 @@ mod tests {
                 up: true,
             }),
             origin,
+            external_ids: BTreeMap::new(),
         }
     }
 

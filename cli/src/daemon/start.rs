@@ -2,11 +2,13 @@
 //! goes away again: each part takes itself down when it is dropped.
 
 use super::dhcp::DhcpService;
+use super::libvirt::LibvirtFiles;
 use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded, Mac};
+use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
@@ -66,6 +68,8 @@ pub(super) async fn start(
 
     let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
     let hosts = LiveHosts::open(state.path())?;
+    let attached =
+        Attached::open(state.path()).context("cannot read which netdevs were attached")?;
     let served = super::hosts::served(&config, gateway, hosts.entries(), source.as_ref())?;
     let settings = settings(&config, gateway, mac);
     let workers = Workers {
@@ -74,6 +78,7 @@ pub(super) async fn start(
     };
     let (switch, events) = Switch::start(&settings, workers, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
+    let libvirt = LibvirtFiles::new(dhcp.leases_changed());
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),
         run,
@@ -84,6 +89,8 @@ pub(super) async fn start(
         dhcp,
         tftp: TftpService::default(),
         ports: Ports::default(),
+        libvirt,
+        attached,
         hosts,
         _state: state,
         gateway,

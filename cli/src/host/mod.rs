@@ -9,10 +9,13 @@
 //!   and back;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
-//! - [`statedir`], [`identity`], [`leases`], [`hosts`] and below them
+//! - [`domains`]: what libvirt says of its own;
+//! - [`statedir`], [`identity`], [`leases`], [`hosts`], [`attached`] and below them
 //!   [`durable`]: STATE/NAME, what has to survive a crash, held by one process.
 
 mod address;
+pub(crate) mod attached;
+pub(crate) mod domains;
 pub(crate) mod durable;
 pub(crate) mod hosts;
 pub(crate) mod identity;

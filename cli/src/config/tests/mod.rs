@@ -1,4 +1,5 @@
 mod boot;
+mod libvirt;
 mod options;
 mod places;
 mod policy;

@@ -43,6 +43,9 @@ impl State {
             return;
         };
         let events = server.expire(now);
+        if !events.is_empty() {
+            self.leases_changed.notify_one();
+        }
         self.hooks.expired(&events);
         self.tell(bindings::expired(&events).collect());
         self.note(&events);

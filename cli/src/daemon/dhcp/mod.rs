@@ -74,6 +74,8 @@ struct State {
     awake_at: Option<u64>,
     /// Tells it that a lease runs out before that.
     earlier: Arc<Notify>,
+    /// Tells whoever shows leases that they have changed.
+    leases_changed: Arc<Notify>,
 }
 
 /// Why the leases cannot be served.
@@ -121,6 +123,7 @@ impl DhcpService {
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
+                leases_changed: Arc::default(),
             })),
             filing: Arc::default(),
         }
@@ -144,6 +147,7 @@ impl DhcpService {
                 state.server = None;
                 state.forget_probes();
                 state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
+                state.leases_changed.notify_one();
                 drop(state);
                 self.file_leases();
                 self.state().keeper.close();
@@ -178,7 +182,13 @@ impl DhcpService {
             }
         }
         state.look_earlier();
+        state.leases_changed.notify_one();
         Ok(())
+    }
+
+    /// Is told when leases have changed: one waiter can follow it.
+    pub(super) fn leases_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.state().leases_changed)
     }
 
     /// Tells the server the name of a port, or that the port is gone.

@@ -69,6 +69,7 @@ impl State {
         if changes.clone().next().is_none() {
             return Ok(());
         }
+        self.leases_changed.notify_one();
         self.keeper
             .save(changes.clone(), Instant::now())
             .map_err(|error| {
