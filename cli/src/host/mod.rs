@@ -22,7 +22,7 @@ pub(crate) mod link;
 mod lock;
 pub(crate) mod monitor;
 #[cfg(test)]
-mod netns;
+pub(crate) mod netns;
 pub(crate) mod quiet;
 pub(crate) mod rundir;
 pub(crate) mod socket;
