@@ -127,7 +127,14 @@ async fn choose_address(
 ) -> anyhow::Result<Option<Ipv4Net>> {
     match config.address {
         Address::None => Ok(None),
-        Address::Fixed(address) => Ok(Some(address)),
+        Address::Fixed(address) => {
+            if config.forward.is_routed() {
+                let addresses = links.ipv4_addresses_by_netdev().await?;
+                let routes = links.ipv4_routes().await?;
+                subnet::check(address.trunc(), &addresses, &routes)?;
+            }
+            Ok(Some(address))
+        }
         Address::Auto => {
             let addresses = links.ipv4_addresses().await?;
             let routes = links.ipv4_routes().await?;
