@@ -14,15 +14,19 @@ packages=(
 	ca-certificates
 	cpio               # packs the initramfs
 	curl               # asks the control socket
+	dbus-daemon        # for firewalld
 	dnsmasq-base       # the LAN's own DHCP server
 	dhcpcd-base        # dhcpcd
+	docker.io          # a host whose firewall drops what it forwards
 	ethtool            # offloads on and off
+	firewalld          # another one
 	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
 	strace
 	kea-admin          # perfdhcp
 	kea-dhcp4-server   # measured beside vmlan
 	iproute2           # namespaces
+	iptables
 	iputils-arping
 	iputils-ping
 	isc-dhcp-client    # dhclient

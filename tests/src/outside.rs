@@ -110,7 +110,7 @@ impl Outside {
     ///
     /// # Errors
     /// The guest has not been started.
-    pub fn out(&self) -> Result<Reached> {
+    pub fn outward(&self) -> Result<Reached> {
         reached(self.guest()?, &self.internet, SERVER)
     }
 
@@ -118,7 +118,7 @@ impl Outside {
     ///
     /// # Errors
     /// The guest has not been started.
-    pub fn into(&self) -> Result<Reached> {
+    pub fn inward(&self) -> Result<Reached> {
         reached(&self.internet, self.guest()?, GUEST)
     }
 

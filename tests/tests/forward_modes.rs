@@ -17,26 +17,26 @@ const ISOLATED: &str = "forward = \"isolated\"";
 fn each_way_is_as_it_should_be(outside: &mut Outside, open: bool) -> Result<()> {
     let (rules, forwards) = (outside.rules()?, outside.forwards()?);
     outside.launch(NAT)?;
-    let out = outside.out()?;
+    let out = outside.outward()?;
     ensure!(out.all_from(HOST), "nat: {out:?}");
     ensure!(out.udp.is_some_and(|seen| seen.port() >= 1024), "{out:?}");
-    let into = outside.into()?;
+    let into = outside.inward()?;
     ensure!(into == Reached::NOTHING, "nat: {into:?}");
     outside.guest()?.ping("192.168.122.1")?;
 
     reload(outside, ROUTE)?;
-    let (out, into) = (outside.out()?, outside.into()?);
+    let (out, into) = (outside.outward()?, outside.inward()?);
     ensure!(out.all_from(GUEST), "route: {out:?}");
     if open {
         ensure!(into.all_from(SERVER), "route: {into:?}");
         reload(outside, OPEN)?;
-        let (out, into) = (outside.out()?, outside.into()?);
+        let (out, into) = (outside.outward()?, outside.inward()?);
         ensure!(out.all_from(GUEST), "open: {out:?}");
         ensure!(into.all_from(SERVER), "open: {into:?}");
     }
 
     reload(outside, ISOLATED)?;
-    let (out, into) = (outside.out()?, outside.into()?);
+    let (out, into) = (outside.outward()?, outside.inward()?);
     ensure!(out == Reached::NOTHING, "isolated: {out:?}");
     ensure!(into == Reached::NOTHING, "isolated: {into:?}");
     outside.guest()?.ping("192.168.122.1")?;
@@ -72,8 +72,8 @@ fn an_isolated_network_stays_so_on_a_host_that_forwards() -> Result<()> {
         .run("sysctl -qw net.ipv4.ip_forward=1")?;
     let rules = outside.rules()?;
     outside.launch(ISOLATED)?;
-    assert_eq!(outside.out()?, Reached::NOTHING);
-    assert_eq!(outside.into()?, Reached::NOTHING);
+    assert_eq!(outside.outward()?, Reached::NOTHING);
+    assert_eq!(outside.inward()?, Reached::NOTHING);
     outside.stop()?;
     is_as_it_was(&outside, &rules, true)
 }
@@ -88,7 +88,7 @@ fn nat_shows_the_ports_and_addresses_that_it_is_told() -> Result<()> {
     outside.launch(&format!(
         "{NAT}\n[nat]\nports = [20000, 20009]\naddresses = [\"203.0.113.5\"]"
     ))?;
-    let out = outside.out()?;
+    let out = outside.outward()?;
     assert!(out.all_from("203.0.113.5"), "{out:?}");
     for seen in [out.tcp, out.udp].into_iter().flatten() {
         assert!((20_000..=20_009).contains(&seen.port()), "{out:?}");
@@ -116,7 +116,7 @@ fn with_an_uplink_there_is_no_other_way_out() -> Result<()> {
     assert!(reaches_other(&outside)?);
     reload(&outside, &format!("{NAT}\nuplink = \"wan0\""))?;
     assert!(!reaches_other(&outside)?);
-    let out = outside.out()?;
+    let out = outside.outward()?;
     assert!(out.all_from(HOST), "{out:?}");
     outside.stop()
 }
@@ -153,7 +153,7 @@ fn what_a_killed_run_has_left_is_put_back_by_the_next() -> Result<()> {
     outside.launch(NAT)?;
     outside.kill();
     outside.launch(NAT)?;
-    let out = outside.out()?;
+    let out = outside.outward()?;
     assert!(out.all_from(HOST), "{out:?}");
     outside.stop()?;
     is_as_it_was(&outside, &rules, false)
@@ -173,7 +173,7 @@ fn rules_that_somebody_flushes_come_again() -> Result<()> {
         );
         Ok(())
     })?;
-    let out = outside.out()?;
+    let out = outside.outward()?;
     assert!(out.all_from(HOST), "{out:?}");
     outside.stop()?;
     assert!(!outside.rules()?.contains("vmlan"));
@@ -227,7 +227,7 @@ fn with_docker_all_is_as_without() -> Result<()> {
     })?;
     docker.stop()?;
     let _docker = Docker::start(&host)?;
-    let out = outside.out()?;
+    let out = outside.outward()?;
     assert!(out.all_from(HOST), "{out:?}\n{}", listed()?);
     outside.kill();
     assert_eq!(listed()?.matches("vmlan:lab").count(), 2);
@@ -241,7 +241,7 @@ fn with_docker_all_is_as_without() -> Result<()> {
 fn each_way_is_as_it_should_be_with_docker(outside: &mut Outside) -> Result<()> {
     // Docker drops what nobody lets through: an open network has no rule.
     outside.launch(OPEN)?;
-    assert_eq!(outside.out()?, Reached::NOTHING);
+    assert_eq!(outside.outward()?, Reached::NOTHING);
     let log = outside.switch.log();
     assert!(
         log.contains("chain FORWARD of table ip filter (Docker's) drops"),
@@ -253,18 +253,18 @@ fn each_way_is_as_it_should_be_with_docker(outside: &mut Outside) -> Result<()> 
     let log = outside.switch.log();
     assert!(log.contains("Docker is here"), "{log}");
     assert!(!log.contains("WARN"), "{log}");
-    let out = outside.out()?;
+    let out = outside.outward()?;
     assert!(out.all_from(HOST), "{out:?}");
-    assert_eq!(outside.into()?, Reached::NOTHING);
+    assert_eq!(outside.inward()?, Reached::NOTHING);
     reload(outside, ROUTE)?;
-    let (out, into) = (outside.out()?, outside.into()?);
+    let (out, into) = (outside.outward()?, outside.inward()?);
     assert!(
         out.all_from(GUEST) && into.all_from(SERVER),
         "{out:?} {into:?}"
     );
     reload(outside, ISOLATED)?;
-    assert_eq!(outside.out()?, Reached::NOTHING);
-    assert_eq!(outside.into()?, Reached::NOTHING);
+    assert_eq!(outside.outward()?, Reached::NOTHING);
+    assert_eq!(outside.inward()?, Reached::NOTHING);
     outside.stop()?;
     is_as_it_was(outside, &rules, true)
 }
@@ -288,7 +288,7 @@ fn with_firewalld(has_libvirt: bool) -> Result<()> {
 
     // firewalld refuses what is in no zone for it.
     outside.launch(OPEN)?;
-    assert_eq!(outside.out()?, Reached::NOTHING);
+    assert_eq!(outside.outward()?, Reached::NOTHING);
     outside.stop()?;
     assert_eq!(in_zone()?.trim(), "");
 
@@ -299,9 +299,9 @@ fn with_firewalld(has_libvirt: bool) -> Result<()> {
         log.contains(&format!("vmlan0 is in its zone {zone}")),
         "{log}"
     );
-    let out = outside.out()?;
+    let out = outside.outward()?;
     assert!(out.all_from(HOST), "{out:?}");
-    assert_eq!(outside.into()?, Reached::NOTHING);
+    assert_eq!(outside.inward()?, Reached::NOTHING);
     outside.guest()?.ping("192.168.122.1")?;
 
     // What it forgets comes again, and so does what a crash leaves.
@@ -312,14 +312,14 @@ fn with_firewalld(has_libvirt: bool) -> Result<()> {
     })?;
     firewalld.command(&host, "--reload")?;
     wait::until("the way out", wait::SOON, || {
-        let out = outside.out()?;
+        let out = outside.outward()?;
         ensure!(out.all_from(HOST), "{out:?}");
         Ok(())
     })?;
     outside.kill();
     outside.launch(ISOLATED)?;
-    assert_eq!(outside.out()?, Reached::NOTHING);
-    assert_eq!(outside.into()?, Reached::NOTHING);
+    assert_eq!(outside.outward()?, Reached::NOTHING);
+    assert_eq!(outside.inward()?, Reached::NOTHING);
     outside.stop()?;
     assert_eq!(in_zone()?.trim(), "");
     assert!(!outside.rules()?.contains("vmlan"));
@@ -339,7 +339,7 @@ fn a_default_network_translates() -> Result<()> {
     outside.launch("")?;
     let status = outside.switch.json("status")?;
     assert_eq!(status["forward"], "nat");
-    let tcp = outside.out()?.tcp.context("no TCP")?;
+    let tcp = outside.outward()?.tcp.context("no TCP")?;
     assert_eq!(tcp.ip().to_string(), HOST);
     outside.stop()
 }
