@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 /// The guest's address, that of the host's NIC, and that of a server beyond it.
@@ -223,13 +224,17 @@ impl Docker {
     /// # Errors
     /// It does not come up; with its log.
     pub fn start(host: &Namespace) -> Result<Self> {
-        // Each `ip netns exec` has mounts of its own.
-        let mut process = host.spawn(
-            "mkdir -p /var/lib/docker /etc/docker \
-             && mount -t tmpfs none /var/lib/docker && mount -t tmpfs none /etc/docker \
-             && mount -t tmpfs none /run \
-             && exec dockerd --storage-driver=vfs --exec-opt native.cgroupdriver=cgroupfs 2>&1",
-        )?;
+        // Not `ip netns exec`, which hides the cgroups that dockerd wants.
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", host.name()))
+            .args(["unshare", "--mount", "sh", "-c"])
+            .arg(
+                "mkdir -p /var/lib/docker /etc/docker \
+                 && mount -t tmpfs none /var/lib/docker && mount -t tmpfs none /etc/docker \
+                 && mount -t tmpfs none /run && exec dockerd --storage-driver=vfs 2>&1",
+            );
+        let mut process = Process::spawn(command)?;
         process.wait_for_line("dockerd", 0, 3 * SOON, |line| {
             line.contains("API listen on")
         })?;

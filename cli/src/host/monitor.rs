@@ -31,9 +31,10 @@ use tokio::time::Instant;
 /// The pause after an error, which as a rule comes again at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// `RTM_NEWADDR` and `RTM_NEWNETCONF` (linux/rtnetlink.h).
+/// `RTM_NEWADDR`, `RTM_NEWNETCONF` and `RTM_DELNETCONF` (linux/rtnetlink.h).
 const NEW_ADDRESS: u16 = 20;
 const NEW_NETCONF: u16 = 80;
+const DEL_NETCONF: u16 = 81;
 
 /// Receive buffer in bytes, of which the kernel grants as much as
 /// net.core.rmem_max allows: some hundred netdevs may change at once.
@@ -182,12 +183,17 @@ impl Monitor {
     fn take(&mut self, datagram: &[u8]) {
         // A multicast datagram holds one message.
         let kind = NetlinkBuffer::new_checked(datagram).map(|message| message.message_type());
-        if let Ok(NEW_ADDRESS | NEW_NETCONF) = kind {
-            // One for each netdev comes at once; asking once is enough.
-            if self.events.back() != Some(&LinkEvent::Sysctls) {
-                self.events.push_back(LinkEvent::Sysctls);
+        match kind {
+            Ok(NEW_ADDRESS | NEW_NETCONF) => {
+                // One for each netdev comes at once; asking once is enough.
+                if self.events.back() != Some(&LinkEvent::Sysctls) {
+                    self.events.push_back(LinkEvent::Sysctls);
+                }
+                return;
             }
-            return;
+            // The netdev has gone, which is a message of its own.
+            Ok(DEL_NETCONF) => return,
+            _ => {}
         }
         match NetlinkMessage::<RouteNetlinkMessage>::deserialize(datagram) {
             Ok(message) => match message.payload {
