@@ -20,6 +20,7 @@ packages=(
 	docker.io          # a host whose firewall drops what it forwards
 	ethtool            # offloads on and off
 	firewalld          # another one
+	g++                # builds libFuzzer, for the fuzz targets
 	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
 	strace
@@ -76,7 +77,20 @@ mapfile -t wanted < <(missing)
 if [ "${#wanted[@]}" -ne 0 ]; then
 	echo "install.sh: installing ${wanted[*]}"
 	update
+	# dockerd, firewalld and the like are not to run on this machine itself.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e "$policy" ]; then
+		trap 'rm -f "$policy"' EXIT
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 755 "$policy"
+	else
+		policy=
+	fi
 	apt-get -qq install --yes --no-install-recommends "${wanted[@]}" >/dev/null
+	if [ -n "$policy" ]; then
+		rm -f "$policy"
+		trap - EXIT
+	fi
 fi
 
 # The kernel is unpacked, not installed: an installed one would ask for a boot
