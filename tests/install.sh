@@ -14,9 +14,12 @@ packages=(
 	ca-certificates
 	cpio               # packs the initramfs
 	curl               # asks the control socket
+	dbus-daemon        # for firewalld
 	dnsmasq-base       # the LAN's own DHCP server
 	dhcpcd-base        # dhcpcd
+	docker.io          # a host whose firewall drops what it forwards
 	ethtool            # offloads on and off
+	firewalld          # another one
 	g++                # builds libFuzzer, for the fuzz targets
 	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
@@ -24,6 +27,7 @@ packages=(
 	kea-admin          # perfdhcp
 	kea-dhcp4-server   # measured beside vmlan
 	iproute2           # namespaces
+	iptables
 	iputils-arping
 	iputils-ping
 	isc-dhcp-client    # dhclient

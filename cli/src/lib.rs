@@ -6,6 +6,7 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+mod firewall;
 mod host;
 mod log;
 pub mod model;

@@ -183,11 +183,11 @@ fn a_taken_netdev_stays_closed_under_another_name() -> Result<()> {
 fn after_a_crash_a_guest_reaches_nothing_and_the_next_start_can_give_back() -> Result<()> {
     let mut router = Router::start()?;
     router.launch()?;
-    // The kernel has taken the rules away; the sysctls are the second line,
-    // and the only one where there is no nftables.
+    // The kernel has taken the rules for the netdev away; the sysctls are the
+    // second line, and the only one where there is no nftables.
     router.switch.kill();
-    let rules = router.switch.namespace.run("nft list ruleset")?;
-    assert_eq!(rules.trim(), "");
+    let tables = router.switch.namespace.run("nft list tables netdev")?;
+    assert_eq!(tables.trim(), "");
     assert_eq!(router.reached()?, NOTHING);
 
     router.launch()?;

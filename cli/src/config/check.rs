@@ -7,7 +7,7 @@ use super::dhcp_pool::check_pools;
 use super::dhcp_tags::check_tags;
 use super::network::{Written, WrittenDhcp};
 use super::section::Findings;
-use super::{Address, Forward, Mac, NetworkName, Problem, libvirt, tftp};
+use super::{Address, NetworkName, Problem, forward, libvirt, tftp};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -16,8 +16,7 @@ use toml::Spanned;
 /// Finds all that does not go together.
 pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {
     check_name(written, network, findings);
-    check_forward(written, findings);
-    check_uplink(written, findings);
+    forward::check(written, findings);
     check_interfaces(written, findings);
     check_queues(written, findings);
     if let Some(dhcp) = &written.dhcp {
@@ -38,51 +37,6 @@ fn check_name(written: &Written, network: Option<&NetworkName>, findings: &mut F
         ))
         .help(format!("use --network {}, or another file", name.get_ref()));
         findings.error(name.span(), problem);
-    }
-}
-
-fn check_forward(written: &Written, findings: &mut Findings<'_>) {
-    match (written.forward(), &written.uplink, &written.forward) {
-        (Forward::Bridge, None, Some(forward)) if written.ports.is_empty() => {
-            let problem = Problem::new("this bridge leads nowhere: it has neither uplink nor port")
-                .help("add uplink = \"…\", the NIC of the LAN, or attach one later");
-            findings.warn(forward.span(), problem);
-        }
-        (Forward::Isolated, Some(uplink), _) => {
-            let problem = Problem::new("the uplink of an isolated network is not used")
-                .help("add forward = \"bridge\" to join it with the LAN");
-            findings.warn(uplink.span(), problem);
-        }
-        _ => {}
-    }
-}
-
-/// What goes to the host's own interface has to come from an uplink that is a
-/// port.
-fn check_uplink(written: &Written, findings: &mut Findings<'_>) {
-    let moves = written.move_addresses.as_ref();
-    let moves = moves.filter(|moves| *moves.get_ref());
-    let mac = written.mac.as_ref();
-    let mac = mac.filter(|mac| *mac.get_ref() == Mac::Uplink);
-    let asked = [
-        moves.map(|moves| (moves.span(), "move-addresses")),
-        mac.map(|mac| (mac.span(), "mac = \"uplink\"")),
-    ];
-    for (span, key) in asked.into_iter().flatten() {
-        let missing = if written.forward() != Forward::Bridge {
-            "forward = \"bridge\""
-        } else if written.uplink.is_none() {
-            "uplink = \"…\", the NIC of the LAN"
-        } else if written.interface().is_none() {
-            "interface = \"vmlan0\""
-        } else {
-            continue;
-        };
-        let problem = Problem::new(format!(
-            "`{key}` is about the host's own interface beside an uplink"
-        ))
-        .help(format!("add {missing}, or leave it out"));
-        findings.error(span, problem);
     }
 }
 

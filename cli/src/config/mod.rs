@@ -14,6 +14,7 @@ mod dhcp_pool;
 mod dhcp_tags;
 pub mod explain;
 mod files;
+mod forward;
 pub mod glob;
 mod hook;
 mod host_entry;
@@ -31,6 +32,7 @@ pub mod value;
 mod vlan;
 
 pub use dhcp_option::DhcpOption;
+pub use forward::{Forward, Nat};
 pub use glob::Pattern;
 pub use hook::Hook;
 pub use host_entry::{HostEntry, Texts};
@@ -79,10 +81,13 @@ pub struct Config {
     pub domain: Option<String>,
     /// What guests can reach outside the network.
     pub forward: Forward,
-    /// The NIC that joins the network with a LAN.
+    /// The NIC that joins the network with a LAN; with `nat` and `route` the
+    /// only one by which guests get out, where there is one.
     pub uplink: Option<InterfaceName>,
     /// Whether its addresses and routes go to the host's own interface.
     pub move_addresses: bool,
+    /// How addresses are translated.
+    pub nat: Nat,
     /// The switch itself.
     pub switch: Switch,
     /// The embedded DHCP server.
@@ -119,43 +124,6 @@ pub enum Mac {
     /// That of the uplink, so that the LAN sees the host by the MAC that it
     /// knows.
     Uplink,
-}
-
-/// What guests can reach outside the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forward {
-    /// Everything, behind the host's address. Not in this version.
-    Nat,
-    /// Everything, with their own addresses. Not in this version.
-    Route,
-    /// As `Route`, without rules of ours. Not in this version.
-    Open,
-    /// Nothing but each other and the host.
-    Isolated,
-    /// The LAN behind the uplink, as stations of it.
-    Bridge,
-}
-
-impl Forward {
-    const ALL: [Self; 5] = [
-        Self::Nat,
-        Self::Route,
-        Self::Open,
-        Self::Isolated,
-        Self::Bridge,
-    ];
-
-    /// The name that users see.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nat => "nat",
-            Self::Route => "route",
-            Self::Open => "open",
-            Self::Isolated => "isolated",
-            Self::Bridge => "bridge",
-        }
-    }
 }
 
 /// The switch itself.
@@ -299,9 +267,10 @@ impl Config {
             mac: None,
             mtu: 1500,
             domain: Some("vm".to_owned()),
-            forward: Forward::Isolated,
+            forward: Forward::Nat,
             uplink: None,
             move_addresses: false,
+            nat: Nat::default(),
             switch: Switch::default(),
             dhcp: Dhcp::default(),
             tftp: None,

@@ -19,6 +19,7 @@ mod message;
 mod metrics;
 mod netdevs;
 mod network;
+mod outside;
 mod ports;
 mod reload;
 mod start;
@@ -28,6 +29,7 @@ mod view;
 
 use crate::args::Place;
 use crate::config::Loaded;
+use crate::firewall::watch::Watch;
 use crate::host::monitor::{LinkEvent, Monitor, MonitorError};
 use crate::log;
 use anyhow::{Context as _, bail};
@@ -100,12 +102,14 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     tokio::spawn(libvirt::keep(network.clone()));
     let result = async {
         let (mut monitor, mut connections) = open(&network).await?;
+        let mut rules = Watch::new();
         loop {
             tokio::select! {
                 _ = terminate.recv() => break tracing::info!("ends by SIGTERM"),
                 _ = interrupt.recv() => break tracing::info!("ends by SIGINT"),
                 _ = hangup.recv() => hung_up(&network).await,
                 event = monitor.next() => followed(&network, event).await,
+                () = rules.changed() => network.lock().await.rules_changed().await,
                 accepted = connections.next(&network) => {
                     connections::connected(&network, accepted).await;
                 }

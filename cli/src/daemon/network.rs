@@ -5,14 +5,14 @@ use super::dhcp::DhcpService;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
-use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
+use crate::config::{Config, Port, PortKind, PortName, PortSettings};
+use crate::firewall::Firewall;
 use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
 use crate::host::statedir::StateDir;
-use crate::host::sysctl;
 use crate::host::uplink::Moved;
 use crate::model::{ApiError, ExternalIds};
 use ipnet::Ipv4Net;
@@ -37,6 +37,7 @@ pub(super) struct Network {
     pub(super) quiet: Quiet,
     /// What the uplink held, while the host interface has it.
     pub(super) moved: Option<Moved>,
+    pub(super) firewall: Firewall,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) tftp: TftpService,
@@ -101,9 +102,8 @@ impl Network {
 
     async fn set_up_host_interface(&self, name: &str) -> Result<(), ApiError> {
         let link = self.links.by_name(name).await?;
-        if self.config.forward == Forward::Isolated {
-            sysctl::isolate_host_interface(name).map_err(|e| ApiError::runtime(chain(e)))?;
-        }
+        // Before it comes up, so that no IPv6 address appears on it.
+        self.sysctls_at_start(name)?;
         self.links.set_mac(&link, self.mac).await?;
         if let Some(gateway) = self.gateway {
             self.links.add_address(&link, gateway).await?;
@@ -374,10 +374,12 @@ impl Network {
         self.write_libvirt_files();
         self.dhcp.stop();
         let released = self.quiet.release_all();
+        // Once its netdevs are gone, so that nothing passes without rules.
+        let closed = self.close_outside().await;
         self.run.release()?;
         put_back?;
         released?;
-        Ok(())
+        closed
     }
 
     pub(super) fn named(&mut self, name: &PortName, port: NamedPort) {

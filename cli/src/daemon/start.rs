@@ -7,7 +7,8 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
-use crate::config::{Address, Config, Loaded, Mac};
+use crate::config::{Address, Config, Forward, Loaded, Mac, served};
+use crate::firewall::Firewall;
 use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
@@ -39,6 +40,7 @@ pub(super) async fn start(
             "not root: the network is isolated from this host, and guests connect to vm.sock only"
         );
         config.interface = None;
+        config.forward = Forward::Isolated;
         config.attach.clear();
     }
     let interface = config.interface.as_ref().map(|name| name.as_str());
@@ -50,6 +52,7 @@ pub(super) async fn start(
     for netdev in quiet.restored() {
         tracing::info!("the host listens on {netdev} again, as before the last run");
     }
+    let firewall = Firewall::open(run.path(), config.name.as_str());
     let state = StateDir::claim(&place.state_dir(), config.name.as_str())?;
     let mut identity = Identity::open(state.path())?;
     if let Some(aside) = identity.put_aside() {
@@ -85,6 +88,7 @@ pub(super) async fn start(
         links,
         quiet,
         moved: None,
+        firewall,
         switch,
         dhcp,
         tftp: TftpService::default(),
@@ -119,6 +123,7 @@ async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyh
     tokio::spawn(network.dhcp.clone().expire_on_time());
     tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
+    network.open_outside().await?;
     network.serve_tftp()?;
     for port in network.configured_ports() {
         network
@@ -138,7 +143,14 @@ async fn choose_address(
 ) -> anyhow::Result<Option<Ipv4Net>> {
     match config.address {
         Address::None => Ok(None),
-        Address::Fixed(address) => Ok(Some(address)),
+        Address::Fixed(address) => {
+            if config.forward.is_routed() {
+                let addresses = links.ipv4_addresses_by_netdev().await?;
+                let routes = links.ipv4_routes().await?;
+                subnet::check(address.trunc(), &addresses, &routes)?;
+            }
+            Ok(Some(address))
+        }
         Address::Auto => {
             let addresses = links.ipv4_addresses().await?;
             let routes = links.ipv4_routes().await?;

@@ -5,6 +5,9 @@ use super::ask::{self, Asked, Offer};
 use crate::args::Place;
 use crate::client::{Client, ClientError};
 use crate::config::{Address, Config, FOLDER, Loaded, NetworkName, served};
+use crate::firewall::Wanted;
+use crate::firewall::obstacle::{Obstacle, obstacles};
+use crate::firewall::survey::Survey;
 use crate::host::link::{Link, Links};
 use crate::host::uplink::is_wireless;
 use crate::model::StatusView;
@@ -38,6 +41,9 @@ pub(super) struct Facts {
     pub(super) capabilities: Capabilities,
     /// The kernel and its programs.
     pub(super) kernel: Kernel,
+    /// What of other firewalls is in the network's way; else why that is not
+    /// known.
+    pub(super) firewall: Result<Vec<Obstacle>, String>,
     /// What DHCP servers on the segment offer, where vmlan's own is off; else
     /// why they were not asked.
     pub(super) offers: Result<Vec<Offer>, String>,
@@ -116,10 +122,9 @@ impl Facts {
             link.map_or_else(|| format!("netdev number {index}"), |l| l.name.clone())
         };
         let addresses = links.ipv4_addresses_by_netdev().await?;
-        let addresses = addresses.into_iter().map(|(index, address)| HostAddress {
-            address,
-            netdev: name(index),
-        });
+        let addresses = addresses
+            .into_iter()
+            .map(|(netdev, address)| HostAddress { address, netdev });
         let routes = links.ipv4_routes_by_netdev().await?;
         let routes = routes.into_iter().map(|(index, to)| HostRoute {
             to,
@@ -133,13 +138,27 @@ impl Facts {
             kernel: Kernel::look(&netdevs),
             resolvers: Vec::new(),
             host_resolvers: host_resolvers(),
+            firewall: Ok(Vec::new()),
             offers: Err("the network is not running".to_owned()),
             netdevs,
             status,
             config,
         };
+        facts.firewall = facts.survey().await;
         facts.ask_servers().await;
         Ok(facts)
+    }
+
+    async fn survey(&self) -> Result<Vec<Obstacle>, String> {
+        // Its subnet is in no rule of others.
+        let gateway = self.gateway().unwrap_or_default();
+        let Some(wanted) = Wanted::of(&self.config, Some(gateway)) else {
+            return Ok(Vec::new());
+        };
+        match Survey::take(&wanted.network, &wanted.interface).await {
+            Ok(survey) => Ok(obstacles(&survey, &wanted)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     async fn ask_servers(&mut self) {
@@ -387,6 +406,7 @@ pub(super) mod tests {
                 rp_filter: Vec::new(),
                 wireless: Vec::new(),
             },
+            firewall: Ok(Vec::new()),
             offers: Err("the network is not running".into()),
             resolvers: Vec::new(),
             host_resolvers: Vec::new(),

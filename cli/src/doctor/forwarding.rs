@@ -2,19 +2,46 @@
 
 use super::Finding;
 use super::facts::Facts;
-use crate::config::Forward;
+use crate::firewall::obstacle::Obstacle;
+use crate::firewall::survey::Owner;
 
 const CHECK: &str = "forwarding";
 
 /// Forwarding itself, strict reverse path filters, and rules of others that
 /// drop.
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
-    if !facts.forwards() {
-        return Vec::new();
+    let mut findings = firewalls(facts);
+    if facts.config.forward.is_routed() {
+        findings.extend(ip_forward(facts));
+        findings.extend(rp_filter(facts));
     }
-    let mut findings = ip_forward(facts);
-    findings.extend(rp_filter(facts));
     findings
+}
+
+/// Chains of others that drop. Docker's and firewalld's are opened by vmlan
+/// itself, once it runs.
+fn firewalls(facts: &Facts) -> Vec<Finding> {
+    const CHECK: &str = "firewall";
+    let obstacles = match &facts.firewall {
+        Ok(obstacles) => obstacles,
+        Err(why) => {
+            let what = format!("other firewalls were not looked at: {why}");
+            return vec![Finding::unknown(CHECK, what)];
+        }
+    };
+    let judge = |Obstacle { chain, what, mend }: &Obstacle| {
+        let opened = matches!(chain.owner, Owner::Docker | Owner::Firewalld);
+        if opened && facts.status.is_err() {
+            let fine = format!("{chain} drops {what}: `vmlan run` lets that through");
+            return Finding::fine(CHECK, fine);
+        }
+        Finding::obstacle(CHECK, format!("{chain} drops {what}")).help(mend.clone())
+    };
+    let found: Vec<_> = obstacles.iter().map(judge).collect();
+    if found.is_empty() && facts.config.forward.is_routed() {
+        return vec![Finding::fine(CHECK, "no other firewall is in the way")];
+    }
+    found
 }
 
 fn ip_forward(facts: &Facts) -> Vec<Finding> {
@@ -69,21 +96,6 @@ fn rp_filter(facts: &Facts) -> Option<Finding> {
     Some(Finding::warning("rp_filter", what).help(help))
 }
 
-impl Facts {
-    /// Whether the kernel is to forward what guests send.
-    pub(super) fn forwards(&self) -> bool {
-        matches!(
-            self.config.forward,
-            Forward::Nat | Forward::Route | Forward::Open
-        )
-    }
-
-    /// Whether the network cannot do without nftables.
-    pub(super) fn needs_rules(&self) -> bool {
-        matches!(self.config.forward, Forward::Nat | Forward::Route)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::facts::tests::{facts, route, running};
@@ -95,11 +107,12 @@ mod tests {
         let mut facts = facts("");
         facts.config.forward = Forward::Nat;
         facts.kernel.ip_forward = Some(false);
-        assert_eq!(forwarding::check(&facts)[0].level, Level::Fine);
+        let levels: Vec<_> = forwarding::check(&facts).iter().map(|f| f.level).collect();
+        assert_eq!(levels, [Level::Fine; 2]);
         facts.status = Ok(running());
         let found = forwarding::check(&facts);
-        assert_eq!(found[0].level, Level::Obstacle);
-        assert!(found[0].help.as_deref().unwrap().contains("ip_forward=1"));
+        assert_eq!(found[1].level, Level::Obstacle);
+        assert!(found[1].help.as_deref().unwrap().contains("ip_forward=1"));
         facts.config.forward = Forward::Isolated;
         assert_eq!(forwarding::check(&facts), []);
     }
@@ -110,12 +123,12 @@ mod tests {
         facts.config.forward = Forward::Route;
         facts.kernel.rp_filter = vec![("all".into(), 0), ("eth1".into(), 1)];
         facts.routes = vec![route("0.0.0.0/0", "eth0")];
-        assert_eq!(forwarding::check(&facts).len(), 1);
+        assert_eq!(forwarding::check(&facts).len(), 2);
         facts.routes.push(route("0.0.0.0/0", "eth1"));
         let found = forwarding::check(&facts);
-        assert_eq!(found[1].level, Level::Warning);
-        assert!(found[1].message.contains("filter of eth1"), "{found:?}");
+        assert_eq!(found[2].level, Level::Warning);
+        assert!(found[2].message.contains("filter of eth1"), "{found:?}");
         facts.kernel.rp_filter[0].1 = 2;
-        assert_eq!(forwarding::check(&facts).len(), 1);
+        assert_eq!(forwarding::check(&facts).len(), 2);
     }
 }

@@ -50,7 +50,7 @@ fn tun(facts: &Facts) -> Option<Finding> {
 fn nft(facts: &Facts) -> Option<Finding> {
     let error = facts.kernel.nft.as_ref().err()?;
     let what = format!("`nft` cannot be run: {error}");
-    let finding = if facts.needs_rules() {
+    let finding = if facts.config.forward.is_routed() {
         Finding::obstacle("nft", what)
     } else {
         Finding::warning("nft", what)

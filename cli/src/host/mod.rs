@@ -7,6 +7,7 @@
 //!   netdevs that the switch takes;
 //! - [`uplink`]: its addresses and routes, moved from the NIC of a bridged LAN
 //!   and back;
+//! - [`forwarding`]: whether it forwards between its netdevs;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
 //! - [`domains`]: what libvirt says of its own;
@@ -17,6 +18,7 @@ mod address;
 pub(crate) mod attached;
 pub(crate) mod domains;
 pub(crate) mod durable;
+pub(crate) mod forwarding;
 pub(crate) mod hosts;
 pub(crate) mod identity;
 mod ingress;
@@ -25,7 +27,7 @@ pub(crate) mod link;
 mod lock;
 pub(crate) mod monitor;
 #[cfg(test)]
-mod netns;
+pub(crate) mod netns;
 pub(crate) mod quiet;
 pub(crate) mod rundir;
 pub(crate) mod socket;

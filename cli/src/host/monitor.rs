@@ -183,12 +183,17 @@ impl Monitor {
     fn take(&mut self, datagram: &[u8]) {
         // A multicast datagram holds one message.
         let kind = NetlinkBuffer::new_checked(datagram).map(|message| message.message_type());
-        if let Ok(NEW_ADDRESS | NEW_NETCONF) = kind {
-            // One for each netdev comes at once; asking once is enough.
-            if self.events.back() != Some(&LinkEvent::Sysctls) {
-                self.events.push_back(LinkEvent::Sysctls);
+        match kind {
+            Ok(NEW_ADDRESS | NEW_NETCONF) => {
+                // One for each netdev comes at once; asking once is enough.
+                if self.events.back() != Some(&LinkEvent::Sysctls) {
+                    self.events.push_back(LinkEvent::Sysctls);
+                }
+                return;
             }
-            return;
+            // The netdev has gone, which is a message of its own.
+            Ok(DEL_NETCONF) => return,
+            _ => {}
         }
         if let Ok(DEL_NETCONF) = kind {
             // It comes with the end of a netdev, which is told of beside.
