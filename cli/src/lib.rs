@@ -6,6 +6,7 @@ pub mod client;
 pub mod config;
 pub mod daemon;
 mod host;
+pub mod libvirt;
 mod log;
 pub mod model;
 pub mod report;
