@@ -125,6 +125,20 @@ impl Udhcpc {
     }
 }
 
+/// One lease by udhcpc on `eth0` of a guest, with further `arguments`, such as
+/// `-x hostname:one`; the address is set on the NIC.
+///
+/// # Errors
+/// None was offered.
+pub fn udhcpc_in_guest(guest: &impl Station, arguments: &str) -> Result<Lease> {
+    let script = format!(
+        "LEASE_FILE=/tmp/lease udhcpc -i eth0 -f -q -n -t 10 -T 2 -s /etc/udhcpc.sh {arguments}; \
+         cat /tmp/lease"
+    );
+    let output = guest.shell(&script, Duration::from_secs(40))?;
+    Lease::parse(&output.success().context("no lease in the guest")?)
+}
+
 /// One lease by udhcpc on `eth0` of `namespace`, which ends then and leaves
 /// the address set. `arguments` as for [`Udhcpc::start`].
 ///

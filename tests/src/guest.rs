@@ -4,18 +4,16 @@
 //! guest's init does with a line is told in `tests/guest/init`. There is no
 //! KVM on the machines of the tests: a boot takes about 3 s.
 
-use crate::dhcp_client::Lease;
+use crate::console::Console;
+use crate::dhcp_client::{self, Lease};
 use crate::namespace::Namespace;
 use crate::process::{Outcome, Process};
 use crate::station::Station;
-use crate::{target_dir, wait};
+use crate::target_dir;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-/// The longest that a boot may take on a busy machine.
-const BOOT: Duration = Duration::from_secs(60);
 
 /// How the guest's NIC is joined to the switch.
 #[derive(Debug, Clone, Copy)]
@@ -31,14 +29,9 @@ pub enum Link<'a> {
 #[derive(Debug)]
 pub struct Guest {
     console: Mutex<Console>,
-    mac: String,
-}
-
-#[derive(Debug)]
-struct Console {
+    /// Ends the guest on drop.
     qemu: Process,
-    /// Lines of the serial line that were taken already.
-    read: usize,
+    mac: String,
 }
 
 impl Guest {
@@ -80,14 +73,11 @@ impl Guest {
                 .with_context(|| qemu.stderr())?;
             namespace.run(&format!("ip link set {name} up"))?;
         }
-        qemu.wait_for_line("the guest's shell", 0, BOOT, |line| line == "@@ready")?;
-        let read = 1 + qemu
-            .stdout_from(0)
-            .iter()
-            .position(|line| line == "@@ready")
-            .unwrap_or_default();
+        let mut console = qemu.console()?;
+        console.wait_for_shell().with_context(|| qemu.stderr())?;
         Ok(Self {
-            console: Mutex::new(Console { qemu, read }),
+            console: Mutex::new(console),
+            qemu,
             mac: mac.to_owned(),
         })
     }
@@ -103,43 +93,15 @@ impl Guest {
     /// # Errors
     /// None was offered.
     pub fn lease(&self) -> Result<Lease> {
-        let output = self.shell(
-            "LEASE_FILE=/tmp/lease udhcpc -i eth0 -f -q -n -t 10 -T 2 -s /etc/udhcpc.sh; \
-             cat /tmp/lease",
-            Duration::from_secs(40),
-        )?;
-        Lease::parse(&output.success().context("no lease in the guest")?)
+        dhcp_client::udhcpc_in_guest(self, "")
     }
 }
 
 impl Station for Guest {
     fn shell(&self, script: &str, within: Duration) -> Result<Outcome> {
-        ensure!(!script.contains('\n'), "a guest takes one line: {script}");
         let mut console = self.console.lock().unwrap_or_else(PoisonError::into_inner);
-        console.qemu.write_line(script)?;
-        let mut output = Vec::new();
-        let status = wait::until("the end of a command in the guest", within, || {
-            for line in console.qemu.stdout_from(console.read) {
-                console.read += 1;
-                if let Some(status) = line.strip_prefix("@@end ") {
-                    return Ok(status.parse()?);
-                }
-                output.push(line);
-            }
-            console.qemu.running().context("still waiting")?;
-            anyhow::bail!("still waiting")
-        });
-        let begin = output.iter().rposition(|line| line == "@@begin");
-        let stdout = output.split_off(begin.map_or(0, |at| at + 1)).join("\n");
-        match status {
-            Ok(status) => Ok(Outcome {
-                status,
-                stdout,
-                stderr: String::new(),
-            }),
-            Err(error) => {
-                Err(error.context(format!("{script}\n{stdout}\n{}", console.qemu.stderr())))
-            }
-        }
+        console
+            .shell(script, within)
+            .with_context(|| self.qemu.stderr())
     }
 }

@@ -4,8 +4,10 @@
 //!
 //! - [`wait`] polls a condition within a deadline; nothing here sleeps instead.
 //! - [`process`] starts a program, keeps what it prints and ends it on drop.
-//! - [`station`] is what can run a shell script: a [`namespace`] or a [`guest`].
-//! - [`switch`] is `vmlan run` in a namespace of its own.
+//! - [`station`] is what can run a shell script: a [`namespace`] or a [`guest`],
+//!   whose [`console`] is a serial line.
+//! - [`switch`] is `vmlan run` in a namespace of its own; [`libvirt`] a host with
+//!   libvirtd, whose domains are guests.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
 //! - [`hostile`] makes frames and messages that no honest guest sends.
@@ -19,6 +21,7 @@
 //! those whose test is gone.
 
 pub mod capture;
+pub mod console;
 pub mod dhcp_client;
 pub mod differential;
 pub mod frame;
@@ -26,6 +29,7 @@ pub mod guest;
 pub mod hostile;
 pub mod killed;
 pub mod lan;
+pub mod libvirt;
 pub mod namespace;
 pub mod process;
 pub mod station;

@@ -1,12 +1,13 @@
 //! A program that runs beside the test.
 
+use crate::console::Console;
 use crate::wait;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,13 +21,20 @@ pub struct Process {
     stderr: Lines,
 }
 
-/// The lines of a pipe, as far as they have come.
+/// The lines of a pipe or a socket, as far as they have come.
 #[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+pub struct Lines(Arc<Mutex<Printed>>);
+
+#[derive(Debug, Default)]
+struct Printed {
+    lines: Vec<String>,
+    /// No more will come.
+    ended: bool,
+}
 
 impl Lines {
     /// Reads `pipe` to its end on a thread of its own.
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    pub fn of(pipe: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let sink = lines.clone();
         thread::spawn(move || {
@@ -34,19 +42,30 @@ impl Lines {
             let mut line = Vec::new();
             while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
                 let text = String::from_utf8_lossy(&line);
-                sink.0
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(text.trim_end_matches(['\r', '\n']).to_owned());
+                let text = text.trim_end_matches(['\r', '\n']).to_owned();
+                sink.printed().lines.push(text);
                 line.clear();
             }
+            sink.printed().ended = true;
         });
         lines
     }
 
-    fn from(&self, start: usize) -> Vec<String> {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Those from number `start` (counted from 0).
+    #[must_use]
+    pub fn from(&self, start: usize) -> Vec<String> {
+        let lines = &self.printed().lines;
         lines.get(start..).unwrap_or_default().to_vec()
+    }
+
+    /// Whether no more will come.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.printed().ended
+    }
+
+    fn printed(&self) -> MutexGuard<'_, Printed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,6 +121,16 @@ impl Process {
     #[must_use]
     pub fn stderr_from(&self, start: usize) -> Vec<String> {
         self.stderr.from(start)
+    }
+
+    /// Its standard input and output as a guest's serial line. It takes no more
+    /// lines by [`Process::write_line`] then.
+    ///
+    /// # Errors
+    /// That was done before.
+    pub fn console(&mut self) -> Result<Console> {
+        let stdin = self.stdin.take().context("stdin is taken")?;
+        Ok(Console::new(self.stdout.clone(), stdin))
     }
 
     /// Writes one line to its standard input.
