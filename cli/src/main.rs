@@ -17,6 +17,7 @@ use vmlan::client::{Client, ClientError, segment};
 use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
+use vmlan::libvirt;
 use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases};
 use vmlan::report;
 
@@ -61,7 +62,16 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
     }
     let client = || Client::new(&place);
     match command {
-        Command::Run { config } => {
+        Command::Run {
+            network_xml: Some(file),
+            ..
+        } => {
+            let loaded = Loaded::read_xml(&file, place.network.as_ref())?;
+            warn(&loaded);
+            loaded.check_files()?;
+            daemon::run(&place, loaded)
+        }
+        Command::Run { config, .. } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
             warn(&loaded);
             loaded.check_files()?;
@@ -117,6 +127,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             done(client().send(&Method::POST, "/v1/leases", &ImportLeases { text }))
         }
+        Command::Libvirt(command) => libvirt::run(&place, &command, &mut io::stdout().lock()),
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }

@@ -273,6 +273,25 @@ impl Drop for RunDir {
     }
 }
 
+/// The process that serves `network`, if one does; 0 if its lock file does not
+/// tell which.
+///
+/// # Errors
+/// [`RunDirError::File`].
+pub(crate) fn server(root: &Path, network: &str) -> Result<Option<i32>, RunDirError> {
+    if !root.join(network).join(LOCK).exists() {
+        return Ok(None);
+    }
+    let _all = claim_all(root)?;
+    let Ok(file) = File::open(root.join(network).join(LOCK)) else {
+        return Ok(None);
+    };
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return Ok(None); // left over
+    }
+    Ok(Some(owner(&file).pid.unwrap_or_default()))
+}
+
 /// Makes the folder STATE/NAME, with those above it, and returns its path.
 ///
 /// # Errors

@@ -14,8 +14,7 @@ const MOST: usize = 3;
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
 /// The IPv4 name servers of the host that guests can ask too.
-#[must_use]
-pub fn of_host() -> Vec<Ipv4Addr> {
+pub(super) fn of_host() -> Vec<Ipv4Addr> {
     let read = |file| fs::read_to_string(Path::new(file)).unwrap_or_default();
     let found = FILES.iter().map(|file| servers(&read(file)));
     found

@@ -3,7 +3,6 @@
 
 use super::dnsmasq::{self, Meaning};
 use super::parts::{Origin, Parts};
-use super::reader::Rest;
 use super::xml::{Dhcp, Forward, Host, Ip, Lease, Network};
 use crate::config::{ConfigError, NetworkName, Problem, Source};
 use std::fmt;
@@ -17,7 +16,9 @@ use vmlan_dhcp::hostname;
 pub struct Left {
     /// What the description has.
     pub what: String,
-    /// Its line there, counted from 1.
+    /// Its place there, in bytes.
+    pub span: Range<usize>,
+    /// Its line, counted from 1.
     pub line: usize,
     /// Why it stays behind, and what that means.
     pub reason: String,
@@ -27,6 +28,7 @@ impl Left {
     pub(super) fn at(source: &Source, span: &Range<usize>, what: &str, reason: &str) -> Self {
         Self {
             what: what.to_owned(),
+            span: span.clone(),
             line: source.line(span.start).0,
             reason: reason.to_owned(),
         }

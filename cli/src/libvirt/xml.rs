@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 /// The namespace of `<dnsmasq:options>`.
-pub const DNSMASQ: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
+pub(super) const DNSMASQ: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
 
 /// A network as libvirt describes it. Places are bytes of the document.
 #[derive(Debug)]
