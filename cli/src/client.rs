@@ -22,7 +22,7 @@ use tokio::net::UnixStream;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
-/// How long an answer may take.
+/// How long an answer may take, unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no answer.
@@ -82,6 +82,8 @@ pub struct Client {
     socket: PathBuf,
     /// The command that starts the network.
     start: String,
+    /// How long an answer may take.
+    patience: Duration,
 }
 
 /// What may stand in a part of a path as it is (RFC 3986 §3.3: `unreserved`).
@@ -119,7 +121,20 @@ impl Client {
             network,
             socket,
             start,
+            patience: PATIENCE,
         }
+    }
+
+    /// The client that waits for each answer for as long as `patience`.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The network that it asks.
+    #[must_use]
+    pub fn network(&self) -> &NetworkName {
+        &self.network
     }
 
     /// Reads what is at `path`.
@@ -163,9 +178,11 @@ impl Client {
             .build()
             .map_err(|error| self.connect_error(error))?;
         let (status, answer) = runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, self.exchange(method, path, body))
+            tokio::time::timeout(self.patience, self.exchange(method, path, body))
                 .await
-                .map_err(|_| self.answer(format!("none within {} s", PATIENCE.as_secs())))?
+                .map_err(|_| {
+                    self.answer(format!("none within {:.1} s", self.patience.as_secs_f32()))
+                })?
         })?;
         if status.is_success() {
             return serde_json::from_slice(&answer).map_err(|error| self.answer(error));

@@ -9,5 +9,6 @@ mod host;
 pub mod libvirt;
 mod log;
 pub mod model;
+pub mod ovs;
 pub mod report;
 pub mod tftp;

@@ -18,10 +18,16 @@ use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
 use vmlan::libvirt;
-use vmlan::model::{AddFdb, AddPort, ApiError, Attach, Done, Fault, FlushFdb, ImportLeases};
+use vmlan::model::{
+    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases,
+};
+use vmlan::ovs;
 use vmlan::report;
 
 fn main() -> ExitCode {
+    if ovs::is_called() {
+        return ovs::main();
+    }
     let cli = Cli::parse();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -111,7 +117,13 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Port(command) => done(change_port(&client(), command)),
         Command::Attach { interface, keys } => {
             let keys = key_map(keys);
-            done(client().send(&Method::POST, "/v1/attach", &Attach { interface, keys }))
+            let request = Attach {
+                interface,
+                may_exist: false,
+                external_ids: ExternalIds::new(),
+                keys,
+            };
+            done(client().send(&Method::POST, "/v1/attach", &request))
         }
         Command::Detach { interface } => {
             done(client().delete(&format!("/v1/attach/{}", segment(interface.as_str()))))

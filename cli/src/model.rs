@@ -100,7 +100,22 @@ pub struct PortView {
     pub rx: Counters,
     /// What the switch sent to the port.
     pub tx: Counters,
+    /// What whoever manages the guest has noted with it.
+    #[serde(
+        default,
+        rename = "external-ids",
+        skip_serializing_if = "ExternalIds::is_empty"
+    )]
+    pub external_ids: ExternalIds,
 }
+
+/// What somebody notes with a port, by key. libvirt gives `attached-mac` (the
+/// guest's), `vm-id` (the domain's UUID), `iface-id` and `iface-status`.
+pub type ExternalIds = BTreeMap<String, String>;
+
+/// The external identifier that says that the guest's bandwidth was to be
+/// limited, and is not.
+pub const BANDWIDTH: &str = "bandwidth";
 
 /// Whether frames can pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +207,16 @@ pub type SetPort = BTreeMap<String, Value>;
 pub struct Attach {
     /// The netdev to take.
     pub interface: InterfaceName,
+    /// Whether it may be a port already; it stays as it is then.
+    #[serde(default, rename = "may-exist")]
+    pub may_exist: bool,
+    /// To be noted with the port.
+    #[serde(
+        default,
+        rename = "external-ids",
+        skip_serializing_if = "ExternalIds::is_empty"
+    )]
+    pub external_ids: ExternalIds,
     /// Keys of the port.
     #[serde(flatten)]
     pub keys: BTreeMap<String, Value>,
@@ -401,6 +426,7 @@ mod tests {
             state: LinkState::Up,
             rx: Counters::default(),
             tx: Counters::default(),
+            external_ids: ExternalIds::new(),
         };
         assert_eq!(
             serde_json::to_value(&port).unwrap(),

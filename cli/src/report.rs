@@ -320,6 +320,7 @@ mod tests {
                 drops: [("runt".to_owned(), 1), ("too-big".to_owned(), 2)].into(),
             },
             tx: Counters::default(),
+            external_ids: Default::default(),
         };
         assert_eq!(
             ports(&[port]),

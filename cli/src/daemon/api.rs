@@ -7,15 +7,15 @@ use super::ports::NamedPort;
 use super::reload;
 use crate::config::{HostEntry, PortName, PortSettings, Problem, value};
 use crate::model::{
-    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, Fault, FdbEntryView, FlushFdb, HostView,
-    ImportLeases, LeaseView, PortView, SetPort, StatusView,
+    AddFdb, AddPort, ApiError, Attach, DeleteFdb, Done, ExternalIds, Fault, FdbEntryView, FlushFdb,
+    HostView, ImportLeases, LeaseView, PortView, SetPort, StatusView,
 };
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ pub(super) fn router(network: Shared) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/ports", get(ports).post(add_port))
         .route("/v1/ports/{name}", delete(delete_port).patch(set_port))
+        .route("/v1/ports/{name}/external-ids", patch(identify_port))
         .route("/v1/attach", post(attach))
         .route("/v1/attach/{interface}", delete(detach))
         .route("/v1/fdb", get(fdb).post(add_fdb))
@@ -211,8 +212,26 @@ async fn attach(State(network): State<Shared>, Body(request): Body<Attach>) -> A
              `vmlan port add NAME --kind packet 'interface={interface}'`"
         )));
     }
-    network.lock().await.attach(interface, &settings).await?;
+    let mut network = network.lock().await;
+    if request.may_exist && network.is_attached(interface) {
+        network.identify(&interface.parse()?, request.external_ids)?;
+        return done(format!("{interface} is attached already"));
+    }
+    network.attach(interface, &settings).await?;
+    network.identify(&interface.parse()?, request.external_ids)?;
     done(format!("{interface} attached"))
+}
+
+async fn identify_port(
+    State(network): State<Shared>,
+    Path(name): Path<String>,
+    Body(external_ids): Body<ExternalIds>,
+) -> Answer<Done> {
+    let name: PortName = name.parse()?;
+    let mut network = network.lock().await;
+    port(&network, &name)?;
+    network.identify(&name, external_ids)?;
+    done(format!("port {name} changed"))
 }
 
 async fn detach(State(network): State<Shared>, Path(interface): Path<String>) -> Answer<Done> {

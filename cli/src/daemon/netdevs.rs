@@ -1,13 +1,13 @@
 //! Existing netdevs as `packet` ports: taken as they appear or on request,
 //! followed while they are there, and let go.
 
-use super::network::{Network, chain};
+use super::network::{Network, chain, no_port};
 use super::ports::{NamedPort, Netdev, Origin};
 use crate::config::{Forward, Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
 use crate::host::sysctl;
-use crate::model::{ApiError, Fault};
+use crate::model::{self, ApiError, ExternalIds, Fault};
 use std::io;
 use vmlan_dataplane::forward::Role;
 use vmlan_dataplane::port::{self, packet};
@@ -16,6 +16,9 @@ use vmlan_dataplane::table::PortId;
 /// Frames that may wait in a TAP that a VMM holds. Linux has 1,000, which one
 /// burst of a fast sender fills.
 const TAP_QUEUE: u32 = 8192;
+
+/// External identifiers of one port.
+const MAX_IDS: usize = 64;
 
 impl Network {
     /// Takes a netdev that has appeared, or that somebody asked for.
@@ -39,6 +42,38 @@ impl Network {
         }
         .into_port(name)?;
         self.add(&port, Origin::Command).await
+    }
+
+    /// Whether the netdev `interface` is the port of its name.
+    pub(super) fn is_attached(&self, interface: &str) -> bool {
+        let port = interface
+            .parse()
+            .ok()
+            .and_then(|name| self.ports.get(&name));
+        let netdev = port
+            .filter(|port| port.kind == PortKind::Packet)
+            .and_then(|port| port.netdev.as_ref());
+        netdev.is_some_and(|netdev| netdev.name == interface)
+    }
+
+    /// Notes `ids` with a port, beside what is noted already.
+    pub(super) fn identify(&mut self, name: &PortName, ids: ExternalIds) -> Result<(), ApiError> {
+        let port = self.ports.get_mut(name).ok_or_else(|| no_port(name))?;
+        let known = &port.external_ids;
+        let new = ids.keys().filter(|key| !known.contains_key(*key)).count();
+        if known.len().saturating_add(new) > MAX_IDS {
+            let error = format!("a port has at most {MAX_IDS} external identifiers");
+            return Err(ApiError::input(error));
+        }
+        if let Some(said) = ids.get(model::BANDWIDTH) {
+            tracing::warn!("port {name}: bandwidth was {said}");
+        }
+        port.external_ids.extend(ids);
+        // Whoever has said what it is for takes it away, too.
+        if port.origin == Origin::Pattern {
+            port.origin = Origin::Command;
+        }
+        Ok(())
     }
 
     /// Gives back a netdev on request.
@@ -265,6 +300,7 @@ impl Network {
                     queues: port.queues,
                     netdev: Some(netdev),
                     origin,
+                    external_ids: ExternalIds::new(),
                 };
                 self.named(&port.name, packet);
                 Ok(())

@@ -10,7 +10,7 @@ use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
 use crate::host::sysctl;
-use crate::model::ApiError;
+use crate::model::{ApiError, ExternalIds};
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 use std::io;
@@ -192,6 +192,7 @@ impl Network {
             queues: port.queues,
             netdev: Some(netdev),
             origin,
+            external_ids: ExternalIds::new(),
         };
         self.named(&port.name, tap);
         Ok(())
@@ -210,6 +211,7 @@ impl Network {
             queues: 1,
             netdev: None,
             origin: Origin::Connection,
+            external_ids: ExternalIds::new(),
         };
         self.named(&name, stream);
         Ok(())

@@ -3,6 +3,7 @@
 
 use super::allowance::Allowance;
 use crate::config::{PortKind, PortName};
+use crate::model::ExternalIds;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 use vmlan_dataplane::table::PortId;
@@ -16,6 +17,7 @@ pub(super) struct NamedPort {
     /// Its netdev.
     pub(super) netdev: Option<Netdev>,
     pub(super) origin: Origin,
+    pub(super) external_ids: ExternalIds,
 }
 
 /// The netdev of a port.
@@ -76,6 +78,10 @@ impl Default for Ports {
 impl Ports {
     pub(super) fn get(&self, name: &PortName) -> Option<&NamedPort> {
         self.ports.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &PortName) -> Option<&mut NamedPort> {
+        self.ports.get_mut(name)
     }
 
     pub(super) fn insert(&mut self, name: PortName, port: NamedPort) {

@@ -364,6 +364,7 @@ async fn change_attached(network: &mut Network, old: &Config, report: &mut Repor
 mod tests {
     use super::super::ports::Netdev;
     use super::*;
+    use std::collections::BTreeMap;
     use vmlan_dataplane::table::PortId;
 
     fn wanted(kind: PortKind, interface: &str, offload: bool) -> Port {
@@ -388,6 +389,7 @@ mod tests {
                 up: true,
             }),
             origin,
+            external_ids: BTreeMap::new(),
         }
     }
 

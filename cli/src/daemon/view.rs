@@ -63,6 +63,7 @@ impl Network {
                 state: if up { LinkState::Up } else { LinkState::Down },
                 rx: direction(&counters.rx),
                 tx: direction(&counters.tx),
+                external_ids: port.external_ids.clone(),
             }
         };
         Ok(self.ports.iter().map(view).collect())

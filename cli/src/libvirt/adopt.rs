@@ -14,12 +14,11 @@ use super::virsh::Virsh;
 use super::{front, taps};
 use crate::args::Place;
 use crate::bench::interrupt;
-use crate::client::{Client, ClientError};
-use crate::config::{FOLDER, InterfaceName};
-use crate::model::{Attach, Done, Fault, ImportLeases};
+use crate::client::Client;
+use crate::config::FOLDER;
+use crate::model::{Done, ImportLeases};
 use anyhow::{Context as _, Result};
 use hyper::Method;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -58,7 +57,7 @@ pub(super) fn adopt(
     .perform(&mut steps)
     {
         Ok(()) => Ok(()),
-        Err(error) => Err(steps.put_back(error)),
+        Err(error) => Err(steps.put_back(&error)),
     }
 }
 
@@ -72,8 +71,13 @@ impl<'a> Adoption<'a> {
     fn perform(&self, steps: &mut Steps<'a>) -> Result<()> {
         self.keep(steps)?;
         self.write_config(steps)?;
-        steps.undo_by("ovs-vsctl", || front::remove());
-        front::install()?;
+        let (place, plan) = (self.place, self.plan);
+        steps.undo_by("ovs-vsctl", || front::remove(place, &plan.name));
+        let link = front::install()?;
+        steps.say(format_args!(
+            "{} is vmlan, which libvirt calls for each guest",
+            link.display()
+        ));
         interrupt::check()?;
         let leases = self.take_down(steps)?;
         interrupt::check()?;
@@ -81,7 +85,11 @@ impl<'a> Adoption<'a> {
         if let Some(leases) = leases {
             self.import(leases, steps);
         }
-        attach(self.place, self.plan, steps)?;
+        for tap in &self.plan.taps {
+            if taps::attach(self.place, &self.plan.name, tap)? {
+                steps.say(format_args!("{tap} is attached"));
+            }
+        }
         interrupt::check()?;
         let (virsh, network) = (self.virsh, &self.plan.network);
         steps.undo_by("start of the network", move || Ok(virsh.stop(network)?));
@@ -183,30 +191,5 @@ pub(super) fn restore_config(files: &Files, before: Option<&str>) -> Result<()> 
             remove(&files.config_before())
         }
         None => remove(&files.config()),
-    }
-}
-
-/// Has vmlan take the netdevs of guests that run.
-fn attach(place: &Place, plan: &Plan, steps: &mut Steps<'_>) -> Result<()> {
-    for tap in &plan.taps {
-        if attach_one(place, plan, tap)? {
-            steps.say(format_args!("{tap} is attached"));
-        }
-    }
-    Ok(())
-}
-
-/// Whether the netdev `tap` was there to be taken.
-fn attach_one(place: &Place, plan: &Plan, tap: &str) -> Result<bool> {
-    let interface: InterfaceName = tap.parse()?;
-    let keys = BTreeMap::new();
-    let client = Client::of(place, &plan.name);
-    let done: Result<Done, _> =
-        client.send(&Method::POST, "/v1/attach", &Attach { interface, keys });
-    match done {
-        Ok(_) => Ok(true),
-        // Its guest has ended meanwhile.
-        Err(ClientError::Refused(refused)) if refused.fault == Fault::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("cannot attach {tap}")),
     }
 }

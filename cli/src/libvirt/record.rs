@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// The file in STATE/NAME without which there is nothing to release.
+pub(super) const RECORD: &str = "libvirt.toml";
+
 /// The most that is read of a kept file, in bytes.
 const MAX: usize = 16 << 20;
 
@@ -54,7 +57,7 @@ impl Files {
     }
 
     fn record(&self) -> PathBuf {
-        self.state.join("libvirt.toml")
+        self.state.join(RECORD)
     }
 
     /// The log of a vmlan that nobody else keeps one for.

@@ -11,11 +11,9 @@ use super::{front, taps};
 use crate::args::Place;
 use crate::bench::interrupt;
 use crate::client::Client;
-use crate::config::{InterfaceName, NetworkName};
-use crate::model::{Attach, Done, PortView};
+use crate::config::{NetworkName, PortKind};
+use crate::model::PortView;
 use anyhow::{Context as _, Result, bail};
-use hyper::Method;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 
@@ -73,7 +71,7 @@ pub(super) fn release(
     steps.say("");
     match release.perform(&mut steps) {
         Ok(()) => release.clean_up(&mut steps),
-        Err(error) => Err(steps.put_back(error)),
+        Err(error) => Err(steps.put_back(&error)),
     }
 }
 
@@ -85,7 +83,7 @@ fn running(place: &Place, name: &NetworkName) -> Result<Vec<String>> {
     let ports: Vec<PortView> = Client::of(place, name).get("/v1/ports")?;
     let taken = ports
         .into_iter()
-        .filter(|port| port.kind == crate::config::PortKind::Packet)
+        .filter(|port| port.kind == PortKind::Packet)
         .filter_map(|port| port.interface);
     taps::among(&taken.collect::<Vec<_>>())
 }
@@ -178,11 +176,7 @@ impl Release<'_> {
         let log = self.files.log();
         self.keeper.start(self.place, &self.name, &log)?;
         for tap in &self.taps {
-            let interface: InterfaceName = tap.parse()?;
-            let keys = BTreeMap::new();
-            let attach = Attach { interface, keys };
-            let client = Client::of(self.place, &self.name);
-            let _: Done = client.send(&Method::POST, "/v1/attach", &attach)?;
+            taps::attach(self.place, &self.name, tap)?;
         }
         Ok(())
     }
@@ -206,7 +200,7 @@ impl Release<'_> {
         if before.is_some() || !self.record.config_was_there {
             restore_config(&self.files, before.as_deref())?;
         }
-        front::remove()?;
+        front::remove(self.place, &self.name)?;
         self.files.forget()?;
         steps.say(format_args!(
             "libvirt serves its network {network} itself again"

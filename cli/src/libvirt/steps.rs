@@ -34,7 +34,7 @@ impl<'a> Steps<'a> {
     /// Undoes all, the last first, because of `error`, which is returned with
     /// what came of it. One that fails does not keep the others from being
     /// undone.
-    pub(super) fn put_back(mut self, error: Error) -> Error {
+    pub(super) fn put_back(mut self, error: &Error) -> Error {
         let mut failed = Vec::new();
         while let Some((what, undo)) = self.undo.pop() {
             match undo() {
@@ -61,13 +61,14 @@ mod tests {
         let mut out = Vec::new();
         let mut steps = Steps::new(&mut out);
         for name in ["a", "b", "c"] {
-            steps.undo_by(name, || {
+            let order = &order;
+            steps.undo_by(name, move || {
                 order.borrow_mut().push(name);
                 anyhow::ensure!(name != "b", "no");
                 Ok(())
             });
         }
-        let error = steps.put_back(anyhow!("x")).to_string();
+        let error = steps.put_back(&anyhow!("x")).to_string();
         assert_eq!(*order.borrow(), ["c", "b", "a"]);
         assert_eq!(error, "x\nwhat could not be put back:\n  b: no");
         assert_eq!(out, b"undone: c\nundone: a\n");
@@ -77,7 +78,7 @@ mod tests {
     fn an_error_says_that_all_is_put_back() {
         let mut out = Vec::new();
         let steps = Steps::new(&mut out);
-        let error = steps.put_back(anyhow!("x").context("y"));
+        let error = steps.put_back(&anyhow!("x").context("y"));
         assert_eq!(error.to_string(), "y: x\nall is as it was before");
     }
 }

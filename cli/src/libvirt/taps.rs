@@ -1,8 +1,14 @@
 //! The netdevs of guests that run while their switch is changed: they stay, and
 //! so do the guests; only whom they belong to changes.
 
+use crate::args::Place;
+use crate::client::{Client, ClientError};
+use crate::config::NetworkName;
 use crate::host::link::{Link, LinkError, Links};
+use crate::model::{Attach, Done, ExternalIds, Fault};
 use anyhow::{Context as _, Result, ensure};
+use hyper::Method;
+use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 
@@ -60,6 +66,27 @@ pub(super) fn kind_of(name: &str) -> Result<Option<String>> {
             Err(error) => Err(error.into()),
         }
     })
+}
+
+/// Has the network `name` of vmlan take `tap`; says whether that was there to
+/// be taken.
+///
+/// # Errors
+/// vmlan refuses it.
+pub(super) fn attach(place: &Place, name: &NetworkName, tap: &str) -> Result<bool> {
+    let attach = Attach {
+        interface: tap.parse()?,
+        may_exist: true,
+        external_ids: ExternalIds::default(),
+        keys: BTreeMap::new(),
+    };
+    let done: Result<Done, _> = Client::of(place, name).send(&Method::POST, "/v1/attach", &attach);
+    match done {
+        Ok(_) => Ok(true),
+        // Its guest has ended meanwhile.
+        Err(ClientError::Refused(refused)) if refused.fault == Fault::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot attach {tap}")),
+    }
 }
 
 /// Makes `taps` ports of `bridge`, kept apart from one another where
