@@ -5,6 +5,7 @@ pub mod bench;
 pub mod client;
 pub mod config;
 pub mod daemon;
+mod firewall;
 mod host;
 pub mod libvirt;
 mod log;

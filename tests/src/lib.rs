@@ -10,6 +10,8 @@
 //!   libvirtd, whose domains are guests.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
+//! - [`outside`] is a host between a guest and an internet, with Docker or
+//!   firewalld on it.
 //! - [`hostile`] makes frames and messages that no honest guest sends.
 //! - [`killed`] kills vmlan at random moments while clients take leases.
 //! - [`differential`] compares the DHCP server with dnsmasq, message by message.
@@ -31,6 +33,7 @@ pub mod killed;
 pub mod lan;
 pub mod libvirt;
 pub mod namespace;
+pub mod outside;
 pub mod process;
 pub mod station;
 pub mod stream_peer;

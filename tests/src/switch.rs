@@ -35,6 +35,7 @@ pub struct Switch {
     folder: tempfile::TempDir,
     user: User,
     network: &'static str,
+    environment: Vec<(String, String)>,
 }
 
 /// As whom vmlan runs.
@@ -132,6 +133,7 @@ impl Switch {
                 .tempdir()?,
             user,
             network: config.map_or("default", |_| NETWORK),
+            environment: Vec::new(),
         };
         if let Some(config) = config {
             switch.write_config(config)?;
@@ -183,6 +185,11 @@ impl Switch {
         let process = self.process.as_ref().context("vmlan does not run")?;
         let root = PathBuf::from(format!("/proc/{}/root", process.id()));
         Ok(root.join(self.state_file(name).strip_prefix("/")?))
+    }
+
+    /// Has vmlan see the environment variable `key` from its next start on.
+    pub fn set_environment(&mut self, key: &str, value: &str) {
+        self.environment.push((key.to_owned(), value.to_owned()));
     }
 
     /// Starts vmlan and waits for its `ready: ` line.
@@ -274,6 +281,23 @@ impl Switch {
     /// It runs on; it is killed then.
     pub fn refuse(&self) -> Result<Outcome> {
         process::run(self.command(self.run_arguments()), SOON)
+    }
+
+    /// As [`Switch::refuse`], on a machine that has no program in the folders
+    /// of root, such as `nft`.
+    ///
+    /// # Errors
+    /// As [`Switch::refuse`].
+    pub fn refuse_without_sbin(&self) -> Result<Outcome> {
+        let run = self.command(self.run_arguments());
+        let mut command = self.namespace.command("sh");
+        command
+            .arg("-c")
+            .arg(r#"mount -t tmpfs none /usr/sbin && mount -t tmpfs none /usr/local/sbin && exec "$@""#)
+            .arg("sh")
+            // `ip netns exec NAME` has been done.
+            .args(run.get_args().skip(3));
+        process::run(command, SOON)
     }
 
     /// Runs a command of vmlan on this network.
@@ -459,6 +483,7 @@ impl Switch {
     /// `CONFIG` in `arguments` stands for the config's path.
     fn command(&self, arguments: &str) -> Command {
         let mut command = self.namespace.command("setpriv");
+        command.envs(self.environment.iter().cloned());
         match self.user {
             User::Root => {}
             User::PowerlessRoot => {

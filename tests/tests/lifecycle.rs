@@ -43,7 +43,7 @@ fn the_built_in_network_serves_and_says_how_to_attach_a_guest() -> Result<()> {
     assert_eq!(status["network"], "default");
     assert_eq!(status["interface"], "vmlan0");
     assert_eq!(status["address"], "192.168.122.1/24");
-    assert_eq!(status["forward"], "isolated");
+    assert_eq!(status["forward"], "nat");
     assert_eq!(status["mtu"], 1500);
     assert_eq!(status["mac"], switch.namespace.mac("vmlan0")?, "{status}");
     let guest = Guest::boot(&switch.namespace, MAC1, Link::Stream(&socket))?;

@@ -6,7 +6,7 @@ use super::dhcp_option::check_options;
 use super::dhcp_pool::check_pools;
 use super::network::{Written, WrittenDhcp};
 use super::section::Findings;
-use super::{Address, Forward, NetworkName, Problem, tftp};
+use super::{Address, NetworkName, Problem, forward, tftp};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use toml::Spanned;
 /// Finds all that does not go together.
 pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {
     check_name(written, network, findings);
-    check_forward(written, findings);
+    forward::check(written, findings);
     check_interfaces(written, findings);
     check_queues(written, findings);
     if let Some(dhcp) = &written.dhcp {
@@ -34,22 +34,6 @@ fn check_name(written: &Written, network: Option<&NetworkName>, findings: &mut F
         ))
         .help(format!("use --network {}, or another file", name.get_ref()));
         findings.error(name.span(), problem);
-    }
-}
-
-fn check_forward(written: &Written, findings: &mut Findings<'_>) {
-    match (written.forward(), &written.uplink, &written.forward) {
-        (Forward::Bridge, None, Some(forward)) if written.ports.is_empty() => {
-            let problem = Problem::new("this bridge leads nowhere: it has neither uplink nor port")
-                .help("add uplink = \"…\", the NIC of the LAN, or attach one later");
-            findings.warn(forward.span(), problem);
-        }
-        (Forward::Isolated, Some(uplink), _) => {
-            let problem = Problem::new("the uplink of an isolated network is not used")
-                .help("add forward = \"bridge\" to join it with the LAN");
-            findings.warn(uplink.span(), problem);
-        }
-        _ => {}
     }
 }
 

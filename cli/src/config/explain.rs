@@ -1,7 +1,7 @@
 //! Says in words what network a configuration makes.
 
 use super::value::duration_text;
-use super::{Address, Config, Dhcp, DhcpOption, Forward, Port, PortKind, Switch, Tftp};
+use super::{Address, Config, Dhcp, DhcpOption, Forward, Nat, Port, PortKind, Switch, Tftp};
 use ipnet::Ipv4Net;
 use std::fmt;
 use vmlan_dhcp::options::{Boot, Scope};
@@ -29,6 +29,9 @@ impl fmt::Display for Explained<'_> {
             config.domain.clone().unwrap_or_else(|| "none".into()),
         )?;
         line("forward", forward(config))?;
+        if config.forward == Forward::Nat {
+            line("nat", nat(config))?;
+        }
         line("switch", switch(config))?;
         for text in dhcp(config) {
             line("dhcp", text)?;
@@ -65,14 +68,34 @@ fn address(config: &Config) -> String {
 fn forward(config: &Config) -> String {
     let meaning = match config.forward {
         Forward::Nat => "guests reach everything, behind the host's address",
-        Forward::Route | Forward::Open => "guests reach everything, with their own addresses",
+        Forward::Route => "guests reach everything and are reached, with their own addresses",
+        Forward::Open => "as the host's own rules have it, with the guests' own addresses",
         Forward::Isolated => "guests reach each other and the host",
         Forward::Bridge => "guests are stations of the LAN",
     };
-    match &config.uplink {
-        Some(uplink) => format!("{}: {meaning}; uplink {uplink}", config.forward.name()),
-        None => format!("{}: {meaning}", config.forward.name()),
+    let mut text = format!("{}: {meaning}", config.forward.name());
+    match (&config.uplink, config.forward) {
+        (Some(uplink), Forward::Nat | Forward::Route) => {
+            text.push_str(&format!("; by {uplink} only"));
+        }
+        (Some(uplink), _) => text.push_str(&format!("; uplink {uplink}")),
+        (None, _) => {}
     }
+    text
+}
+
+/// What of the guests' packets is seen outside.
+fn nat(config: &Config) -> String {
+    let Nat { ports, addresses } = config.nat;
+    let seen = match addresses {
+        None => "the address of the netdev by which it leaves".to_owned(),
+        Some((first, last)) if first == last => first.to_string(),
+        Some((first, last)) => format!("an address from {first} to {last}"),
+    };
+    format!(
+        "outside a guest has {seen}, TCP and UDP ports {} to {}",
+        ports.0, ports.1
+    )
 }
 
 fn switch(config: &Config) -> String {
@@ -288,7 +311,8 @@ address      picked at the first start: the first free of 192.168.122.1/24 … 1
 mac          made at the first start, then kept
 mtu          1500
 domain       vm
-forward      isolated: guests reach each other and the host
+forward      nat: guests reach everything, behind the host's address
+nat          outside a guest has the address of the netdev by which it leaves, TCP and UDP ports 1024 to 65535
 switch       8192 stations at most, forgotten after 5m of silence
 dhcp         the whole subnet, leases of 1h
 attach       netdevs named vnet*

@@ -14,6 +14,7 @@ mod dhcp_pool;
 mod dhcp_tags;
 pub mod explain;
 mod files;
+mod forward;
 pub mod glob;
 mod hook;
 mod host_entry;
@@ -30,6 +31,7 @@ pub mod value;
 mod vlan;
 
 pub use dhcp_option::DhcpOption;
+pub use forward::{Forward, Nat};
 pub use glob::Pattern;
 pub use hook::Hook;
 pub use host_entry::{HostEntry, Texts};
@@ -78,8 +80,11 @@ pub struct Config {
     pub domain: Option<String>,
     /// What guests can reach outside the network.
     pub forward: Forward,
-    /// The NIC that joins the network with a LAN.
+    /// The NIC that joins the network with a LAN; with `nat` and `route` the
+    /// only one by which guests get out, where there is one.
     pub uplink: Option<InterfaceName>,
+    /// How addresses are translated.
+    pub nat: Nat,
     /// The switch itself.
     pub switch: Switch,
     /// The embedded DHCP server.
@@ -104,43 +109,6 @@ pub enum Address {
     Auto,
     /// This one, with the prefix length of the subnet.
     Fixed(Ipv4Net),
-}
-
-/// What guests can reach outside the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forward {
-    /// Everything, behind the host's address. Not in this version.
-    Nat,
-    /// Everything, with their own addresses. Not in this version.
-    Route,
-    /// As `Route`, without rules of ours. Not in this version.
-    Open,
-    /// Nothing but each other and the host.
-    Isolated,
-    /// The LAN behind the uplink, as stations of it.
-    Bridge,
-}
-
-impl Forward {
-    const ALL: [Self; 5] = [
-        Self::Nat,
-        Self::Route,
-        Self::Open,
-        Self::Isolated,
-        Self::Bridge,
-    ];
-
-    /// The name that users see.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nat => "nat",
-            Self::Route => "route",
-            Self::Open => "open",
-            Self::Isolated => "isolated",
-            Self::Bridge => "bridge",
-        }
-    }
 }
 
 /// The switch itself.
@@ -284,8 +252,9 @@ impl Config {
             mac: None,
             mtu: 1500,
             domain: Some("vm".to_owned()),
-            forward: Forward::Isolated,
+            forward: Forward::Nat,
             uplink: None,
+            nat: Nat::default(),
             switch: Switch::default(),
             dhcp: Dhcp::default(),
             tftp: None,

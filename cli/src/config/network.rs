@@ -12,7 +12,7 @@ use super::section::{Findings, Section};
 use super::tftp::WrittenTftp;
 use super::value::{domain_name, duration, host_net, ipv4, lease_time, polling, station_mac};
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, NetworkName,
+    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, Nat, NetworkName,
     Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
 };
 use pnet_base::MacAddr;
@@ -35,6 +35,7 @@ pub(super) struct Written {
     pub(super) domain: Option<Spanned<Option<String>>>,
     pub(super) forward: Option<Spanned<Forward>>,
     pub(super) uplink: Option<Spanned<InterfaceName>>,
+    pub(super) nat: Option<Spanned<Nat>>,
     pub(super) switch: Option<Switch>,
     pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
     pub(super) tftp: Option<Spanned<WrittenTftp>>,
@@ -102,8 +103,9 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
             "" => Ok(None),
             name => domain_name(name).map(Some),
         }),
-        forward: root.text("forward", forward),
+        forward: root.text("forward", str::parse),
         uplink: root.text("uplink", str::parse),
+        nat: root.table("nat", Nat::read),
         switch: root.table("switch", read_switch).map(Spanned::into_inner),
         dhcp: root.table("dhcp", read_dhcp),
         tftp: root.table("tftp", WrittenTftp::read),
@@ -112,18 +114,6 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
     };
     root.end();
     written
-}
-
-fn forward(text: &str) -> Result<Forward, Problem> {
-    let known = Forward::ALL.map(Forward::name);
-    match Forward::ALL.into_iter().find(|known| known.name() == text) {
-        Some(built @ (Forward::Isolated | Forward::Bridge)) => Ok(built),
-        Some(_) => Err(
-            Problem::new(format!("forward = {text:?} is not in this version"))
-                .help("use \"isolated\" or \"bridge\""),
-        ),
-        None => Err(Problem::unknown_word("way to forward", text, &known)),
-    }
 }
 
 fn read_switch(mut section: Section<'_, '_, '_>) -> Switch {
@@ -251,11 +241,13 @@ fn read_port(mut section: Section<'_, '_, '_>) -> Option<WrittenPort> {
 }
 
 impl Written {
-    /// The way to forward, by default the built-in one.
+    /// The way to forward: by default the built-in one, for which the host has
+    /// to take part.
     pub(super) fn forward(&self) -> Forward {
         match &self.forward {
             Some(forward) => *forward.get_ref(),
-            None => Forward::Isolated,
+            None if self.interface().is_none() => Forward::Isolated,
+            None => Forward::Nat,
         }
     }
 
@@ -314,6 +306,7 @@ impl Written {
             domain: self.domain.map_or(built_in.domain, Spanned::into_inner),
             forward,
             uplink: self.uplink.map(Spanned::into_inner),
+            nat: self.nat.map(Spanned::into_inner).unwrap_or_default(),
             switch: self.switch.unwrap_or_default(),
             dhcp: self
                 .dhcp

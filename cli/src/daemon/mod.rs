@@ -18,6 +18,7 @@ mod message;
 mod metrics;
 mod netdevs;
 mod network;
+mod outside;
 mod ports;
 mod reload;
 mod start;
@@ -26,6 +27,7 @@ mod view;
 
 use crate::args::Place;
 use crate::config::Loaded;
+use crate::firewall::watch::Watch;
 use crate::host::monitor::{LinkEvent, Monitor, MonitorError};
 use crate::log;
 use anyhow::{Context as _, bail};
@@ -82,12 +84,14 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let network = Arc::new(Mutex::new(network));
     let result = async {
         let (mut monitor, mut connections) = open(&network).await?;
+        let mut rules = Watch::new();
         loop {
             tokio::select! {
                 _ = terminate.recv() => break tracing::info!("ends by SIGTERM"),
                 _ = interrupt.recv() => break tracing::info!("ends by SIGINT"),
                 _ = hangup.recv() => hung_up(&network).await,
                 event = monitor.next() => followed(&network, event).await,
+                () = rules.changed() => network.lock().await.rules_changed().await,
                 accepted = connections.next(&network) => {
                     connections::connected(&network, accepted).await;
                 }
@@ -110,7 +114,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let hooks = network.lock().await.dhcp.hooks();
     hooks.finish().await;
-    let stopped = network.lock().await.stop();
+    let stopped = network.lock().await.stop().await;
     result.and(stopped)
 }
 

@@ -3,10 +3,9 @@
 
 use super::network::{Network, chain, no_port};
 use super::ports::{NamedPort, Netdev, Origin};
-use crate::config::{Forward, Port, PortKind, PortName, PortSettings};
+use crate::config::{Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
-use crate::host::sysctl;
 use crate::model::{self, ApiError, ExternalIds, Fault};
 use std::io;
 use vmlan_dataplane::forward::Role;
@@ -98,7 +97,12 @@ impl Network {
     pub(super) async fn link_changed(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Changed(link) => self.link_seen(&link).await,
-            LinkEvent::Sysctls => self.isolate_again(),
+            LinkEvent::Sysctls => {
+                if let Err(error) = self.quiet.keep_from_forwarding() {
+                    tracing::warn!("{}", chain(error));
+                }
+                self.sysctls_changed();
+            }
             LinkEvent::Gone {
                 index,
                 name: netdev,
@@ -121,30 +125,6 @@ impl Network {
                     }
                 }
             }
-        }
-    }
-
-    /// Sets the sysctls again that somebody has written for all netdevs at
-    /// once, as Docker does to turn on forwarding.
-    fn isolate_again(&mut self) {
-        if let Err(error) = self.quiet.keep_from_forwarding() {
-            tracing::warn!("{}", chain(error));
-        }
-        let Some(interface) = self.ports.host_interface() else {
-            return;
-        };
-        if self.config.forward != Forward::Isolated {
-            return;
-        }
-        match sysctl::isolate_host_interface(interface) {
-            Ok(changed) => {
-                for key in changed {
-                    tracing::warn!(
-                        "somebody has changed {key}: it is set back, to keep {interface} isolated"
-                    );
-                }
-            }
-            Err(error) => tracing::warn!("{}", chain(error)),
         }
     }
 

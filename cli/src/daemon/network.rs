@@ -4,12 +4,12 @@
 use super::dhcp::DhcpService;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
-use crate::config::{Config, Forward, Port, PortKind, PortName, PortSettings};
+use crate::config::{Config, Port, PortKind, PortName, PortSettings};
+use crate::firewall::Firewall;
 use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
-use crate::host::sysctl;
 use crate::model::{ApiError, ExternalIds};
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
@@ -31,6 +31,7 @@ pub(super) struct Network {
     pub(super) run: RunDir,
     pub(super) links: Links,
     pub(super) quiet: Quiet,
+    pub(super) firewall: Firewall,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) tftp: TftpService,
@@ -89,9 +90,8 @@ impl Network {
 
     async fn set_up_host_interface(&self, name: &str) -> Result<(), ApiError> {
         let link = self.links.by_name(name).await?;
-        if self.config.forward == Forward::Isolated {
-            sysctl::isolate_host_interface(name).map_err(|e| ApiError::runtime(chain(e)))?;
-        }
+        // Before it comes up, so that no IPv6 address appears on it.
+        self.sysctls_at_start(name)?;
         self.links.set_mac(&link, self.mac).await?;
         if let Some(gateway) = self.gateway {
             self.links.add_address(&link, gateway).await?;
@@ -350,14 +350,16 @@ impl Network {
     }
 
     /// Ends the network: all that it made goes away.
-    pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         self.tftp.stop();
         self.switch.stop();
         self.dhcp.stop();
         let released = self.quiet.release_all();
+        // Once its netdevs are gone, so that nothing passes without rules.
+        let closed = self.close_outside().await;
         self.run.release()?;
         released?;
-        Ok(())
+        closed
     }
 
     pub(super) fn named(&mut self, name: &PortName, port: NamedPort) {

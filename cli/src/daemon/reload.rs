@@ -7,7 +7,7 @@
 use super::network::{Network, chain};
 use super::ports::{NamedPort, Origin};
 use super::start;
-use crate::config::{Config, ConfigError, Loaded, Port, PortKind, PortSettings, served};
+use crate::config::{Config, ConfigError, Forward, Loaded, Port, PortKind, PortSettings, served};
 use crate::host::link::{Link, LinkError};
 use crate::model::ApiError;
 
@@ -81,6 +81,7 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     change_dhcp(network, &old, served, &mut report);
     network.dhcp.restate(new_program);
     change_tftp(network, &old, &mut report);
+    change_outside(network, &old, &mut report).await;
     change_switch(network, &old, &mut report);
     change_mtu(network, &old, &mut report).await;
     change_ports(network, &before, &mut report).await;
@@ -96,12 +97,14 @@ fn unusable(error: &ConfigError) -> ApiError {
 
 /// What is fixed for as long as the process runs.
 fn refuse_unchangeable(old: &Config, new: &Config) -> Result<(), ApiError> {
+    // The uplink is a port of a bridge, and the host a station.
+    let becomes_bridge = [old.forward, new.forward].contains(&Forward::Bridge);
     let changed = [
         ("interface", old.interface != new.interface),
         ("address", old.address != new.address),
         ("mac", old.mac != new.mac),
-        ("forward", old.forward != new.forward),
-        ("uplink", old.uplink != new.uplink),
+        ("forward", becomes_bridge && old.forward != new.forward),
+        ("uplink", becomes_bridge && old.uplink != new.uplink),
         ("fdb-size", old.switch.fdb_size != new.switch.fdb_size),
         ("workers", old.switch.workers != new.switch.workers),
         ("polling", old.switch.polling != new.switch.polling),
@@ -156,6 +159,21 @@ fn change_tftp(network: &mut Network, old: &Config, report: &mut Report) {
         Err(error) => {
             report.failed(chain(error));
             network.config.tftp.clone_from(&old.tftp);
+        }
+    }
+}
+
+/// Gives the host its rules anew, also where the configuration is the same:
+/// that is how a person mends them.
+async fn change_outside(network: &mut Network, old: &Config, report: &mut Report) {
+    let outside = |config: &Config| (config.forward, config.uplink.clone(), config.nat);
+    match network.open_outside().await {
+        Ok(()) if outside(&network.config) == outside(old) => {}
+        Ok(()) => report.done(format!("forward is {} now", network.config.forward.name())),
+        Err(error) => {
+            report.failed(format!("forward: {}", error.one_line()));
+            let config = &mut network.config;
+            (config.forward, config.uplink, config.nat) = outside(old);
         }
     }
 }

@@ -6,7 +6,8 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
-use crate::config::{Address, Config, Loaded, served};
+use crate::config::{Address, Config, Forward, Loaded, served};
+use crate::firewall::Firewall;
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
@@ -36,6 +37,7 @@ pub(super) async fn start(
             "not root: the network is isolated from this host, and guests connect to vm.sock only"
         );
         config.interface = None;
+        config.forward = Forward::Isolated;
         config.attach.clear();
     }
     let interface = config.interface.as_ref().map(|name| name.as_str());
@@ -47,6 +49,7 @@ pub(super) async fn start(
     for netdev in quiet.restored() {
         tracing::info!("the host listens on {netdev} again, as before the last run");
     }
+    let firewall = Firewall::open(run.path(), config.name.as_str());
     let state = rundir::state_folder(&place.state_dir(), config.name.as_str())?;
     let mut identity = Identity::open(&state)?;
     if let Some(aside) = identity.put_aside() {
@@ -72,6 +75,7 @@ pub(super) async fn start(
         run,
         links,
         quiet,
+        firewall,
         switch,
         dhcp,
         tftp: TftpService::default(),
@@ -86,7 +90,7 @@ pub(super) async fn start(
         Ok(()) => Ok((network, events)),
         Err(error) => {
             // The first error is the one to report.
-            if let Err(second) = network.stop() {
+            if let Err(second) = network.stop().await {
                 tracing::warn!("{second:#}");
             }
             Err(error)
@@ -103,6 +107,7 @@ async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyh
     tokio::spawn(network.dhcp.clone().expire_on_time());
     tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
+    network.open_outside().await?;
     network.serve_tftp()?;
     for port in network.configured_ports() {
         network
@@ -122,7 +127,14 @@ async fn choose_address(
 ) -> anyhow::Result<Option<Ipv4Net>> {
     match config.address {
         Address::None => Ok(None),
-        Address::Fixed(address) => Ok(Some(address)),
+        Address::Fixed(address) => {
+            if config.forward.is_routed() {
+                let addresses = links.ipv4_addresses_by_netdev().await?;
+                let routes = links.ipv4_routes().await?;
+                subnet::check(address.trunc(), &addresses, &routes)?;
+            }
+            Ok(Some(address))
+        }
         Address::Auto => {
             let addresses = links.ipv4_addresses().await?;
             let routes = links.ipv4_routes().await?;

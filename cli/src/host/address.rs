@@ -56,6 +56,22 @@ impl Links {
         Ok(messages.iter().filter_map(address).filter_map(v4).collect())
     }
 
+    /// The IPv4 addresses of the host, with their prefix, each with its netdev.
+    ///
+    /// # Errors
+    /// [`LinkError::Ask`].
+    pub(crate) async fn ipv4_addresses_by_netdev(
+        &self,
+    ) -> Result<Vec<(String, Ipv4Net)>, LinkError> {
+        let links = self.all().await?;
+        let named = |message: &AddressMessage| {
+            let link = links.iter().find(|it| it.index == message.header.index)?;
+            Some((link.name.clone(), v4(address(message)?)?))
+        };
+        let messages = self.address_messages().await?;
+        Ok(messages.iter().filter_map(named).collect())
+    }
+
     /// The destinations of the host's IPv4 routes in all tables, a default
     /// route as 0.0.0.0/0.
     ///
@@ -144,6 +160,8 @@ mod tests {
                 [IpNet::V4(address)]
             );
             assert_eq!(links.ipv4_addresses().await.unwrap(), [address]);
+            let named = links.ipv4_addresses_by_netdev().await.unwrap();
+            assert_eq!(named, [("one".to_owned(), address)]);
             let routes = links.ipv4_routes().await.unwrap();
             for route in ["192.168.122.0/24", "0.0.0.0/0", "10.9.0.0/16"] {
                 assert!(routes.contains(&net(route)), "{route} in {routes:?}");

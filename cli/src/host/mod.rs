@@ -5,6 +5,7 @@
 //! - [`subnet`]: which subnet none of its addresses and routes overlap;
 //! - [`quiet`], [`ingress`] and [`sysctl`]: its own network stack, kept off the
 //!   netdevs that the switch takes;
+//! - [`forwarding`]: whether it forwards between its netdevs;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
 //! - [`identity`], [`leases`] and below them [`durable`]: STATE/NAME, what has
@@ -12,6 +13,7 @@
 
 mod address;
 pub(crate) mod durable;
+pub(crate) mod forwarding;
 pub(crate) mod hosts;
 pub(crate) mod identity;
 mod ingress;
@@ -20,7 +22,7 @@ pub(crate) mod link;
 mod lock;
 pub(crate) mod monitor;
 #[cfg(test)]
-mod netns;
+pub(crate) mod netns;
 pub(crate) mod quiet;
 pub(crate) mod rundir;
 pub(crate) mod socket;

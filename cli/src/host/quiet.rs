@@ -68,11 +68,7 @@ const SETTINGS: [Setting; 4] = [
     FORWARDING,
 ];
 
-const FORWARDING: Setting = Setting {
-    family: "ipv4",
-    key: "forwarding",
-    value: "0",
-};
+const FORWARDING: Setting = sysctl::forwarding("0");
 
 /// taken.toml.
 #[derive(Debug, Serialize, Deserialize)]

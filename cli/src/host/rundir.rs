@@ -190,6 +190,36 @@ impl RunDir {
         Ok(holder.map(|other| other.network))
     }
 
+    /// What the other networks of RUN have in a file of theirs, and whether they
+    /// are served: the folder of a killed one stays.
+    ///
+    /// # Errors
+    /// [`RunDirError::File`].
+    pub(crate) fn records_of_others(
+        &self,
+        file: &str,
+        limit: usize,
+    ) -> Result<Vec<OtherRecord>, RunDirError> {
+        let error = |source| file_error("look through", &self.root, source);
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(error)? {
+            let folder = entry.map_err(error)?.path();
+            if folder == self.path {
+                continue;
+            }
+            // What cannot be read is no network of ours.
+            let Ok(Some(content)) = durable::read(&folder.join(file), limit) else {
+                continue;
+            };
+            let lock = File::open(folder.join(LOCK));
+            let is_served = lock.is_ok_and(|lock| {
+                rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+            });
+            records.push(OtherRecord { content, is_served });
+        }
+        Ok(records)
+    }
+
     /// RUN/NAME.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -321,6 +351,15 @@ fn refuse_shared(
     }
 }
 
+/// A file of another network.
+#[derive(Debug)]
+pub(crate) struct OtherRecord {
+    /// What stands in it.
+    pub(crate) content: Vec<u8>,
+    /// Whether a process serves that network.
+    pub(crate) is_served: bool,
+}
+
 /// A network that another process serves.
 struct Other {
     network: String,
@@ -360,7 +399,7 @@ fn others(root: &Path, network: &str, netns: Option<u64>) -> Result<Vec<Other>, 
 
 /// What tells the calling thread's network namespace from others
 /// (namespaces(7)); [`None`] where there is no /proc to tell.
-fn netns() -> Option<u64> {
+pub(super) fn netns() -> Option<u64> {
     let namespace = fs::metadata("/proc/thread-self/ns/net").ok()?;
     Some(namespace.ino())
 }

@@ -1,4 +1,5 @@
-//! Which subnet a network with `address = "auto"` gets.
+//! Which subnet a network with `address = "auto"` gets, and whether a chosen
+//! one is free.
 
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
@@ -55,6 +56,63 @@ pub(crate) fn pick(
         }
     }
     Err(NoFreeSubnet { blocker: last })
+}
+
+/// The host has a network's subnet, or a part of it, elsewhere.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum SubnetTaken {
+    /// A netdev has an address in it.
+    #[error(
+        "the subnet {subnet} is in use: netdev {netdev} has the address {address}; give the \
+         network another `address`, or \"auto\""
+    )]
+    Address {
+        /// The network's subnet.
+        subnet: Ipv4Net,
+        /// The address with its prefix.
+        address: Ipv4Net,
+        /// Whose it is.
+        netdev: String,
+    },
+    /// A route leads to it.
+    #[error(
+        "the subnet {subnet} is in use: the host has a route to {route}; give the network \
+         another `address`, or \"auto\""
+    )]
+    Route {
+        /// The network's subnet.
+        subnet: Ipv4Net,
+        /// The route's destination.
+        route: Ipv4Net,
+    },
+}
+
+/// Whether the host can route to `subnet` by a netdev of its own, with these
+/// `addresses` (with their netdevs) and `routes` there already. A wider subnet
+/// or route around it is fine: the narrower one wins.
+///
+/// # Errors
+/// [`SubnetTaken`].
+pub(crate) fn check(
+    subnet: Ipv4Net,
+    addresses: &[(String, Ipv4Net)],
+    routes: &[Ipv4Net],
+) -> Result<(), SubnetTaken> {
+    let inside = |net: &Ipv4Net| subnet.contains(&net.trunc());
+    if let Some((netdev, address)) = addresses.iter().find(|(_, net)| inside(net)) {
+        return Err(SubnetTaken::Address {
+            subnet,
+            address: *address,
+            netdev: netdev.clone(),
+        });
+    }
+    match routes.iter().find(|net| inside(net)) {
+        Some(route) => Err(SubnetTaken::Route {
+            subnet,
+            route: *route,
+        }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +173,22 @@ mod tests {
             message.contains("give the network an `address`"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_subnet_within_a_wider_one_is_free_and_one_that_is_cut_is_not() {
+        let has = |net: &str| [("eth0".to_owned(), self::net(net))];
+        let lab = net("192.168.122.0/24");
+        assert_eq!(
+            check(lab, &has("192.168.4.7/16"), &[net("0.0.0.0/0")]),
+            Ok(())
+        );
+        for taken in ["192.168.122.9/24", "192.168.122.9/32", "192.168.122.130/25"] {
+            let error = check(lab, &has(taken), &[]).unwrap_err().to_string();
+            assert!(error.contains(taken) && error.contains("eth0"), "{error}");
+        }
+        let error = check(lab, &[], &[net("192.168.122.0/24")]).unwrap_err();
+        assert!(error.to_string().contains("a route to 192.168.122.0/24"));
     }
 
     proptest! {

@@ -79,17 +79,7 @@ impl Setting {
     }
 
     fn write(&self, interface: &str, value: &str) -> Result<(), SysctlError> {
-        let path = self.path(interface)?;
-        let written = OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .and_then(|mut file| file.write_all(value.as_bytes()));
-        match written {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(file_error("write", &path, error))
-            }
-            _ => Ok(()),
-        }
+        write(&self.path(interface)?, value)
     }
 
     fn path(&self, interface: &str) -> Result<PathBuf, SysctlError> {
@@ -108,19 +98,27 @@ impl Setting {
     }
 }
 
+const NO_IPV6: Setting = Setting {
+    family: "ipv6",
+    key: "disable_ipv6",
+    value: "1",
+};
+
 /// What makes the host's own interface of an isolated network a dead end.
-const ISOLATED: [Setting; 2] = [
+const ISOLATED: [Setting; 2] = [forwarding("0"), NO_IPV6];
+
+/// What the host's own interface has of a network whose packets the host
+/// forwards. As with libvirt, no IPv6 where the network has no address of it.
+const ROUTED: [Setting; 2] = [forwarding("1"), NO_IPV6];
+
+/// Whether the host forwards IPv4 packets that come in by a netdev.
+pub(super) const fn forwarding(value: &'static str) -> Setting {
     Setting {
         family: "ipv4",
         key: "forwarding",
-        value: "0",
-    },
-    Setting {
-        family: "ipv6",
-        key: "disable_ipv6",
-        value: "1",
-    },
-];
+        value,
+    }
+}
 
 /// Makes the host's own interface of an isolated network a dead end: the host
 /// forwards no IPv4 packet that comes in by it, and speaks no IPv6 on it. The
@@ -133,8 +131,22 @@ const ISOLATED: [Setting; 2] = [
 /// # Errors
 /// [`SysctlError`].
 pub(crate) fn isolate_host_interface(interface: &str) -> Result<Vec<String>, SysctlError> {
+    set(interface, &ISOLATED)
+}
+
+/// Has the host forward what comes in by the own interface of a network, if it
+/// forwards at all, and speak no IPv6 on it. As
+/// [`isolate_host_interface`], to be called again when others write.
+///
+/// # Errors
+/// [`SysctlError`].
+pub(crate) fn route_host_interface(interface: &str) -> Result<Vec<String>, SysctlError> {
+    set(interface, &ROUTED)
+}
+
+fn set(interface: &str, settings: &[Setting]) -> Result<Vec<String>, SysctlError> {
     let mut changed = Vec::new();
-    for setting in ISOLATED {
+    for setting in settings {
         match setting.read(interface)? {
             Some(now) if now != setting.value => {
                 setting.apply(interface)?;
@@ -152,15 +164,39 @@ pub(crate) fn isolate_host_interface(interface: &str) -> Result<Vec<String>, Sys
 ///
 /// # Errors
 /// [`SysctlError::File`].
-pub(super) fn host_forwards() -> Result<Option<String>, SysctlError> {
-    read(Path::new("/proc/sys/net/ipv4/ip_forward"))
+pub(crate) fn host_forwards() -> Result<Option<String>, SysctlError> {
+    read(Path::new(IP_FORWARD))
 }
+
+/// Writes net.ipv4.ip_forward, which gives every netdev that value.
+///
+/// # Errors
+/// [`SysctlError::File`].
+pub(super) fn set_host_forwards(value: &str) -> Result<(), SysctlError> {
+    write(Path::new(IP_FORWARD), value)
+}
+
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 fn read(path: &Path) -> Result<Option<String>, SysctlError> {
     match fs::read_to_string(path) {
         Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(file_error("read", path, source)),
+    }
+}
+
+/// Writes a sysctl; one that the kernel does not have is passed over.
+fn write(path: &Path, value: &str) -> Result<(), SysctlError> {
+    let written = OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(value.as_bytes()));
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(file_error("write", path, error))
+        }
+        _ => Ok(()),
     }
 }
 

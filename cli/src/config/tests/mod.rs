@@ -1,4 +1,5 @@
 mod boot;
+mod forward;
 mod options;
 mod places;
 mod policy;
@@ -92,7 +93,7 @@ fn an_empty_file_is_the_built_in_network() {
     assert_eq!(parse("").unwrap(), built_in);
     assert_eq!(built_in.interface.unwrap().as_str(), "vmlan0");
     assert_eq!(built_in.address, Address::Auto);
-    assert_eq!(built_in.forward, Forward::Isolated);
+    assert_eq!(built_in.forward, Forward::Nat);
     assert!(built_in.dhcp.enabled);
     assert!(built_in.attach[0].matches("vnet0"));
 }

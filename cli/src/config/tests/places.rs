@@ -173,15 +173,6 @@ fn names_and_numbers_have_bounds() {
 
 #[test]
 fn what_is_not_built_is_refused_by_name() {
-    for forward in ["nat", "route", "open"] {
-        let message = format!("forward = \"{forward}\" is not in this version");
-        refused(
-            &format!("forward = \"{forward}\""),
-            (1, 11),
-            &message,
-            "\"isolated\" or \"bridge\"",
-        );
-    }
     refused(
         "forward = \"natt\"",
         (1, 11),

@@ -207,7 +207,12 @@ fn a_port_needs_a_name_and_a_kind() {
 fn odd_settings_are_warned_of() {
     let warning = |text: &str| load(text).unwrap().warnings[0].to_string();
     assert!(warning("forward = \"bridge\"").contains("lab.toml:1:11: this bridge leads nowhere"));
-    assert!(warning("uplink = \"eth0\"").contains("isolated network is not used"));
+    let isolated = "forward = \"isolated\"\nuplink = \"eth0\"";
+    assert!(warning(isolated).contains("isolated network is not used"));
+    let open = "forward = \"open\"\nuplink = \"eth0\"";
+    assert!(warning(open).contains("an open network has no rules"));
+    let route = "forward = \"route\"\n[nat]\nports = [1, 2]";
+    assert!(warning(route).contains("[nat] is used with forward = \"nat\" only"));
     assert!(load(WHOLE).unwrap().warnings.is_empty());
 }
 

@@ -1,0 +1,449 @@
+//! What other firewalls do on this host, as values.
+//!
+//! nftables hands a packet to the base chains of all tables in turn: an accept
+//! ends one chain only, a drop is for good. So no rule of ours can let through
+//! what another table drops; that table has to. A survey finds the chains that
+//! drop what none of their rules takes, and whose they are. It reads what `nft`
+//! lists, which has iptables' rules too where iptables stands on nftables, and
+//! asks `iptables-legacy` where it does not. What it does not know in there it
+//! passes over.
+
+use super::rules::{FAMILY, PREFIX, table_name};
+use super::tool::{Tool, ToolError};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt;
+
+pub(super) const NFT: Tool = Tool {
+    program: "nft",
+    package: "nftables",
+};
+
+/// Names the tables of iptables that stand in the kernel beside nftables.
+const LEGACY_TABLES: &str = "/proc/thread-self/net/ip_tables_names";
+
+/// What stands in the firewalls of this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// Chains that drop what none of their rules takes.
+    pub(crate) drops: Vec<Dropping>,
+    /// Where Docker leaves room for rules of others: its chain DOCKER-USER.
+    pub(crate) docker_user: Option<Flavour>,
+    /// The rules of firewalld, if it has any.
+    pub(crate) firewalld: Option<Firewalld>,
+    /// Programs that want the host to forward, by their rules; sorted.
+    pub(crate) forwarders: Vec<String>,
+    /// Chains and rules in the network's own table.
+    pub(super) own: usize,
+}
+
+/// A chain that drops what none of its rules takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dropping {
+    /// What passes it.
+    pub(crate) hook: Hook,
+    /// Family and name of its table, as `ip filter`.
+    pub(crate) table: String,
+    /// Its name.
+    pub(crate) chain: String,
+    /// Who made it.
+    pub(crate) owner: Owner,
+    /// A rule in it, or in a chain that it leads to, names the network's
+    /// interface: somebody has seen to it.
+    pub(crate) knows_us: bool,
+}
+
+/// Where in the host's stack a chain stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// What the host forwards.
+    Forward,
+    /// What is for the host itself.
+    Input,
+}
+
+/// Who made a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// Docker, which sets the policy of iptables' FORWARD.
+    Docker,
+    /// firewalld.
+    Firewalld,
+    /// ufw.
+    Ufw,
+    /// iptables, by whomever.
+    Iptables(Flavour),
+    /// nftables, by whomever.
+    Nftables,
+}
+
+/// The two iptables, whose rules are separate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// The rules stand in nftables.
+    Nft,
+    /// In the kernel's older tables.
+    Legacy,
+}
+
+impl Flavour {
+    /// Its program, the one that changes these rules.
+    pub(super) fn tool(self) -> Tool {
+        Tool {
+            program: match self {
+                Self::Nft => "iptables-nft",
+                Self::Legacy => "iptables-legacy",
+            },
+            package: "iptables",
+        }
+    }
+}
+
+/// The rules of firewalld.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Firewalld {
+    /// The zone that the network's interface is in, if it is in one.
+    pub(crate) zone: Option<String>,
+}
+
+impl fmt::Display for Dropping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "chain {} of table {}", self.chain, self.table)?;
+        match self.owner {
+            Owner::Docker => f.write_str(" (Docker's)"),
+            Owner::Firewalld => f.write_str(" (firewalld's)"),
+            Owner::Ufw => f.write_str(" (ufw's)"),
+            Owner::Iptables(Flavour::Legacy) => f.write_str(" (iptables-legacy)"),
+            Owner::Iptables(Flavour::Nft) | Owner::Nftables => Ok(()),
+        }
+    }
+}
+
+impl Survey {
+    /// Looks at the firewalls of this thread's network namespace, for `network`
+    /// with the host's own `interface`.
+    ///
+    /// # Errors
+    /// `nft` is not there, or may not list.
+    pub(crate) async fn take(network: &str, interface: &str) -> Result<Self, ToolError> {
+        let arguments = ["-j", "-t", "list", "ruleset"];
+        let text = NFT.run(&arguments, b"").await?;
+        let listed: Value = serde_json::from_str(&text).map_err(|error| ToolError::Strange {
+            command: NFT.command(&arguments),
+            why: error.to_string(),
+        })?;
+        let mut survey = Self::of_nft(&listed, network, interface);
+        let legacy = std::fs::read_to_string(LEGACY_TABLES).unwrap_or_default();
+        if legacy.lines().any(|table| table == "filter") {
+            let rules = Flavour::Legacy.tool().run(&["-S"], b"").await?;
+            survey.add_legacy(&rules, interface);
+        }
+        Ok(survey)
+    }
+
+    /// Reads what `nft -j list ruleset` says.
+    fn of_nft(listed: &Value, network: &str, interface: &str) -> Self {
+        let own = table_name(network);
+        let mut survey = Self::default();
+        let mut forwarders = BTreeSet::new();
+        let rules: Vec<Rule<'_>> = objects(listed, "rule").filter_map(Rule::of).collect();
+        let chains: Vec<Chain<'_>> = objects(listed, "chain").filter_map(Chain::of).collect();
+        let has_chain = |family: &str, table: &str, wanted: &dyn Fn(&str) -> bool| {
+            let mut in_table = chains.iter().filter(|it| it.is_in(family, table));
+            in_table.any(|it| wanted(it.name))
+        };
+        for chain in &chains {
+            if chain.is_in(FAMILY, &own) {
+                survey.own += 1;
+                continue;
+            }
+            forwarders.extend(known_forwarder(chain.table, chain.name));
+            let mut its_rules = rules.iter().filter(|rule| rule.is_in(chain));
+            let drops =
+                chain.policy == Some("drop") || its_rules.next_back().is_some_and(Rule::ends);
+            let (Some(hook), true) = (chain.hook(), drops) else {
+                continue;
+            };
+            let (family, table) = (chain.family, chain.table);
+            let owner = match hook {
+                _ if table == "firewalld" => Owner::Firewalld,
+                _ if has_chain(family, table, &|it| it.starts_with("ufw-")) => Owner::Ufw,
+                Hook::Forward if has_chain(family, table, &|it| it == DOCKER_USER) => Owner::Docker,
+                _ if (family, table) == ("ip", "filter") => Owner::Iptables(Flavour::Nft),
+                _ => Owner::Nftables,
+            };
+            survey.drops.push(Dropping {
+                hook,
+                table: format!("{family} {table}"),
+                chain: chain.name.to_owned(),
+                owner,
+                knows_us: passed(chain, &rules).any(|rule| rule.names(interface)),
+            });
+        }
+        for rule in &rules {
+            if (rule.family, rule.table) == (FAMILY, &own) {
+                survey.own += 1;
+            } else if rule.translates() {
+                forwarders.insert(owner_of_translation(rule.table, rule.chain));
+            }
+        }
+        if has_chain("ip", "filter", &|it| it == DOCKER_USER) {
+            survey.docker_user = Some(Flavour::Nft);
+        }
+        let mut of_firewalld = rules.iter().filter(|rule| rule.table == "firewalld");
+        if chains.iter().any(|chain| chain.table == "firewalld") {
+            let zone = of_firewalld.find_map(|rule| rule.zone_of(interface));
+            survey.firewalld = Some(Firewalld { zone });
+        }
+        survey.forwarders = forwarders.into_iter().collect();
+        survey
+    }
+
+    /// Reads what `iptables-legacy -S` says.
+    fn add_legacy(&mut self, rules: &str, interface: &str) {
+        let lines: Vec<Vec<&str>> = rules.lines().map(|it| it.split(' ').collect()).collect();
+        let has_chain = |name: &str| lines.iter().any(|it| it.starts_with(&["-N", name]));
+        for (hook, chain) in [(Hook::Forward, "FORWARD"), (Hook::Input, "INPUT")] {
+            let last = lines.iter().rfind(|it| it.starts_with(&["-A", chain]));
+            let ends = last.is_some_and(|rule| {
+                let [_, _, target @ ..] = rule.as_slice() else {
+                    return false;
+                };
+                target.starts_with(&["-j", "DROP"]) || target.starts_with(&["-j", "REJECT"])
+            });
+            if !ends
+                && !lines
+                    .iter()
+                    .any(|it| it.starts_with(&["-P", chain, "DROP"]))
+            {
+                continue;
+            }
+            let owner = if has_chain("ufw-user-forward") {
+                Owner::Ufw
+            } else if hook == Hook::Forward && has_chain(DOCKER_USER) {
+                Owner::Docker
+            } else {
+                Owner::Iptables(Flavour::Legacy)
+            };
+            self.drops.push(Dropping {
+                hook,
+                table: "ip filter".to_owned(),
+                chain: chain.to_owned(),
+                owner,
+                knows_us: legacy_passed(chain, &lines).any(|it| it.contains(&interface)),
+            });
+        }
+        if has_chain(DOCKER_USER) {
+            self.docker_user = Some(Flavour::Legacy);
+            self.add_forwarder("Docker");
+        }
+        if has_chain("LIBVIRT_FWO") {
+            self.add_forwarder("libvirt");
+        }
+    }
+
+    fn add_forwarder(&mut self, name: &str) {
+        if let Err(at) = self.forwarders.binary_search_by(|it| it.as_str().cmp(name)) {
+            self.forwarders.insert(at, name.to_owned());
+        }
+    }
+}
+
+/// The chain that Docker has others put their rules in (its manual, "Packet
+/// filtering and firewalls").
+pub(super) const DOCKER_USER: &str = "DOCKER-USER";
+
+/// The program that has a chain by this name, if it is one that forwards.
+fn known_forwarder(table: &str, chain: &str) -> Option<String> {
+    let known = if chain.starts_with("DOCKER") || table == "docker-bridges" {
+        "Docker"
+    } else if chain.starts_with("LIBVIRT_FW") || table == "libvirt_network" {
+        "libvirt"
+    } else if chain.starts_with("NETAVARK") || table == "netavark" {
+        "Podman"
+    } else {
+        return None;
+    };
+    Some(known.to_owned())
+}
+
+fn owner_of_translation(table: &str, chain: &str) -> String {
+    let of_vmlan = || table.strip_prefix(PREFIX).map(|it| format!("network {it}"));
+    known_forwarder(table, chain)
+        .or_else(of_vmlan)
+        .unwrap_or_else(|| format!("chain {chain} of table {table}"))
+}
+
+/// The objects of one kind in the order that `nft` lists them.
+fn objects<'a>(listed: &'a Value, kind: &'static str) -> impl Iterator<Item = &'a Value> {
+    let all = listed.get("nftables").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(move |it| it.get(kind))
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str()
+}
+
+struct Chain<'a> {
+    family: &'a str,
+    table: &'a str,
+    name: &'a str,
+    hook: Option<&'a str>,
+    policy: Option<&'a str>,
+}
+
+impl<'a> Chain<'a> {
+    fn of(object: &'a Value) -> Option<Self> {
+        Some(Self {
+            family: text(object, "family")?,
+            table: text(object, "table")?,
+            name: text(object, "name")?,
+            hook: text(object, "hook"),
+            policy: text(object, "policy"),
+        })
+    }
+
+    fn is_in(&self, family: &str, table: &str) -> bool {
+        (self.family, self.table) == (family, table)
+    }
+
+    /// Where it stands, if IPv4 packets pass it there.
+    fn hook(&self) -> Option<Hook> {
+        match (self.family, self.hook?) {
+            ("ip" | "inet", "forward") => Some(Hook::Forward),
+            ("ip" | "inet", "input") => Some(Hook::Input),
+            _ => None,
+        }
+    }
+}
+
+struct Rule<'a> {
+    family: &'a str,
+    table: &'a str,
+    chain: &'a str,
+    expression: &'a [Value],
+}
+
+impl<'a> Rule<'a> {
+    fn of(object: &'a Value) -> Option<Self> {
+        Some(Self {
+            family: text(object, "family")?,
+            table: text(object, "table")?,
+            chain: text(object, "chain")?,
+            expression: object.get("expr")?.as_array()?,
+        })
+    }
+
+    fn is_in(&self, chain: &Chain<'_>) -> bool {
+        chain.is_in(self.family, self.table) && self.chain == chain.name
+    }
+
+    fn is_of(&self, base: &Chain<'_>, chain: &str) -> bool {
+        base.is_in(self.family, self.table) && self.chain == chain
+    }
+
+    /// The chains that it leads to.
+    fn targets(&self) -> impl Iterator<Item = &'a str> {
+        self.expression.iter().filter_map(|it| {
+            let target = it.pointer("/jump/target").or(it.pointer("/goto/target"));
+            target?.as_str()
+        })
+    }
+
+    /// Whether it drops whatever comes to it.
+    fn ends(&self) -> bool {
+        let is_end = |it: &Value| {
+            it.get("drop").is_some()
+                || it.get("reject").is_some()
+                || matches!(xt_target(it), Some("REJECT" | "DROP"))
+        };
+        let is_silent = |it: &Value| it.get("counter").is_some() || it.get("log").is_some();
+        self.expression.last().is_some_and(is_end)
+            && self.expression.iter().all(|it| is_silent(it) || is_end(it))
+    }
+
+    /// Whether it looks for the netdev `interface`.
+    fn names(&self, interface: &str) -> bool {
+        self.expression.iter().any(|it| {
+            let key = it.pointer("/match/left/meta/key").and_then(Value::as_str);
+            let named = it.pointer("/match/right").and_then(Value::as_str);
+            matches!(key, Some("iif" | "iifname" | "oif" | "oifname")) && named == Some(interface)
+        })
+    }
+
+    /// Whether it gives packets another source.
+    fn translates(&self) -> bool {
+        self.expression.iter().any(|it| {
+            it.get("masquerade").is_some()
+                || it.get("snat").is_some()
+                || matches!(xt_target(it), Some("MASQUERADE" | "SNAT"))
+        })
+    }
+
+    /// firewalld's zone for what comes by `interface`, if this rule says it.
+    fn zone_of(&self, interface: &str) -> Option<String> {
+        if !self.names(interface) {
+            return None;
+        }
+        let mut zones = self
+            .targets()
+            .filter_map(|it| it.strip_prefix("filter_FWD_"));
+        zones.next().map(str::to_owned)
+    }
+}
+
+/// The rules that packets in `base` may come by, in it and in the chains that
+/// it leads to.
+fn passed<'a>(base: &Chain<'a>, rules: &'a [Rule<'a>]) -> impl Iterator<Item = &'a Rule<'a>> {
+    let mut reached = vec![base.name];
+    let mut next = 0;
+    while let Some(&chain) = reached.get(next) {
+        next += 1;
+        for rule in rules.iter().filter(|it| it.is_of(base, chain)) {
+            let new = rule.targets().filter(|target| !reached.contains(target));
+            let new: Vec<&str> = new.collect();
+            reached.extend(new);
+        }
+    }
+    let (family, table) = (base.family, base.table);
+    let is_in = move |it: &&Rule<'_>| it.family == family && it.table == table;
+    rules
+        .iter()
+        .filter(is_in)
+        .filter(move |it| reached.contains(&it.chain))
+}
+
+/// [`passed`] for the lines of `iptables-legacy -S`, in words.
+fn legacy_passed<'a>(
+    base: &'a str,
+    lines: &'a [Vec<&'a str>],
+) -> impl Iterator<Item = &'a Vec<&'a str>> {
+    let mut reached = vec![base];
+    let mut next = 0;
+    while let Some(&chain) = reached.get(next) {
+        next += 1;
+        for rule in lines.iter().filter(|it| it.starts_with(&["-A", chain])) {
+            let target = rule.iter().skip_while(|word| !["-j", "-g"].contains(word));
+            reached.extend(
+                target
+                    .skip(1)
+                    .take(1)
+                    .filter(|it| !reached.contains(it))
+                    .collect::<Vec<_>>(),
+            );
+        }
+    }
+    lines
+        .iter()
+        .filter(move |it| matches!(it.as_slice(), ["-A", chain, ..] if reached.contains(chain)))
+}
+
+/// The target of iptables in a rule, where `nft` has no words of its own for
+/// it.
+fn xt_target(expression: &Value) -> Option<&str> {
+    let xt = expression.get("xt")?;
+    (text(xt, "type") == Some("target")).then(|| text(xt, "name"))?
+}
+
+#[cfg(test)]
+mod tests;

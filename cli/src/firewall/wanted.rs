@@ -1,0 +1,109 @@
+//! What a network wants of the host's firewall, as values.
+
+use crate::config::{Config, Forward, InterfaceName, Nat};
+use ipnet::Ipv4Net;
+
+/// What one network wants.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Wanted {
+    /// Its name.
+    pub(crate) network: String,
+    /// The host's own interface.
+    pub(crate) interface: String,
+    /// What is let through between that and the rest of the host.
+    pub(crate) way: Way,
+    /// What guests ask of the host itself. DHCP is none of it: the switch
+    /// answers before the host's stack sees a message.
+    pub(crate) services: Vec<Service>,
+}
+
+/// What is let through between the host's own interface and the others.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Way {
+    /// Out, and what belongs to it back in; by `uplink` only, if there is one.
+    Nat {
+        /// The guests' addresses.
+        subnet: Ipv4Net,
+        /// The only way out.
+        uplink: Option<String>,
+        /// What is seen outside.
+        nat: Nat,
+    },
+    /// Out and in; by `uplink` only, if there is one.
+    Route {
+        /// The guests' addresses.
+        subnet: Ipv4Net,
+        /// The only way out.
+        uplink: Option<String>,
+    },
+    /// What the host's other rules let through.
+    Open,
+    /// Nothing.
+    Isolated,
+}
+
+impl Way {
+    /// Whether packets of guests are to pass the host's forwarding.
+    pub(crate) fn is_routed(&self) -> bool {
+        !matches!(self, Self::Isolated)
+    }
+
+    /// The only way out.
+    pub(crate) fn uplink(&self) -> Option<&str> {
+        match self {
+            Self::Nat { uplink, .. } | Self::Route { uplink, .. } => uplink.as_deref(),
+            Self::Open | Self::Isolated => None,
+        }
+    }
+}
+
+/// A service of the host on the network's own interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Boot files. Their transfer belongs to the request, for a firewall that
+    /// keeps track.
+    Tftp,
+}
+
+impl Service {
+    /// The name that users know.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tftp => "TFTP",
+        }
+    }
+
+    /// The UDP port that it is asked at (RFC 1350 §4).
+    pub(crate) fn port(self) -> u16 {
+        match self {
+            Self::Tftp => 69,
+        }
+    }
+}
+
+impl Wanted {
+    /// What the network of `config`, with its gateway at `gateway`, wants;
+    /// nothing where the host takes no part, or only as a station of a LAN.
+    pub(crate) fn of(config: &Config, gateway: Option<Ipv4Net>) -> Option<Self> {
+        let interface = config.interface.as_ref()?.to_string();
+        let subnet = gateway?.trunc();
+        let uplink = config.uplink.as_ref().map(InterfaceName::to_string);
+        let way = match config.forward {
+            Forward::Nat => Way::Nat {
+                subnet,
+                uplink,
+                nat: config.nat,
+            },
+            Forward::Route => Way::Route { subnet, uplink },
+            Forward::Open => Way::Open,
+            Forward::Isolated => Way::Isolated,
+            Forward::Bridge => return None,
+        };
+        Some(Self {
+            network: config.name.to_string(),
+            interface,
+            way,
+            services: config.tftp.iter().map(|_| Service::Tftp).collect(),
+        })
+    }
+}
