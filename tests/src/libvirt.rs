@@ -14,13 +14,16 @@ use crate::switch::program;
 use crate::{target_dir, wait};
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use vmlan::ovs::install::{HOOK, hook_script};
 
 /// The longest that a virsh command may take: `start` waits for qemu.
 const VIRSH: Duration = Duration::from_secs(30);
@@ -183,6 +186,28 @@ impl Libvirt {
         vmlan
             .wait_for_line("ready: ", 0, wait::SOON, |line| line.starts_with("ready: "))
             .map(drop)
+    }
+
+    /// Puts vmlan in place as `ovs-vsctl`, where libvirtd finds it first, and as
+    /// libvirt's hook. libvirtd finds a first hook when it starts.
+    ///
+    /// # Errors
+    /// It is there already.
+    pub fn install_ovs_vsctl(&self) -> Result<()> {
+        let link = self.file("/usr/local/sbin/ovs-vsctl");
+        symlink("/usr/local/bin/vmlan", &link).with_context(|| link.display().to_string())?;
+        self.run("mkdir -p /etc/libvirt/hooks/network.d")?;
+        self.write(HOOK, &hook_script(Path::new("/usr/local/sbin/ovs-vsctl")))?;
+        self.run(&format!("chmod +x {HOOK}")).map(drop)
+    }
+
+    /// What vmlan prints as JSON for `vmlan WHAT --json`.
+    ///
+    /// # Errors
+    /// The command fails.
+    pub fn json(&self, what: &str) -> Result<Value> {
+        let text = self.run(&format!("vmlan {what} --json"))?;
+        serde_json::from_str(&text).with_context(|| format!("vmlan {what} --json: {text}"))
     }
 
     /// Stops vmlan with SIGTERM and wants exit status 0.

@@ -1,31 +1,131 @@
 //! vmlan under libvirt's domains, with real libvirtd, qemu and virsh.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use std::time::Instant;
 use vmlan_tests::libvirt::Libvirt;
 use vmlan_tests::station::Station;
+use vmlan_tests::switch::entry;
+use vmlan_tests::wait;
 
 const MAC1: &str = "52:54:00:00:05:01";
+const MAC2: &str = "52:54:00:00:05:02";
 
-fn on_network(network: &str, mac: &str) -> String {
+/// A network of vmlan on the bridge name that domains know.
+const CONFIG: &str = r#"
+name      = "default"
+interface = "virbr0"
+address   = "192.168.122.1/24"
+domain    = "vm"
+forward   = "isolated"
+
+[libvirt]
+
+[attach]
+match = []
+"#;
+
+/// The same network for libvirt.
+const NETWORK: &str = "<network><name>default</name><forward mode='bridge'/>\
+    <bridge name='virbr0'/><virtualport type='openvswitch'/>\
+    <portgroup name='red'><vlan><tag id='42'/></vlan></portgroup></network>";
+
+fn on_network(source: &str, mac: &str) -> String {
     format!(
-        "<interface type='network'><mac address='{mac}'/><source network='{network}'/>\
+        "<interface type='network'><mac address='{mac}'/><source network='default' {source}/>\
          <model type='virtio'/></interface>"
     )
 }
 
+/// A host whose network `default` is vmlan's.
+fn host() -> Result<Libvirt> {
+    let mut host = Libvirt::start()?;
+    host.install_ovs_vsctl()?;
+    host.stop_libvirtd()?;
+    host.start_libvirtd()?;
+    host.start_vmlan(CONFIG)?;
+    host.virsh("net-undefine default")?;
+    host.start_network("default", NETWORK)?;
+    Ok(host)
+}
+
+fn port(host: &Libvirt, name: &str) -> Result<serde_json::Value> {
+    let ports = host.json("ports")?;
+    entry(&ports, "name", name).with_context(|| format!("no port {name} in {ports}"))
+}
+
 #[test]
-fn a_domain_of_the_fixture_boots_on_libvirts_own_network() -> Result<()> {
-    let host = Libvirt::start()?;
-    host.virsh("net-start default")?;
-    host.define_domain("one", &on_network("default", MAC1))?;
-    let one = host.boot("one")?;
-    let address = one.lease("one")?.address;
-    assert!(
-        host.virsh("net-dhcp-leases default")?
-            .contains(&format!("{address}/24"))
-    );
-    one.ping("192.168.122.1")?;
+fn domains_boot_lease_and_reach_each_other_and_virsh_shows_them() -> Result<()> {
+    let host = host()?;
+    for (name, mac) in [("one", MAC1), ("two", MAC2)] {
+        host.define_domain(name, &on_network("", mac))?;
+    }
+    let (one, two) = (host.launch("one")?, host.launch("two")?);
+    let (one, two) = (one.booted()?, two.booted()?);
+    let (first, second) = (one.lease("one")?.address, two.lease("two")?.address);
+    one.ping(second)?;
+    two.ping("192.168.122.1")?;
+
+    let ids = port(&host, "vnet0")?["external-ids"].clone();
+    assert_eq!(ids["attached-mac"], MAC1, "{ids}");
+    assert_eq!(ids["iface-status"], "active", "{ids}");
+    let uuid = host.virsh("domuuid one")?;
+    assert_eq!(ids["vm-id"], uuid.trim(), "{ids}");
+    let list = host.virsh("domiflist one")?;
+    assert!(list.contains("vnet0") && list.contains(MAC1), "{list}");
+    let statistics = host.virsh("domifstat one vnet0")?;
+    assert!(statistics.contains("vnet0 rx_packets"), "{statistics}");
+
+    // The files are written soon after.
+    wait::until("libvirt's view of the leases", wait::SOON, || {
+        let leases = host.virsh("net-dhcp-leases default")?;
+        for (name, mac, address) in [("one", MAC1, first), ("two", MAC2, second)] {
+            let line = leases.lines().find(|line| line.contains(mac));
+            let line = line.with_context(|| leases.clone())?;
+            // A network in this mode has no <ip>, so libvirt has no prefix to show.
+            ensure!(line.contains(&format!("{address}/")), "{leases}");
+            ensure!(line.contains(name), "{leases}");
+        }
+        Ok(())
+    })?;
+    let addresses = host.virsh("domifaddr two --source lease")?;
+    assert!(addresses.contains(&format!("{second}/")), "{addresses}");
+    assert!(addresses.contains("vnet1"), "{addresses}");
+    for (module, name) in [("libvirt", "one"), ("libvirt_guest", "two")] {
+        let address = if name == "one" { first } else { second };
+        let found = host.run(&format!("getent -s {module} ahostsv4 {name}"))?;
+        assert!(found.starts_with(&address.to_string()), "{module}: {found}");
+    }
+
     host.virsh("destroy one")?;
-    host.virsh("net-destroy default")?;
+    wait::until("the port to go", wait::SOON, || {
+        ensure!(port(&host, "vnet0").is_err(), "still there");
+        Ok(())
+    })?;
+    port(&host, "vnet1")?;
+    assert_ne!(first, second);
+    Ok(())
+}
+
+#[test]
+fn what_vmlan_cannot_do_is_refused_in_words_that_libvirt_shows() -> Result<()> {
+    let mut host = host()?;
+    host.define_domain("one", &on_network("portgroup='red'", MAC1))?;
+    let refused = host.try_virsh("start one")?;
+    assert_ne!(refused.status, 0);
+    let said = refused.stderr;
+    assert!(said.contains("to be in a VLAN (tag=42)"), "{said}");
+    assert!(port(&host, "vnet0").is_err());
+
+    host.define_domain("two", &on_network("", MAC2))?;
+    host.stop_vmlan()?;
+    let start = Instant::now();
+    let refused = host.try_virsh("start two")?;
+    assert_ne!(refused.status, 0);
+    assert!(start.elapsed() < wait::SOON / 2, "{:?}", start.elapsed());
+    let said = refused.stderr;
+    assert!(
+        said.contains("network \"default\" is not running"),
+        "{said}"
+    );
     Ok(())
 }

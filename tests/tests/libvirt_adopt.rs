@@ -78,7 +78,10 @@ fn guests_keep_running_through_adopt_and_release_and_new_ones_need_no_change() -
     // The guest that ran goes on, and its address is known.
     one.ping("192.168.122.1")?;
     let leases = vmlan(&host, "leases")?.success()?;
-    assert!(leases.contains(MAC1) && leases.contains(&first.to_string()), "{leases}");
+    assert!(
+        leases.contains(MAC1) && leases.contains(&first.to_string()),
+        "{leases}"
+    );
     assert_eq!(one.lease("one")?.address, first);
     // A domain that was defined for libvirt's bridge boots on vmlan.
     let two = host.boot("two")?;
@@ -87,7 +90,10 @@ fn guests_keep_running_through_adopt_and_release_and_new_ones_need_no_change() -
     two.ping(first)?;
     one.ping(second)?;
     let ports = vmlan(&host, "ports")?.success()?;
-    assert!(ports.contains("vnet0") && ports.contains("vnet1"), "{ports}");
+    assert!(
+        ports.contains("vnet0") && ports.contains("vnet1"),
+        "{ports}"
+    );
     let listed = host.virsh("domiflist two")?;
     for text in ["vnet1", "default", MAC2] {
         assert!(listed.contains(text), "{text}: {listed}");
@@ -100,8 +106,14 @@ fn guests_keep_running_through_adopt_and_release_and_new_ones_need_no_change() -
     assert!(held.contains("vnet0") && held.contains("vnet1"), "{held}");
 
     let shown = vmlan(&host, "libvirt release default --dry-run")?.success()?;
-    assert!(shown.contains("-  <virtualport type='openvswitch'/>"), "{shown}");
-    assert!(shown.contains("/etc/vmlan/default.toml is removed"), "{shown}");
+    assert!(
+        shown.contains("-  <virtualport type='openvswitch'/>"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("/etc/vmlan/default.toml is removed"),
+        "{shown}"
+    );
     assert_eq!(kind(&host)?, "tap");
 
     vmlan(&host, "libvirt release default")?.success()?;
@@ -148,7 +160,10 @@ fn a_failure_half_way_puts_all_back() -> Result<()> {
     })?;
     let failed = vmlan(&host, "libvirt adopt default")?;
     assert_eq!(failed.status, 1);
-    for text in ["virbr0 belongs to network \"other\"", "all is as it was before"] {
+    for text in [
+        "virbr0 belongs to network \"other\"",
+        "all is as it was before",
+    ] {
         assert!(failed.stderr.contains(text), "{}", failed.stderr);
     }
     drop(holder);
@@ -173,7 +188,11 @@ fn a_failure_half_way_puts_all_back() -> Result<()> {
     host.run("touch /run/fail")?;
     let failed = vmlan(&host, "libvirt release default")?;
     assert_eq!(failed.status, 1);
-    assert!(failed.stderr.contains("all is as it was before"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("all is as it was before"),
+        "{}",
+        failed.stderr
+    );
     assert_eq!(kind(&host)?, "tap");
     one.ping("192.168.122.1")?;
     vmlan(&host, "libvirt release default")?.success()?;
@@ -188,17 +207,29 @@ fn what_cannot_be_adopted_is_refused_with_a_mend_and_nothing_changes() -> Result
         let outcome = vmlan(host, arguments)?;
         ensure!(outcome.status != 0, "{arguments}: {}", outcome.stdout);
         for text in texts {
-            ensure!(outcome.stderr.contains(text), "{arguments}: {}", outcome.stderr);
+            ensure!(
+                outcome.stderr.contains(text),
+                "{arguments}: {}",
+                outcome.stderr
+            );
         }
         ensure!(host.run(FILES)? == files, "{arguments}");
         Ok(())
     };
-    refused(&host, "libvirt adopt nothing", &["no network \"nothing\"", "net-list --all"])?;
+    refused(
+        &host,
+        "libvirt adopt nothing",
+        &["no network \"nothing\"", "net-list --all"],
+    )?;
     refused(&host, "libvirt release default", &["has not been adopted"])?;
 
     // A name that is somebody else's.
     host.run("ip link add virbr0 type veth peer name veth9")?;
-    refused(&host, "libvirt adopt default", &["not active", "veth", "remove it"])?;
+    refused(
+        &host,
+        "libvirt adopt default",
+        &["not active", "veth", "remove it"],
+    )?;
     host.run("ip link del virbr0")?;
 
     // Only root; a look is free for who may ask libvirt.
@@ -213,17 +244,36 @@ fn what_cannot_be_adopted_is_refused_with_a_mend_and_nothing_changes() -> Result
         "<network><name>ovs</name><forward mode='bridge'/><bridge name='x0'/>\
          <virtualport type='openvswitch'/></network>",
     )?;
-    refused(&host, "libvirt adopt ovs", &["on a switch already", "nat, route"])?;
+    refused(
+        &host,
+        "libvirt adopt ovs",
+        &["on a switch already", "nat, route"],
+    )?;
 
     // A configuration that is there is kept, and comes back.
     host.write("/etc/vmlan/default.toml", "# mine\n")?;
     let said = vmlan(&host, "libvirt adopt default")?.success()?;
-    for text in ["-# mine", "default.toml.before-adopt", "not active; it is started"] {
+    for text in [
+        "-# mine",
+        "default.toml.before-adopt",
+        "not active; it is started",
+    ] {
         assert!(said.contains(text), "{said}");
     }
-    assert_eq!(host.read("/etc/vmlan/default.toml.before-adopt")?, "# mine\n");
-    refused(&host, "libvirt adopt default", &["adopted already", "release default"])?;
-    refused(&host, "libvirt adopt default --dry-run", &["adopted already"])?;
+    assert_eq!(
+        host.read("/etc/vmlan/default.toml.before-adopt")?,
+        "# mine\n"
+    );
+    refused(
+        &host,
+        "libvirt adopt default",
+        &["adopted already", "release default"],
+    )?;
+    refused(
+        &host,
+        "libvirt adopt default --dry-run",
+        &["adopted already"],
+    )?;
     refused(
         &host,
         "libvirt release other --network default",
@@ -234,16 +284,26 @@ fn what_cannot_be_adopted_is_refused_with_a_mend_and_nothing_changes() -> Result
     fs::write(&path, fs::read_to_string(&path)? + "# changed\n")?;
     vmlan(&host, "libvirt release default")?.success()?;
     assert_eq!(host.read("/etc/vmlan/default.toml")?, "# mine\n");
-    assert!(host.read("/etc/vmlan/default.toml.released")?.ends_with("# changed\n"));
+    assert!(
+        host.read("/etc/vmlan/default.toml.released")?
+            .ends_with("# changed\n")
+    );
     // It was not active before.
     let networks = host.virsh("net-list --all")?;
     let line = networks.lines().find(|line| line.contains("default"));
-    assert!(line.is_some_and(|line| line.contains("inactive")), "{networks}");
+    assert!(
+        line.is_some_and(|line| line.contains("inactive")),
+        "{networks}"
+    );
 
     host.stop_libvirtd()?;
     host.run("pidof libvirtd | xargs -r kill; rm -f /run/libvirt/libvirt-sock")?;
     let outcome = vmlan(&host, "libvirt adopt default")?;
-    assert!(outcome.stderr.contains("does not answer at qemu:///system"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("does not answer at qemu:///system"),
+        "{}",
+        outcome.stderr
+    );
     Ok(())
 }
 
@@ -260,13 +320,20 @@ fn a_description_is_run_without_libvirt() -> Result<()> {
     assert!(warnings.contains("/run/net.xml:"), "{warnings}");
     assert!(warnings.contains("stp='on'"), "{warnings}");
     let status = vmlan(&host, "status")?.success()?;
-    assert!(status.contains("virbr0") && status.contains("192.168.122.1/24"), "{status}");
+    assert!(
+        status.contains("virbr0") && status.contains("192.168.122.1/24"),
+        "{status}"
+    );
     let reloaded = vmlan(&host, "reload")?.success()?;
     assert!(reloaded.contains("nothing has changed"), "{reloaded}");
 
     host.write("/run/bad.xml", "<network>\n  <name>x</nam>\n</network>\n")?;
     let refused = vmlan(&host, "run --network-xml /run/bad.xml")?;
     assert_eq!(refused.status, 2);
-    assert!(refused.stderr.starts_with("/run/bad.xml:2:"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.starts_with("/run/bad.xml:2:"),
+        "{}",
+        refused.stderr
+    );
     Ok(())
 }

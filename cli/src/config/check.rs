@@ -6,7 +6,7 @@ use super::dhcp_option::check_options;
 use super::dhcp_pool::check_pools;
 use super::network::{Written, WrittenDhcp};
 use super::section::Findings;
-use super::{Address, NetworkName, Problem, forward, tftp};
+use super::{Address, NetworkName, Problem, forward, libvirt, tftp};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -22,6 +22,7 @@ pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: 
         check_dhcp(written, dhcp, findings);
     }
     tftp::check(written, findings);
+    libvirt::check(written, findings);
 }
 
 fn check_name(written: &Written, network: Option<&NetworkName>, findings: &mut Findings<'_>) {

@@ -1,7 +1,10 @@
 //! Says in words what network a configuration makes.
 
 use super::value::duration_text;
-use super::{Address, Config, Dhcp, DhcpOption, Forward, Nat, Port, PortKind, Switch, Tftp};
+use super::{
+    Address, Config, Dhcp, DhcpOption, Forward, Libvirt, Nat, NetworkName, Port, PortKind, Switch,
+    Tftp,
+};
 use ipnet::Ipv4Net;
 use std::fmt;
 use vmlan_dhcp::options::{Boot, Scope};
@@ -38,6 +41,9 @@ impl fmt::Display for Explained<'_> {
         }
         if let Some(tftp) = &config.tftp {
             line("tftp", tftp_text(tftp))?;
+        }
+        if let Some(libvirt) = &config.libvirt {
+            line("libvirt", libvirt_text(libvirt, &config.name))?;
         }
         line("attach", attach(config))?;
         for port in &config.ports {
@@ -262,6 +268,12 @@ fn attach(config: &Config) -> String {
     }
     let patterns: Vec<_> = config.attach.iter().map(ToString::to_string).collect();
     format!("netdevs named {}", patterns.join(", "))
+}
+
+fn libvirt_text(libvirt: &Libvirt, name: &NetworkName) -> String {
+    let network = libvirt.network.as_deref().unwrap_or(name.as_str());
+    let folder = libvirt.status_dir.display();
+    format!("leases are shown by `virsh net-dhcp-leases {network}`, by files in {folder}")
 }
 
 fn tftp_text(tftp: &Tftp) -> String {

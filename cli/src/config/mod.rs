@@ -18,6 +18,7 @@ mod forward;
 pub mod glob;
 mod hook;
 mod host_entry;
+mod libvirt;
 mod names;
 mod network;
 mod places;
@@ -35,6 +36,7 @@ pub use forward::{Forward, Nat};
 pub use glob::Pattern;
 pub use hook::Hook;
 pub use host_entry::{HostEntry, Texts};
+pub use libvirt::Libvirt;
 pub use names::{InterfaceName, MAX_NAME, NetworkName, PortName};
 pub use places::Places;
 pub use port::{Port, PortKind, PortSettings, key_value};
@@ -44,7 +46,6 @@ pub use tftp::Tftp;
 pub use value::{LeaseTime, Value};
 pub use vlan::Vlan;
 
-use crate::libvirt;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 use section::Findings;
@@ -91,6 +92,8 @@ pub struct Config {
     pub dhcp: Dhcp,
     /// The TFTP server; none: off.
     pub tftp: Option<Tftp>,
+    /// How libvirt sees the network; none: it does not.
+    pub libvirt: Option<Libvirt>,
     /// Netdevs that are taken as packet ports when they appear.
     pub attach: Vec<Pattern>,
     /// Ports made at the start.
@@ -258,6 +261,7 @@ impl Config {
             switch: Switch::default(),
             dhcp: Dhcp::default(),
             tftp: None,
+            libvirt: None,
             ports: Vec::new(),
             places: Places::default(),
         }
@@ -335,7 +339,7 @@ impl Loaded {
     pub fn read(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
         let text = text(path)?;
         if text.trim_start().starts_with('<') {
-            return libvirt::load(&Source::new(path, &text), network);
+            return crate::libvirt::load(&Source::new(path, &text), network);
         }
         Self::parse(path, &text, network)
     }
@@ -346,7 +350,7 @@ impl Loaded {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_xml(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
-        libvirt::load(&Source::new(path, &text(path)?), network)
+        crate::libvirt::load(&Source::new(path, &text(path)?), network)
     }
 
     /// Finds the configuration to run: the file `config` if one is named,

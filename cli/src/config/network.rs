@@ -12,8 +12,8 @@ use super::section::{Findings, Section};
 use super::tftp::WrittenTftp;
 use super::value::{domain_name, duration, host_net, ipv4, lease_time, polling, station_mac};
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, Nat, NetworkName,
-    Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
+    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, Libvirt, Nat,
+    NetworkName, Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
 };
 use pnet_base::MacAddr;
 use std::ops::Range;
@@ -39,6 +39,7 @@ pub(super) struct Written {
     pub(super) switch: Option<Switch>,
     pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
     pub(super) tftp: Option<Spanned<WrittenTftp>>,
+    pub(super) libvirt: Option<Libvirt>,
     pub(super) attach: Option<Vec<Pattern>>,
     pub(super) ports: Vec<WrittenPort>,
 }
@@ -109,6 +110,9 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
         switch: root.table("switch", read_switch).map(Spanned::into_inner),
         dhcp: root.table("dhcp", read_dhcp),
         tftp: root.table("tftp", WrittenTftp::read),
+        libvirt: root
+            .table("libvirt", Libvirt::read)
+            .map(Spanned::into_inner),
         attach: root.table("attach", read_attach).map(Spanned::into_inner),
         ports: root.tables("port", read_port),
     };
@@ -314,6 +318,7 @@ impl Written {
                 .unwrap_or_default()
                 .into_dhcp(enabled),
             tftp: self.tftp.and_then(|tftp| tftp.into_inner().into_tftp()),
+            libvirt: self.libvirt,
             attach: self.attach.unwrap_or(built_in.attach),
             ports: self.ports.into_iter().map(|port| port.port).collect(),
             places,

@@ -14,6 +14,7 @@ mod eventlog;
 mod greeting;
 mod hooks;
 mod hosts;
+mod libvirt;
 mod message;
 mod metrics;
 mod netdevs;
@@ -82,6 +83,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let (network, events) = start::start(place, loaded).await?;
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
+    tokio::spawn(libvirt::keep(network.clone()));
     let result = async {
         let (mut monitor, mut connections) = open(&network).await?;
         let mut rules = Watch::new();

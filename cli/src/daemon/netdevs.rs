@@ -68,6 +68,7 @@ impl Network {
             tracing::warn!("port {name}: bandwidth was {said}");
         }
         port.external_ids.extend(ids);
+        self.libvirt.touch();
         // Whoever has said what it is for takes it away, too.
         if port.origin == Origin::Pattern {
             port.origin = Origin::Command;

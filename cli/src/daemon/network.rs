@@ -2,6 +2,7 @@
 //! are followed, the MAC table is changed.
 
 use super::dhcp::DhcpService;
+use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
 use crate::config::{Config, Port, PortKind, PortName, PortSettings};
@@ -36,6 +37,8 @@ pub(super) struct Network {
     pub(super) dhcp: DhcpService,
     pub(super) tftp: TftpService,
     pub(super) ports: Ports,
+    /// What libvirt's users see.
+    pub(super) libvirt: LibvirtFiles,
     /// Hosts that were added while it ran.
     pub(super) hosts: LiveHosts,
     /// The gateway's address with its prefix.
@@ -290,6 +293,7 @@ impl Network {
         };
         let kind = port.kind;
         self.dhcp.name_port(port.id, None);
+        self.libvirt.touch();
         if let Err(error) = self.switch.remove_port(port.id) {
             tracing::warn!("port {name}: {}", chain(error));
         }
@@ -353,6 +357,7 @@ impl Network {
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         self.tftp.stop();
         self.switch.stop();
+        self.write_libvirt_files();
         self.dhcp.stop();
         let released = self.quiet.release_all();
         // Once its netdevs are gone, so that nothing passes without rules.

@@ -82,6 +82,10 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     network.dhcp.restate(new_program);
     change_tftp(network, &old, &mut report);
     change_outside(network, &old, &mut report).await;
+    if network.config.libvirt != old.libvirt {
+        network.libvirt.touch();
+        report.done("what libvirt sees changed");
+    }
     change_switch(network, &old, &mut report);
     change_mtu(network, &old, &mut report).await;
     change_ports(network, &before, &mut report).await;

@@ -2,6 +2,7 @@
 //! goes away again: each part takes itself down when it is dropped.
 
 use super::dhcp::DhcpService;
+use super::libvirt::LibvirtFiles;
 use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
@@ -70,6 +71,7 @@ pub(super) async fn start(
     };
     let (switch, events) = Switch::start(&settings, workers, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
+    let libvirt = LibvirtFiles::new(dhcp.leases_changed());
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),
         run,
@@ -80,6 +82,7 @@ pub(super) async fn start(
         dhcp,
         tftp: TftpService::default(),
         ports: Ports::default(),
+        libvirt,
         hosts,
         gateway,
         mac,

@@ -12,6 +12,7 @@
 //!   to survive a crash.
 
 mod address;
+pub(crate) mod domains;
 pub(crate) mod durable;
 pub(crate) mod forwarding;
 pub(crate) mod hosts;

@@ -31,9 +31,10 @@ use tokio::time::Instant;
 /// The pause after an error, which as a rule comes again at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// `RTM_NEWADDR` and `RTM_NEWNETCONF` (linux/rtnetlink.h).
+/// `RTM_NEWADDR`, `RTM_NEWNETCONF` and `RTM_DELNETCONF` (linux/rtnetlink.h).
 const NEW_ADDRESS: u16 = 20;
 const NEW_NETCONF: u16 = 80;
+const DEL_NETCONF: u16 = 81;
 
 /// Receive buffer in bytes, of which the kernel grants as much as
 /// net.core.rmem_max allows: some hundred netdevs may change at once.
@@ -187,6 +188,10 @@ impl Monitor {
             if self.events.back() != Some(&LinkEvent::Sysctls) {
                 self.events.push_back(LinkEvent::Sysctls);
             }
+            return;
+        }
+        if let Ok(DEL_NETCONF) = kind {
+            // It comes with the end of a netdev, which is told of beside.
             return;
         }
         match NetlinkMessage::<RouteNetlinkMessage>::deserialize(datagram) {

@@ -95,22 +95,41 @@ pub(super) fn attach(place: &Place, name: &NetworkName, tap: &str) -> Result<boo
 /// # Errors
 /// The kernel refuses one.
 pub(super) fn give(taps: &[String], bridge: &str, isolated: bool) -> Result<()> {
-    block_on(async {
-        let links = Links::new()?;
-        let master = links.by_name(bridge).await?;
-        let is_bridge = master.kind.as_deref() == Some("bridge");
-        ensure!(is_bridge, "{bridge} is no bridge of the kernel");
-        for tap in taps {
-            match links.by_name(tap).await {
-                Ok(link) => links.set_master(&link, &master).await?,
-                Err(LinkError::NoSuchName(_)) => continue,
-                Err(error) => return Err(error.into()),
-            }
-            if isolated {
-                let path = format!("/sys/class/net/{tap}/brport/isolated");
-                fs::write(&path, "1").with_context(|| format!("cannot write {path}"))?;
-            }
+    if taps.is_empty() {
+        return Ok(());
+    }
+    // With a spanning tree a new port is mute for twice the forward delay, 4 s
+    // at least; one that comes before the tree goes on forwarding
+    // (net/bridge/br_stp.c). They were ports before, so no loop comes of it.
+    let tree = format!("/sys/class/net/{bridge}/bridge/stp_state");
+    let written =
+        |state: &str| fs::write(&tree, state).with_context(|| format!("cannot write {tree}"));
+    let on = fs::read_to_string(&tree).is_ok_and(|state| state.trim() == "1");
+    if on {
+        written("0")?;
+    }
+    let given = block_on(give_all(taps, bridge, isolated));
+    if on {
+        written("1")?;
+    }
+    given
+}
+
+async fn give_all(taps: &[String], bridge: &str, isolated: bool) -> Result<()> {
+    let links = Links::new()?;
+    let master = links.by_name(bridge).await?;
+    let is_bridge = master.kind.as_deref() == Some("bridge");
+    ensure!(is_bridge, "{bridge} is no bridge of the kernel");
+    for tap in taps {
+        match links.by_name(tap).await {
+            Ok(link) => links.set_master(&link, &master).await?,
+            Err(LinkError::NoSuchName(_)) => continue,
+            Err(error) => return Err(error.into()),
         }
-        Ok(())
-    })
+        if isolated {
+            let path = format!("/sys/class/net/{tap}/brport/isolated");
+            fs::write(&path, "1").with_context(|| format!("cannot write {path}"))?;
+        }
+    }
+    Ok(())
 }

@@ -187,12 +187,16 @@ impl Work<'_> {
             None => self.parts.push(line("")),
         }
         self.forward()?;
-        let attach = if self.around.by_libvirt {
-            "\n[attach]\nmatch = []  # libvirt attaches its guests itself\n"
-        } else {
-            ""
-        };
-        self.parts.push(attach);
+        if self.around.by_libvirt {
+            let attach = "\n[attach]\nmatch = []  # libvirt attaches its guests itself\n";
+            self.parts.push(attach);
+            self.parts
+                .push("\n[libvirt]  # which shows leases as its own\n");
+            let theirs = network.name.get_ref();
+            if theirs != name.as_str() {
+                self.parts.push(format!("network = {}\n", quoted(theirs)));
+            }
+        }
         Ok(())
     }
 

@@ -53,11 +53,15 @@ fn refuse_vlan(command: &Command) -> Result<(), Problem> {
     if vlan.is_empty() {
         return Ok(());
     }
-    Err(Problem::new(format!(
-        "{port} is to be in a VLAN ({}), and this version of vmlan has none",
-        vlan.join(" ")
+    Err(no_vlan(port, &vlan.join(" ")))
+}
+
+/// `port` cannot be in the VLANs that `vlan` tells of.
+pub(super) fn no_vlan(port: &str, vlan: &str) -> Problem {
+    Problem::new(format!(
+        "{port} is to be in a VLAN ({vlan}), and this version of vmlan has none"
     ))
-    .help("take <vlan> out of the interface, or out of the network and its portgroup"))
+    .help("take <vlan> out of the interface, or out of the network and its portgroup")
 }
 
 /// The external identifiers that `commands` give `port`.
@@ -133,7 +137,7 @@ fn one(networks: &Networks, command: &Command, line: &Line) -> Result<String, Pr
         found => Ok(found),
     };
     match command {
-        Command::AddPort { .. } | Command::FindRates | Command::CreateRates => Ok(String::new()),
+        Command::AddPort { .. } | Command::Nothing => Ok(String::new()),
         Command::DelPort { port, if_exists } => {
             if let Some(found) = find(port, *if_exists)? {
                 let path = format!("/v1/attach/{}", segment(port));

@@ -51,8 +51,6 @@ pub(super) enum Command {
         /// Whether rates are to be kept.
         rate: bool,
     },
-    /// Rows of `qos` and `queue`, which [`Command::SetPort`] refers to.
-    CreateRates,
     /// There is nothing that could be cleared, of a port that is there.
     ClearPort {
         port: String,
@@ -80,8 +78,9 @@ pub(super) enum Command {
     FindSocket {
         path: String,
     },
-    /// Rates of a port, of which there are none.
-    FindRates,
+    /// Nothing is done, and there is nothing to print: rates, of which there
+    /// are none to find or to take away, and no place to put.
+    Nothing,
     InterfaceToBridge {
         interface: String,
     },
@@ -161,6 +160,8 @@ impl Options {
                 port: port.clone(),
                 if_exists,
             }),
+            // Where libvirt has made no netdev yet.
+            ("del-port", []) if if_exists => Ok(Command::Nothing),
             ("iface-to-br" | "port-to-br", [interface]) => Ok(Command::InterfaceToBridge {
                 interface: interface.clone(),
             }),
@@ -195,7 +196,7 @@ impl Options {
                     if_exists,
                 })
             }
-            ("list", [table, ..]) if column(table) == "port" => Ok(Command::FindRates),
+            ("list", [table, ..]) if column(table) == "port" => Ok(Command::Nothing),
             ("find", [table, condition]) if column(table) == "interface" => {
                 match Setting::parse(condition) {
                     Some(Setting { column, key, value })
@@ -206,9 +207,7 @@ impl Options {
                     _ => Err(no_column(condition, "an interface")),
                 }
             }
-            ("find", [table, ..]) if is_rates(table) => Ok(Command::FindRates),
-            ("create", [table, ..]) if is_rates(table) => Ok(Command::CreateRates),
-            ("destroy", [table, ..]) if is_rates(table) => Ok(Command::FindRates),
+            ("find" | "create" | "destroy", [table, ..]) if is_rates(table) => Ok(Command::Nothing),
             _ => {
                 let words: Vec<&str> = std::iter::once(name)
                     .chain(arguments.iter().map(String::as_str))
@@ -263,7 +262,7 @@ impl Options {
                     rate,
                 })
             }
-            _ if is_rates(table) => Ok(Command::CreateRates),
+            _ if is_rates(table) => Ok(Command::Nothing),
             _ => Err(no_column(table, "the database")),
         }
     }

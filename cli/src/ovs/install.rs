@@ -5,9 +5,13 @@
 //! link in `/usr/local/sbin` ([`FOLDER`]) is found before the real one of a
 //! package in `/usr/bin`, which stays as it is. Where the real Open vSwitch is
 //! in use, its name is left alone: libvirt has one name for both.
+//!
+//! [`install_hook`] puts libvirt's hook beside it, a script that calls that
+//! name. libvirtd finds a first hook of its kind when it starts.
 
-use super::NAME;
+use super::{NAME, hook};
 use crate::config::Problem;
+use crate::host::durable;
 use std::env;
 use std::fs;
 use std::io;
@@ -16,6 +20,9 @@ use std::path::{Path, PathBuf};
 
 /// Where the name is found first.
 pub const FOLDER: &str = "/usr/local/sbin";
+
+/// libvirt's hook (libvirt.org/hooks.html, "/etc/libvirt/hooks/network").
+pub const HOOK: &str = "/etc/libvirt/hooks/network.d/vmlan";
 
 /// Open vSwitch's database is configured: the network of a host may depend on
 /// it whether or not it runs just now.
@@ -43,6 +50,53 @@ pub fn install(folder: &Path) -> Result<PathBuf, Problem> {
     let program = env::current_exe()
         .map_err(|error| Problem::new(format!("cannot tell where vmlan is: {error}")))?;
     install_under(Path::new("/"), folder, &program)
+}
+
+/// Makes the hook [`HOOK`], which calls the link in `folder`, and says whether
+/// it was not there before: then libvirtd has to start again to run it.
+///
+/// # Errors
+/// It cannot be written.
+pub fn install_hook(folder: &Path) -> Result<bool, Problem> {
+    write_hook(Path::new(HOOK), folder)
+}
+
+/// Takes the hook away again.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_hook() -> Result<(), Problem> {
+    durable::remove_if_there(Path::new(HOOK))
+        .map_err(|error| Problem::new(format!("cannot remove {HOOK}: {error}")))
+}
+
+fn write_hook(hook: &Path, folder: &Path) -> Result<bool, Problem> {
+    let text = hook_script(&folder.join(NAME));
+    let failed = |error| Problem::new(format!("cannot write {}: {error}", hook.display()));
+    let there = durable::read(hook, text.len()).ok().flatten();
+    if there.as_deref() == Some(text.as_bytes()) {
+        return Ok(false);
+    }
+    if let Some(folder) = hook.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    durable::write(hook, text.as_bytes(), 0o755).map_err(failed)?;
+    Ok(there.is_none())
+}
+
+/// The script of the hook, which calls the program by `link`. AppArmor lets
+/// libvirtd run no link from the folder of hooks.
+#[must_use]
+pub fn hook_script(link: &Path) -> String {
+    format!(
+        "#!/bin/sh\n\
+         # Says why a domain cannot be plugged into a network of vmlan, before libvirt\n\
+         # tries. Put here by vmlan; `vmlan libvirt release` takes it away.\n\
+         [ \"$2\" = port-created ] && [ -x {0} ] || exit 0\n\
+         exec {0} {1} \"$@\"\n",
+        link.display(),
+        hook::WORD,
+    )
 }
 
 /// Takes the link away again, if it is one to a vmlan; says whether it was.
@@ -200,6 +254,20 @@ mod tests {
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("/opt/vmlan"));
         assert!(remove(&host.folder()).unwrap());
         assert!(!remove(&host.folder()).unwrap());
+    }
+
+    #[test]
+    fn the_hook_is_a_script_that_calls_the_name() {
+        let host = Host::new();
+        let path = host.0.path().join("hooks/network.d/vmlan");
+        assert!(write_hook(&path, Path::new("/usr/local/sbin")).unwrap());
+        assert!(!write_hook(&path, Path::new("/usr/local/sbin")).unwrap());
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("#!/bin/sh\n"), "{text}");
+        assert!(
+            text.contains("exec /usr/local/sbin/ovs-vsctl libvirt-hook"),
+            "{text}"
+        );
     }
 
     #[test]

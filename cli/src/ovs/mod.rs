@@ -9,12 +9,17 @@
 //! is meant, and [`carry_out`] has it done over the control socket. [`install`]
 //! puts the name in place.
 //!
+//! libvirt looks at the bridge before it calls, and its older versions keep to
+//! themselves what the call said. So it also runs a [`hook`] of ours before a
+//! domain is plugged in, whose error every version shows.
+//!
 //! A line is a transaction with Open vSwitch. Here it is checked whole before
 //! anything is done; should a later command fail all the same, libvirt takes
 //! the port away itself.
 
 mod carry_out;
 mod grammar;
+mod hook;
 pub mod install;
 mod networks;
 mod value;
@@ -76,6 +81,11 @@ fn shown(problem: &Problem) -> String {
 
 /// What is to be printed once all is done.
 fn answer(arguments: &[String]) -> Result<String, Problem> {
+    if let [first, arguments @ ..] = arguments
+        && first == hook::WORD
+    {
+        return hook::answer(arguments, &run_dir()?).map(|()| String::new());
+    }
     let line = grammar::parse(arguments)?;
     if line.about {
         return Ok(format!(

@@ -69,6 +69,8 @@ struct State {
     awake_at: Option<u64>,
     /// Tells it that a lease runs out before that.
     earlier: Arc<Notify>,
+    /// Tells whoever shows leases that they have changed.
+    leases_changed: Arc<Notify>,
 }
 
 /// Why the leases cannot be served.
@@ -114,6 +116,7 @@ impl DhcpService {
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
+                leases_changed: Arc::default(),
             })),
             filing: Arc::default(),
         }
@@ -137,6 +140,7 @@ impl DhcpService {
                 state.server = None;
                 state.forget_probes();
                 state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
+                state.leases_changed.notify_one();
                 drop(state);
                 self.file_leases();
                 self.state().keeper.close();
@@ -171,6 +175,7 @@ impl DhcpService {
             }
         }
         state.look_earlier();
+        state.leases_changed.notify_one();
         Ok(())
     }
 
@@ -189,6 +194,11 @@ impl DhcpService {
     /// The program that is told of leases.
     pub(super) fn hooks(&self) -> Hooks {
         self.state().hooks.clone()
+    }
+
+    /// Is told when leases have changed: one waiter can follow it.
+    pub(super) fn leases_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.state().leases_changed)
     }
 
     /// The time that leases run by, and how far that of users is ahead of it.
@@ -452,6 +462,7 @@ impl State {
         if changes.clone().next().is_none() {
             return Ok(());
         }
+        self.leases_changed.notify_one();
         self.keeper
             .save(changes.clone(), Instant::now())
             .map_err(|error| {
@@ -469,6 +480,9 @@ impl State {
             return;
         };
         let events = server.expire(now);
+        if !events.is_empty() {
+            self.leases_changed.notify_one();
+        }
         self.hooks.expired(&events);
         self.tell(bindings::expired(&events).collect());
         self.note(&events);

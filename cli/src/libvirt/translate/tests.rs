@@ -65,6 +65,8 @@ forward   = \"isolated\"
 [attach]
 match = []  # libvirt attaches its guests itself
 
+[libvirt]  # which shows leases as its own
+
 [dhcp]
 range = [\"192.168.122.2\", \"192.168.122.99\"]
 lease-time = \"1800s\"

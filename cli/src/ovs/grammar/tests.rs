@@ -171,7 +171,7 @@ fn rates_are_told_from_their_absence() {
     );
     let commands = parse(&words(&set)).unwrap().commands;
     assert!(matches!(commands[0], Command::SetPort { rate: true, .. }));
-    assert_eq!(commands[1..], [Command::CreateRates, Command::CreateRates]);
+    assert_eq!(commands[1..], [Command::Nothing, Command::Nothing]);
 
     for (rate, limited) in [("0", false), ("8000", true)] {
         let line = format!(
@@ -186,9 +186,10 @@ fn rates_are_told_from_their_absence() {
     for line in [
         format!("--timeout=5 --no-heading --columns=_uuid find queue {ids}"),
         format!("--timeout=5 --no-heading --columns=_uuid find qos {ids}"),
+        "--timeout=5 -- --if-exists del-port".into(),
         "--timeout=5 --no-heading --columns=_uuid --if-exists list port vnet0 qos".into(),
     ] {
-        assert_eq!(one(&line), Command::FindRates, "{line}");
+        assert_eq!(one(&line), Command::Nothing, "{line}");
     }
 }
 
