@@ -21,7 +21,7 @@ forward   = "isolated"
 [libvirt]
 
 [attach]
-match = []
+match = ["own*"]
 "#;
 
 /// The same network for libvirt.
@@ -55,7 +55,7 @@ fn port(host: &Libvirt, name: &str) -> Result<serde_json::Value> {
 
 #[test]
 fn domains_boot_lease_and_reach_each_other_and_virsh_shows_them() -> Result<()> {
-    let host = host()?;
+    let mut host = host()?;
     for (name, mac) in [("one", MAC1), ("two", MAC2)] {
         host.define_domain(name, &on_network("", mac))?;
     }
@@ -95,6 +95,25 @@ fn domains_boot_lease_and_reach_each_other_and_virsh_shows_them() -> Result<()> 
         let found = host.run(&format!("getent -s {module} ahostsv4 {name}"))?;
         assert!(found.starts_with(&address.to_string()), "{module}: {found}");
     }
+
+    // A domain without a network, whose tap a pattern takes.
+    let ethernet =
+        "<interface type='ethernet'><target dev='own0'/><model type='virtio'/></interface>";
+    host.define_domain("three", ethernet)?;
+    let three = host.launch("three")?;
+    wait::until("the tap to be taken", wait::SOON, || {
+        ensure!(port(&host, "own0")?["state"] == "up", "down");
+        Ok(())
+    })?;
+    host.virsh("destroy three")?;
+    drop(three);
+
+    // What libvirt said once holds after a restart of vmlan.
+    host.stop_vmlan()?;
+    host.start_vmlan(CONFIG)?;
+    assert_eq!(port(&host, "vnet0")?["external-ids"], ids);
+    assert!(port(&host, "own0").is_err());
+    one.ping(second)?;
 
     host.virsh("destroy one")?;
     wait::until("the port to go", wait::SOON, || {

@@ -98,6 +98,17 @@ fn guests_keep_running_through_adopt_and_release_and_new_ones_need_no_change() -
     for text in ["vnet1", "default", MAC2] {
         assert!(listed.contains(text), "{text}: {listed}");
     }
+    wait::until("libvirt's view of the leases", wait::SOON, || {
+        // The prefix is that of the network's <ip>, which libvirt takes for
+        // none that it does not route itself.
+        let leases = host.virsh("net-dhcp-leases default")?;
+        for text in [MAC1, MAC2, &format!("{first}/"), &format!("{second}/")] {
+            ensure!(leases.contains(text), "{text}: {leases}");
+        }
+        let addresses = host.virsh("domifaddr two")?;
+        ensure!(addresses.contains(&format!("{second}/")), "{addresses}");
+        Ok(())
+    })?;
     let statistics = host.virsh("domifstat two vnet1")?;
     assert!(statistics.contains("vnet1 rx_bytes"), "{statistics}");
     let held = host.run(

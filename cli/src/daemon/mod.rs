@@ -125,7 +125,9 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
 async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
     let mut held = network.lock().await;
     let monitor = Monitor::new(held.links.clone())?;
-    for link in held.links.all().await? {
+    let links = held.links.all().await?;
+    held.forget_missing(&links);
+    for link in links {
         held.link_changed(LinkEvent::Changed(link)).await;
     }
     // What changed meanwhile, and all that is there once more, comes up here.

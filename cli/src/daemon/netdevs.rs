@@ -1,7 +1,7 @@
 //! Existing netdevs as `packet` ports: taken as they appear or on request,
 //! followed while they are there, and let go.
 
-use super::network::{Network, chain, no_port};
+use super::network::{Network, chain, no_port, warn_not_kept};
 use super::ports::{NamedPort, Netdev, Origin};
 use crate::config::{Port, PortKind, PortName, PortSettings};
 use crate::host::link::Link;
@@ -68,6 +68,13 @@ impl Network {
             tracing::warn!("port {name}: bandwidth was {said}");
         }
         port.external_ids.extend(ids);
+        if let Some(netdev) = &port.netdev
+            && let Some(index) = netdev.index
+            && !port.external_ids.is_empty()
+        {
+            let ids = &port.external_ids;
+            warn_not_kept(name, self.attached.keep(index, &netdev.name, ids));
+        }
         self.libvirt.touch();
         // Whoever has said what it is for takes it away, too.
         if port.origin == Origin::Pattern {
@@ -158,13 +165,30 @@ impl Network {
             return;
         };
         match self.add(&port, origin).await {
-            Ok(()) => {}
+            Ok(()) => self.recall(&port.name, link),
             // It went away meanwhile, which is an event of its own.
             Err(error) if error.fault == Fault::NotFound => {}
             Err(error) => {
                 let warning = format!("{} cannot be attached: {}", link.name, error.one_line());
                 self.warn_once(link, &warning);
             }
+        }
+    }
+
+    /// Notes with a port what was noted with it before a restart.
+    fn recall(&mut self, name: &PortName, link: &Link) {
+        if let Some(ids) = self.attached.get(link.index, &link.name).cloned()
+            && let Err(error) = self.identify(name, ids)
+        {
+            tracing::warn!("port {name}: {}", error.one_line());
+        }
+    }
+
+    /// Forgets the netdevs that went while nobody was looking.
+    pub(super) fn forget_missing(&mut self, links: &[Link]) {
+        let there = |index| links.iter().any(|link| link.index == index);
+        if let Err(error) = self.attached.retain(there) {
+            tracing::warn!("netdevs that are gone are not forgotten: {error}");
         }
     }
 
@@ -176,7 +200,8 @@ impl Network {
         }
     }
 
-    /// The packet port that a netdev is to become, by the configuration.
+    /// The packet port that a netdev is to become, by the configuration or
+    /// since it was one before a restart.
     fn wanted(&self, link: &Link) -> Option<(Port, Origin)> {
         if link.master.is_some() || self.ports.is_detached(link.index) {
             return None;
@@ -188,15 +213,19 @@ impl Network {
         if let Some(port) = configured {
             return Some((port, Origin::Config));
         }
-        if !self.config.attach.iter().any(|p| p.matches(&link.name)) {
+        let origin = if self.attached.get(link.index, &link.name).is_some() {
+            Origin::Command
+        } else if self.config.attach.iter().any(|p| p.matches(&link.name)) {
+            Origin::Pattern
+        } else {
             return None;
-        }
+        };
         let settings = PortSettings {
             kind: Some(PortKind::Packet),
             ..PortSettings::default()
         };
         let port = settings.into_port(link.name.parse().ok()?).ok()?;
-        Some((port, Origin::Pattern))
+        Some((port, origin))
     }
 
     /// Refuses a netdev that another network has taken: the two would be one.

@@ -7,6 +7,7 @@ use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
 use crate::config::{Config, Port, PortKind, PortName, PortSettings};
 use crate::firewall::Firewall;
+use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::link::{LinkError, Links};
 use crate::host::quiet::Quiet;
@@ -39,6 +40,8 @@ pub(super) struct Network {
     pub(super) ports: Ports,
     /// What libvirt's users see.
     pub(super) libvirt: LibvirtFiles,
+    /// Netdevs that are to come back after a restart.
+    pub(super) attached: Attached,
     /// Hosts that were added while it ran.
     pub(super) hosts: LiveHosts,
     /// The gateway's address with its prefix.
@@ -299,6 +302,8 @@ impl Network {
         }
         if let Some(index) = port.netdev.and_then(|netdev| netdev.index) {
             self.let_go(index);
+            let forgotten = self.attached.forget(index);
+            warn_not_kept(name, forgotten);
         }
         self.say(kind, &format!("port {name} is gone{why}"));
     }
@@ -389,6 +394,13 @@ impl Network {
             ))
             .help("choose another name, or delete that one first: `vmlan port del`")),
         }
+    }
+}
+
+/// Warns that the port `name` may not be what it is to be after a restart.
+pub(super) fn warn_not_kept(name: &PortName, kept: io::Result<()>) {
+    if let Err(error) = kept {
+        tracing::warn!("port {name} is not as it is now after a restart: {error}");
     }
 }
 

@@ -9,6 +9,7 @@ use super::tftp::TftpService;
 use crate::args::Place;
 use crate::config::{Address, Config, Forward, Loaded, served};
 use crate::firewall::Firewall;
+use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
@@ -62,6 +63,7 @@ pub(super) async fn start(
 
     let dhcp = DhcpService::new(&state, identity.dhcp_hash_key(), mac);
     let hosts = LiveHosts::open(&state)?;
+    let attached = Attached::open(&state).context("cannot read which netdevs were attached")?;
     let live = super::hosts::beside(&config, hosts.entries());
     let served = served::dhcp(&config, gateway, &live, source.as_ref())?;
     let settings = settings(&config, gateway, mac);
@@ -83,6 +85,7 @@ pub(super) async fn start(
         tftp: TftpService::default(),
         ports: Ports::default(),
         libvirt,
+        attached,
         hosts,
         gateway,
         mac,

@@ -8,10 +8,12 @@
 //! - [`forwarding`]: whether it forwards between its netdevs;
 //! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
 //!   sockets in it;
-//! - [`identity`], [`leases`] and below them [`durable`]: STATE/NAME, what has
+//! - [`domains`]: what libvirt says of its own;
+//! - [`identity`], [`attached`], [`leases`] and below them [`durable`]: STATE/NAME, what has
 //!   to survive a crash.
 
 mod address;
+pub(crate) mod attached;
 pub(crate) mod domains;
 pub(crate) mod durable;
 pub(crate) mod forwarding;
