@@ -17,6 +17,7 @@ packages=(
 	dnsmasq-base       # the LAN's own DHCP server
 	dhcpcd-base        # dhcpcd
 	ethtool            # offloads on and off
+	g++                # builds libFuzzer, for the fuzz targets
 	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
 	strace

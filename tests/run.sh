@@ -1,8 +1,8 @@
 #!/bin/bash
 # Installs what the tests need and runs all of them: format, lints, docs, unit
-# tests, the tests with the real thing, and that the benches build. Goes on
-# after a failure; the last line is the sum. Extra arguments go to the tests
-# with the real thing, such as `--test guests`.
+# tests, the tests with the real thing, ten seconds of each fuzz target, and that
+# the benches build. Goes on after a failure; the last line is the sum. Extra
+# arguments go to the tests with the real thing, such as `--test guests`.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
@@ -35,12 +35,16 @@ step "what the tests need" tests/install.sh
 
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
+step "format and lints of the fuzz targets" bash -c '
+	cargo fmt --manifest-path fuzz/Cargo.toml --check && cargo clippy --quiet --locked \
+		--manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings'
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 step "the program" cargo build --release --package vmlan
 step "tests" cargo test --workspace --exclude vmlan-tests --no-fail-fast
 # One at a time: on two cores they would only take time from each other.
 step "tests with the real thing" \
 	env RUST_TEST_THREADS=1 cargo test --package vmlan-tests --no-fail-fast "$@"
+step "fuzz targets" fuzz/run.sh 10
 step "benches" cargo bench --workspace --no-run --quiet
 
 for failure in "${failures[@]}"; do

@@ -222,9 +222,15 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Change the stations that DHCP knows
-    #[command(subcommand)]
-    Host(HostCommand),
+    /// Show or change the stations that DHCP knows
+    Host {
+        /// How to show them.
+        #[command(flatten)]
+        format: Format,
+        /// What to do; nothing: show them.
+        #[command(subcommand)]
+        command: Option<HostCommand>,
+    },
     /// Change the DHCP leases
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -331,9 +337,15 @@ pub enum LeaseCommand {
     },
 }
 
-/// Changes to the stations that DHCP knows.
+/// What can be done about the stations that DHCP knows.
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
+    /// Show those of the configuration and those that were added
+    List {
+        /// How to show them.
+        #[command(flatten)]
+        format: Format,
+    },
     /// Give a station an address, a name or tags of its own, from now on
     ///
     /// It is kept over restarts, beside the configuration. One that was added
@@ -363,23 +375,33 @@ pub enum HostCommand {
 }
 
 impl HostCommand {
-    /// What `add` asks for; `None` if an address or a name is given twice.
-    #[must_use]
-    pub fn entry(mac: String, words: Vec<String>) -> Option<HostEntry> {
+    /// What `add` asks for.
+    ///
+    /// # Errors
+    /// An address or a name is given twice, or one of them is neither.
+    pub fn entry(mac: String, words: Vec<String>) -> Result<HostEntry, Problem> {
         let mut entry = HostEntry {
             mac: Texts::One(mac),
             ..HostEntry::default()
         };
         for word in words {
+            let numeric = word
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b"./".contains(&b));
             let twice = match word.parse() {
                 Ok(address) => entry.address.replace(address).is_some(),
+                Err(_) if numeric && word.contains('.') => {
+                    let problem = Problem::new(format!("{word:?} is no IPv4 address"));
+                    return Err(problem.help("write it as in \"192.168.122.10\""));
+                }
                 Err(_) => entry.name.replace(word).is_some(),
             };
             if twice {
-                return None;
+                return Err(Problem::new("a host has one address and one name")
+                    .help("give the MAC, then the address, then the name"));
             }
         }
-        Some(entry)
+        Ok(entry)
     }
 }
 
@@ -433,6 +455,8 @@ mod tests {
             "vmlan host add 52:54:00:*:*:* db --set red --set blue",
             "vmlan host add 52:54:00:00:00:01 192.168.122.9 db --lease-time 2h",
             "vmlan host del db",
+            "vmlan host --json",
+            "vmlan host list --json",
             "vmlan lease import /var/lib/misc/dnsmasq.leases",
             "vmlan reload",
             "vmlan bench",

@@ -128,7 +128,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Detach { interface } => {
             done(client().delete(&format!("/v1/attach/{}", segment(interface.as_str()))))
         }
-        Command::Host(command) => done(change_hosts(&client(), command)),
+        Command::Host { format, command } => hosts(&client(), format, command),
         Command::Lease(LeaseCommand::Del { address }) => {
             done(client().delete(&format!("/v1/leases/{address}")))
         }
@@ -195,29 +195,40 @@ fn change_port(client: &Client, command: PortCommand) -> Result<Done, ClientErro
     }
 }
 
-fn change_hosts(client: &Client, command: HostCommand) -> Result<Done, ClientError> {
-    match command {
-        HostCommand::Add {
+/// Shows or changes the stations that DHCP knows.
+fn hosts(client: &Client, format: Format, command: Option<HostCommand>) -> anyhow::Result<()> {
+    let json = match command {
+        None => format.json,
+        Some(HostCommand::List { format: own }) => format.json || own.json,
+        Some(_) if format.json => {
+            let problem = Problem::new("`--json` does not go with a change of the hosts");
+            return Err(problem.help("`vmlan host --json` shows them").into());
+        }
+        Some(HostCommand::Add {
             mac,
             words,
             lease_time,
             set,
             ignore,
-        } => {
-            let entry = HostCommand::entry(mac, words).ok_or_else(|| {
-                ApiError::input("a host has one address and one name")
-                    .help("give the MAC, then the address, then the name")
-            })?;
+        }) => {
+            let entry = HostCommand::entry(mac, words)?;
             let entry = HostEntry {
                 lease_time,
                 set: set.into_iter().collect(),
                 ignore,
                 ..entry
             };
-            client.send(&Method::POST, "/v1/dhcp/hosts", &entry)
+            return done(client.send(&Method::POST, "/v1/dhcp/hosts", &entry));
         }
-        HostCommand::Del { host } => client.delete(&format!("/v1/dhcp/hosts/{}", segment(&host))),
-    }
+        Some(HostCommand::Del { host }) => {
+            let path = format!("/v1/dhcp/hosts/{}", segment(&host));
+            return done(client.delete(&path));
+        }
+    };
+    let path = "/v1/dhcp/hosts";
+    show(client, path, Format { json }, |list: &Vec<_>| {
+        report::hosts(list)
+    })
 }
 
 fn change_fdb(client: &Client, command: FdbCommand) -> Result<Done, ClientError> {

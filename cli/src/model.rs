@@ -48,6 +48,9 @@ pub struct DhcpView {
     /// Whether leases can be written: `ok`, or why not. No new lease is given
     /// out while the journal cannot be written.
     pub store: String,
+    /// Messages since the start that got no answer, by the name of the reason.
+    #[serde(default)]
+    pub unanswered: BTreeMap<String, u64>,
 }
 
 /// What the TFTP server does and has done.
@@ -261,6 +264,10 @@ pub struct HostView {
     pub host: HostEntry,
     /// Where it stands.
     pub origin: HostOrigin,
+    /// What it has in common with a host of the configuration, for which it is
+    /// not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rival: Option<String>,
 }
 
 /// Where a host stands.

@@ -3,11 +3,16 @@
 //! libvirt's `tools/vsh-table.c`).
 
 use crate::model::{
-    Counters, FdbEntryView, LeaseState, LeaseView, LinkState, PortView, StatusView, TftpView,
+    Counters, DhcpView, FdbEntryView, LeaseState, LeaseView, LinkState, PortView, StatusView,
+    TftpView,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::fmt::Write as _;
+
+mod hosts;
+
+pub use hosts::hosts;
 
 /// The network at a glance, `key: value` on each line.
 #[must_use]
@@ -33,6 +38,10 @@ pub fn status(view: &StatusView) -> String {
                 .as_ref()
                 .map_or_else(none, |dhcp| dhcp.store.clone()),
         ),
+        (
+            "unanswered",
+            view.dhcp.as_ref().map_or_else(none, unanswered_text),
+        ),
         ("uptime", uptime(view.uptime)),
         ("version", view.version.clone()),
     ];
@@ -51,6 +60,16 @@ fn fdb_fill(view: &StatusView) -> String {
     match view.fdb.refused {
         0 => fill,
         n => format!("{fill}, {n} times full"),
+    }
+}
+
+/// DHCP messages without an answer, by reason.
+fn unanswered_text(dhcp: &DhcpView) -> String {
+    let reasons = dhcp.unanswered.iter();
+    let reasons: Vec<String> = reasons.map(|(reason, n)| format!("{n} {reason}")).collect();
+    match reasons.is_empty() {
+        true => "0".to_owned(),
+        false => reasons.join(", "),
     }
 }
 
@@ -372,7 +391,10 @@ mod tests {
                 refused: 0,
             },
             leases: Fill { used: 2, size: 253 },
-            dhcp: None,
+            dhcp: Some(DhcpView {
+                store: "ok".into(),
+                unanswered: [("not-known".into(), 2), ("range-exhausted".into(), 9)].into(),
+            }),
             tftp: Some(TftpView {
                 running: 1,
                 sent: 20,
@@ -390,6 +412,8 @@ mod tests {
         assert!(text.contains("uptime:      1h 2m 5s\n"), "{text}");
         let tftp = "tftp:        1 running, 20 sent, 3 broken off, 4 refused\n";
         assert!(text.contains(tftp), "{text}");
+        let unanswered = "unanswered:  2 not-known, 9 range-exhausted\n";
+        assert!(text.contains(unanswered), "{text}");
     }
 
     proptest! {

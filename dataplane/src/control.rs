@@ -333,9 +333,9 @@ impl Switch {
 
     /// Asks every station whether it has one of `addresses`, on behalf of the
     /// switch's own address (RFC 5227). Uplinks included: who is behind one
-    /// shares the segment. Replies come up to the responder
+    /// shares the segment. What claims such an address comes up to the responder
     /// ([`claim`](crate::hairpin::arp::claim)) until
-    /// [`end_probes`](Self::end_probes).
+    /// [`end_probes`](Self::end_probes), first of all who was seen with it lately.
     ///
     /// # Errors
     /// [`SwitchError::Stopped`].
@@ -344,10 +344,7 @@ impl Switch {
         // All look out for replies before the first can come.
         self.call_each(|_| {
             let addresses = Arc::clone(&addresses);
-            move |worker: &mut Worker| {
-                let arp = worker.forwarder().arp_mut();
-                addresses.iter().for_each(|address| arp.watch(*address));
-            }
+            move |worker: &mut Worker| worker.look_out_for(&addresses)
         })?;
         self.post(0, move |worker| {
             let mac = worker.forwarder().own_mac();

@@ -4,12 +4,13 @@
 //!
 //! The order is that of an IEEE 802.1D bridge: admission, learning, then the
 //! look-up. In between, the switch takes what is its own: DHCP for the embedded
-//! server, ARP requests that it can answer, and ARP replies that it asked for.
+//! server, ARP requests that it can answer, and ARP replies that it asked for; of
+//! other ARP packets that tell what it asked for it only takes note.
 
 use crate::MacAddr;
 use crate::frame::Frame;
 use crate::frame::ethernet::{self, Header};
-use crate::hairpin::arp::{Answer, ArpTable};
+use crate::hairpin::arp::{Answer, ArpTable, Heard};
 use crate::hairpin::dhcp::{self, Direction};
 use crate::policy::DropReason;
 use crate::policy::admit::admit;
@@ -77,6 +78,7 @@ pub struct Forwarder {
     unserved: PortSet,
     host: Option<PortId>,
     recent: Recent,
+    overheard: bool,
 }
 
 /// The last answers of the MAC table. Frames of a burst mostly come from one
@@ -108,6 +110,7 @@ impl Forwarder {
             unserved: PortSet::default(),
             host: None,
             recent: Recent::default(),
+            overheard: false,
             settings,
         };
         forwarder.refresh_gateway();
@@ -169,6 +172,19 @@ impl Forwarder {
         &mut self.arp
     }
 
+    /// Whether the last frame has, beside its verdict, to go to the responder:
+    /// it says that a station has an address that is being probed for.
+    pub fn take_overheard(&mut self) -> bool {
+        std::mem::take(&mut self.overheard)
+    }
+
+    /// The station that was heard lately to use `address`, which had no lease
+    /// then, and its port, if it is still there.
+    pub fn seen(&mut self, address: Ipv4Addr, now: Tick) -> Option<(MacAddr, PortId)> {
+        let (mac, port) = self.arp.seen(address, now)?;
+        (self.fdb.lookup(mac, 0, now) == Some(port)).then_some((mac, port))
+    }
+
     /// Starts a burst: what the table said before may be outdated.
     pub fn begin_burst(&mut self) {
         self.recent = Recent::default();
@@ -202,8 +218,12 @@ impl Forwarder {
                 return Ok(Verdict::Punt);
             }
         }
-        if for_switch && self.arp.is_claim(bytes, &header) {
-            return Ok(Verdict::Punt);
+        if header.ethertype == ethernet::ARP && self.settings.dhcp {
+            match self.arp.hear(bytes, &header, ingress, now) {
+                Heard::Reply if for_switch => return Ok(Verdict::Punt),
+                Heard::Reply | Heard::Claim => self.overheard = true,
+                Heard::Nothing => {}
+            }
         }
         if (group || for_switch)
             && let Some(answer) = self.answer_arp(bytes, &header, ingress, now)

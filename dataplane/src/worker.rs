@@ -17,6 +17,7 @@ use crate::counters::PortCounters;
 use crate::forward::{Forwarder, Role, Settings, Verdict};
 use crate::frame::finish::Finisher;
 use crate::frame::{BURST, Burst, Frame};
+use crate::hairpin::arp;
 use crate::hairpin::queue::Punts;
 use crate::policy::DropReason;
 use crate::polling::Polling;
@@ -25,6 +26,7 @@ use crate::table::{Fdb, MAX_PORTS, PortId, Tick};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll, Token};
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,6 +220,22 @@ impl Worker {
         }
     }
 
+    /// Looks out for whoever has one of `addresses`. The responder is told at
+    /// once who was seen with it lately, as if that station had answered.
+    pub(crate) fn look_out_for(&mut self, addresses: &[Ipv4Addr]) {
+        let own = self.forwarder.own_mac();
+        for address in addresses {
+            self.forwarder.arp_mut().watch(*address);
+            if let Some((mac, port)) = self.forwarder.seen(*address, self.now)
+                && let Some(punts) = &self.punts
+            {
+                self.answer.set(&arp::reply(mac, *address, own));
+                // One that finds no room is missed; the station is asked too.
+                let _ = punts.offer(&self.answer, port);
+            }
+        }
+    }
+
     /// Sends a complete frame of the switch's own out of every port.
     pub(crate) fn flood(&mut self, frame: &[u8]) {
         self.answer.set(frame);
@@ -301,6 +319,12 @@ impl Worker {
         for (place, frame) in burst.frames().iter().enumerate() {
             let verdict = forwarder.step(frame, ingress, *now);
             let mut drop = None;
+            if forwarder.take_overheard()
+                && let Some(punts) = punts
+            {
+                // One that finds no room is missed as if it had been lost.
+                let _ = punts.offer(frame, ingress);
+            }
             match verdict {
                 Verdict::Unicast(egress) => enqueue(slots, touched, egress, place),
                 Verdict::Flood(egress) => {

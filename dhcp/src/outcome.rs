@@ -7,6 +7,7 @@ use pnet_base::MacAddr;
 
 use crate::lease::Lease;
 use crate::probe::Probe;
+use crate::tag::Tags;
 
 /// All that one message led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,9 @@ pub struct Outcome {
     /// What to send, if anything. Where `changes` is not empty it must not be
     /// sent before these are on disk.
     pub answer: Answer,
+    /// What the client is marked with, in the order in which it was; none where
+    /// its message was not looked at.
+    pub tags: Tags,
     /// What changed in the lease table, in this order.
     pub changes: Vec<Change>,
     /// What an operator, a hook or a metric may want to know of.
@@ -256,6 +260,10 @@ named! {
         NoAddress = "no-address",
         /// It is about an address that the client does not hold.
         NotHeld = "not-held",
+        /// It renews by itself, which a relay agent did for it before, and the
+        /// agent, its router, is not known (any more). What it would be told
+        /// without one took its default route; it asks the agent next.
+        AgentUnknown = "agent-unknown",
         /// An INFORM from an address that is not of this subnet.
         WrongSubnet = "wrong-subnet",
         /// DECLINE and RELEASE are not answered (RFC 2131 §4.3.3, §4.3.4).

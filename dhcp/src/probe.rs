@@ -71,6 +71,11 @@ impl Probes {
         self.free.get(address).is_some()
     }
 
+    /// Forgets that nobody answered for `address`: somebody may use it.
+    pub(crate) fn forget(&mut self, address: Ipv4Addr) {
+        self.free.remove(address);
+    }
+
     /// Whether `address` is being asked for.
     pub(crate) fn is_under_way(&self, address: Ipv4Addr) -> bool {
         self.under_way.get(address).is_some()

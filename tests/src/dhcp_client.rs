@@ -1,6 +1,6 @@
-//! Real DHCP clients in a namespace: busybox's udhcpc and ISC's dhclient.
+//! Real DHCP clients in a namespace: busybox's udhcpc, ISC's dhclient and dhcpcd.
 //!
-//! Both run a script of our own that configures the interface and nothing else
+//! The first two run a script of our own that configures the interface and nothing else
 //! of the machine, and leaves the lease as `KEY=VALUE` lines.
 
 use crate::namespace::Namespace;
@@ -175,8 +175,10 @@ impl Dhclient {
     /// There is no room for its files.
     pub fn new() -> Result<Self> {
         let client = Self { folder: folder()? };
-        // By itself it does not ask for an MTU; Debian has it do so.
-        fs::write(client.file("conf"), "also request interface-mtu;\n")?;
+        // By itself it does not ask for an MTU; Debian has it do so. It asks
+        // again after a second, not ten.
+        let conf = "also request interface-mtu;\ninitial-interval 1;\nbackoff-cutoff 2;\n";
+        fs::write(client.file("conf"), conf)?;
         Ok(client)
     }
 
@@ -193,6 +195,17 @@ impl Dhclient {
         namespace.run(&self.command("-x"))?;
         output.success().context("dhclient got no lease")?;
         Lease::parse(&fs::read_to_string(&lease)?)
+    }
+
+    /// Starts it on `eth0` of `namespace`, where it stays and renews. Killed, it
+    /// remembers its lease.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn stay(&self, namespace: &Namespace) -> Result<Process> {
+        let lease = self.file("lease");
+        let arguments = format!("-d -v -e LEASE_FILE={}", lease.display());
+        namespace.spawn(&format!("exec {}", self.command(&arguments)))
     }
 
     /// Gives the lease back.
@@ -217,6 +230,63 @@ impl Dhclient {
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// dhcpcd in the foreground; its leases outlive it.
+#[derive(Debug)]
+pub struct Dhcpcd {
+    folder: tempfile::TempDir,
+}
+
+impl Dhcpcd {
+    /// One that remembers nothing.
+    ///
+    /// # Errors
+    /// There is no room for its files.
+    pub fn new() -> Result<Self> {
+        Ok(Self { folder: folder()? })
+    }
+
+    /// Starts it on `eth0` of `namespace`. SIGUSR1 has it renew, SIGALRM release,
+    /// SIGTERM end and keep its lease.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn stay(&self, namespace: &Namespace) -> Result<Process> {
+        // The mounts are its own: `ip netns exec` gives it a mount namespace.
+        namespace.spawn(&format!(
+            "mkdir -p /run/dhcpcd /var/lib/dhcpcd
+            mount -t tmpfs none /run/dhcpcd
+            mount --bind {} /var/lib/dhcpcd
+            exec dhcpcd -4 -A -B -d -f /dev/null -c /bin/true eth0",
+            self.folder.path().display()
+        ))
+    }
+}
+
+/// Loses what clients on `eth0` of `namespace` send to `server` alone, as their
+/// renewals are: what is left to them is to rebind.
+///
+/// # Errors
+/// nft fails.
+pub fn lose_unicasts(namespace: &Namespace, server: &str) -> Result<()> {
+    // Not in the output hook, where the sender is told of it.
+    namespace
+        .run(&format!(
+            "nft add table netdev lost
+            nft add chain netdev lost out \
+                '{{ type filter hook egress device eth0 priority 0; }}'
+            nft add rule netdev lost out ip daddr {server} udp dport 67 drop"
+        ))
+        .map(drop)
+}
+
+/// Ends what [`lose_unicasts`] began.
+///
+/// # Errors
+/// It had not begun.
+pub fn pass_unicasts(namespace: &Namespace) -> Result<()> {
+    namespace.run("nft delete table netdev lost").map(drop)
 }
 
 /// A folder that `clean.sh` knows.

@@ -15,8 +15,8 @@
 //! - [`hostile`] makes frames and messages that no honest guest sends.
 //! - [`killed`] kills vmlan at random moments while clients take leases.
 //! - [`differential`] compares the DHCP server with dnsmasq, message by message.
-//! - [`dhcp_client`], [`transfer`], [`capture`] and [`lan`] are what tests do
-//!   and see with these.
+//! - [`dhcp_client`], [`transfer`], [`capture`], [`exchange`] and [`lan`] are
+//!   what tests do and see with these.
 //!
 //! All of it needs root and what `tests/install.sh` installs. Everything that
 //! is made lives in namespaces called `vt-PID-…`; `tests/clean.sh` removes
@@ -26,6 +26,7 @@ pub mod capture;
 pub mod console;
 pub mod dhcp_client;
 pub mod differential;
+pub mod exchange;
 pub mod frame;
 pub mod guest;
 pub mod hostile;

@@ -3,16 +3,19 @@
 //! What it does only when told over D-Bus (`networkctl renew`) it is brought to
 //! by a renewal time of seconds.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rustix::process::Signal;
 use std::fs;
 use std::time::Duration;
+use vmlan_tests::dhcp_client::{lose_unicasts, pass_unicasts};
+use vmlan_tests::exchange::{Exchange, Step};
 use vmlan_tests::namespace::Namespace;
 use vmlan_tests::process::Process;
 use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, taps};
 use vmlan_tests::wait;
 
+const SERVER: &str = "192.168.122.1";
 const MAC: &str = "52:54:00:00:00:01";
 /// The longest that it may take for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,62 +50,60 @@ fn networkd(namespace: &Namespace) -> Result<Process> {
             exec /lib/systemd/systemd-networkd",
         file.path().display()
     ))?;
-    says(&process, 0, "DHCPv4 client: STARTED")?;
+    // By then it has read its file.
+    wait::until("its start", PATIENCE, || {
+        let log = process.stderr();
+        ensure!(log.contains("DHCPv4 client: STARTED"), "{log}");
+        Ok(())
+    })?;
     Ok(process)
 }
 
-/// Waits until it logs `words` behind the line `start`; gives the line's number.
-fn says(process: &Process, start: usize, words: &str) -> Result<usize> {
-    wait::until(words, PATIENCE, || {
-        let lines = process.stderr_from(start);
-        let place = lines.iter().position(|line| line.contains(words));
-        Ok(start + place.with_context(|| lines.join("\n"))?)
-    })
-}
-
-/// Waits until the lease is live and `wanted` takes its address; gives that.
-fn leased(switch: &Switch, wanted: impl Fn(&str) -> bool) -> Result<String> {
-    wait::until("the lease", PATIENCE, || {
-        let lease = switch.lease(MAC)?;
-        let field = |name| lease.get(name).and_then(|value| value.as_str());
-        ensure!(field("state") == Some("bound"), "{lease}");
-        let address = field("address").context("address")?;
-        ensure!(wanted(address), "{address}");
-        Ok(address.to_owned())
-    })
-}
-
 #[test]
-fn networkd_leases_renews_is_refused_and_releases() -> Result<()> {
+fn networkd_takes_renews_rebinds_reboots_is_refused_and_releases() -> Result<()> {
     let switch = Switch::start(&network(2, 9))?;
     let c1 = switch.container("c1", MAC)?;
+    let exchange = Exchange::capture(&c1)?;
     let mut client = networkd(&c1)?;
-    let address = leased(&switch, |_| true)?;
-    let first = says(&client, 0, "DHCPv4 client: ACK")?;
-    says(&client, first + 1, "DHCPv4 client: ACK")?;
-    assert_eq!(leased(&switch, |_| true)?, address);
+    let (offer, next) = exchange.answered(0, Step::Discover, Step::Offer, PATIENCE)?;
+    let (_, next) = exchange.answered(next, Step::Select, Step::Ack, PATIENCE)?;
+    let address = offer.address;
+    let kept = |start, step| {
+        let (ack, next) = exchange.answered(start, step, Step::Ack, PATIENCE)?;
+        ensure!(ack.address == address, "{ack:?}, not {address}");
+        anyhow::Ok(next)
+    };
+    let next = kept(next, Step::Renew)?;
+    lose_unicasts(&c1, SERVER)?;
+    kept(next, Step::Rebind)?;
+    pass_unicasts(&c1)?;
+
+    // It asks for its address again when its link comes back.
+    c1.run("ip link set eth0 down")?;
+    let next = exchange.so_far()?;
+    c1.run("ip link set eth0 up")?;
+    let next = kept(next, Step::InitReboot)?;
 
     switch.write_config(&network(100, 199))?;
     switch.cli("reload")?.success()?;
     // While it renews it does not hear what is broadcast, as a NAK has to be
     // (RFC 2131 §4.1); it does when it rebinds.
-    let rebinds = says(&client, first, "DHCPv4 client: REQUEST (rebinding)")?;
-    let refused = says(&client, rebinds, "DHCPv4 client: NAK")?;
-    says(&client, refused, "DHCPv4 client: ACK")?;
-    let moved = leased(&switch, |address| address.starts_with("192.168.122.1"))?;
+    let (_, next) = exchange.answered(next, Step::Rebind, Step::Nak, PATIENCE)?;
+    let (ack, next) = exchange.answered(next, Step::Select, Step::Ack, PATIENCE)?;
+    let moved = ack.address;
+    ensure!((100..=199).contains(&moved.octets()[3]), "{moved}");
     // Before it uses the address, its RELEASE would have no way to the server.
-    let source = moved.split('/').next().unwrap_or_default();
     wait::until("the address", PATIENCE, || {
-        c1.run(&format!("ping -c 1 -W 1 -I {source} 192.168.122.1"))
+        c1.run(&format!("ping -c 1 -W 1 -I {moved} {SERVER}"))
     })?;
 
     client.signal(Signal::TERM)?;
+    let release = exchange.seen(next, Step::Release, PATIENCE)?;
+    assert_eq!(release.address, moved);
     client.wait(PATIENCE)?;
     wait::until("the release", PATIENCE, || {
-        let bound = switch
-            .lease(MAC)
-            .is_ok_and(|lease| lease["state"] == "bound");
-        ensure!(!bound, "still bound");
+        let lease = switch.lease(MAC)?;
+        ensure!(lease["state"] == "expired", "{lease}");
         Ok(())
     })
 }

@@ -81,7 +81,9 @@ fn run(parts: &[&dyn std::fmt::Display]) -> String {
 #[test]
 fn a_lease_is_told_from_its_begin_to_its_end() -> Result<()> {
     let hook = Hook::new("")?;
-    let switch = Switch::start(&hook.config(""))?;
+    let marked = "[[dhcp.host]]\nmac = \"52:54:00:*:*:*\"\n\
+                  [[dhcp.match]]\nvendor-class = \"thing\"\nset = \"thing\"\n";
+    let switch = Switch::start(&hook.config(marked))?;
     let c1 = switch.container("c1", MAC1)?;
     hook.expect(0, &["init".into()])?;
 
@@ -95,6 +97,7 @@ fn a_lease_is_told_from_its_begin_to_its_end() -> Result<()> {
         "DNSMASQ_DOMAIN=vm ",
         "DNSMASQ_INTERFACE=vmlan0 ",
         "DNSMASQ_SUPPLIED_HOSTNAME=web ",
+        "DNSMASQ_TAGS=vmlan0 known thing ",
         "DNSMASQ_VENDOR_CLASS=thing ",
         "DNSMASQ_TIME_REMAINING=3",
         ",43",

@@ -48,7 +48,8 @@ pub enum Texts {
 }
 
 impl Texts {
-    fn iter(&self) -> impl Iterator<Item = &String> {
+    /// The texts, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &String> {
         match self {
             Self::One(text) => std::slice::from_ref(text).iter(),
             Self::Many(texts) => texts.iter(),
@@ -80,6 +81,15 @@ impl FromIterator<String> for Texts {
 }
 
 impl HostEntry {
+    /// The MACs and client identifiers that it is recognised by, as one text;
+    /// empty where its name is what it is recognised by.
+    #[must_use]
+    pub fn keys(&self) -> String {
+        let ids = self.client_id.iter().map(|id| format!("client-id {id}"));
+        let keys: Vec<String> = self.mac.iter().cloned().chain(ids).collect();
+        keys.join(", ")
+    }
+
     /// What the server makes of it.
     ///
     /// # Errors
@@ -149,11 +159,10 @@ impl From<&Host> for HostEntry {
 impl fmt::Display for HostEntry {
     /// By what it is recognised.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = self.client_id.iter().map(|id| format!("client-id {id}"));
-        let keys: Vec<String> = self.mac.iter().cloned().chain(ids).collect();
+        let keys = self.keys();
         match &self.name {
             Some(name) if keys.is_empty() => f.write_str(name),
-            _ => f.write_str(&keys.join(", ")),
+            _ => f.write_str(&keys),
         }
     }
 }

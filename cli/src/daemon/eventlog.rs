@@ -93,8 +93,8 @@ fn text(event: &Event) -> Line {
             ))
         }
         Event::DuplicateClientId { macs: [a, b], .. } => Line::Trouble(format!(
-            "DHCP: {a} and {b} send the same client-id, as clones of one image do; each gets an \
-             address of its own"
+            "DHCP: {a} and {b} send the same client-id, as clones of one image do: each gets an \
+             address of its own, but with `key = \"client-id\"` they take it from each other"
         )),
         Event::HostAddressTaken {
             mac,

@@ -42,13 +42,18 @@ fn rival(hosts: &[Host], host: &Host) -> Option<String> {
 impl Network {
     /// Every known station: those of the configuration first.
     pub(super) fn host_views(&self) -> Vec<HostView> {
-        let view = |host: HostEntry, origin| HostView { host, origin };
-        let configured = self.config.dhcp.hosts.iter();
-        let configured = configured.map(|host| view(host.into(), HostOrigin::Config));
-        let live = self.hosts.entries().iter().cloned();
-        configured
-            .chain(live.map(|host| view(host, HostOrigin::Live)))
-            .collect()
+        let hosts = &self.config.dhcp.hosts;
+        let configured = hosts.iter().map(|host| HostView {
+            host: host.into(),
+            origin: HostOrigin::Config,
+            rival: None,
+        });
+        let live = self.hosts.entries().iter().map(|entry| HostView {
+            host: entry.clone(),
+            origin: HostOrigin::Live,
+            rival: entry.host().ok().and_then(|host| rival(hosts, &host)),
+        });
+        configured.chain(live).collect()
     }
 
     /// Adds a host, in place of live ones with one of its keys.
@@ -77,7 +82,7 @@ impl Network {
         if let Some(what) = rival(&others, &host) {
             return Err(
                 ApiError::input(format!("{what} belongs to another host already"))
-                    .help("`curl … /v1/dhcp/hosts` lists them; `vmlan host del` takes one out"),
+                    .help("`vmlan host list` shows them; `vmlan host del` takes one out"),
             );
         }
         hosts.push(entry);
@@ -98,7 +103,7 @@ impl Network {
                     .help("take it out there, then `vmlan reload`")
             } else {
                 ApiError::not_found(format!("there is no host {which}"))
-                    .help("give the MAC, address or name of one that `vmlan host add` has made")
+                    .help("`vmlan host list` shows them; give the MAC, address or name of one")
             });
         };
         let gone = hosts.remove(place);
@@ -108,13 +113,17 @@ impl Network {
 
     /// Serves the live `hosts` from now on, and keeps them.
     fn serve_hosts(&mut self, hosts: Vec<HostEntry>) -> Result<(), ApiError> {
-        let live = beside(&self.config, &hosts);
-        let served = served::dhcp(&self.config, self.gateway, &live, None)
-            .map_err(|error| ApiError::input(error.one_line()))?;
-        let Some(served) = served else {
+        let served = served::dhcp(&self.config, self.gateway, &[], None)
+            .map_err(|error| ApiError::runtime(error.one_line()))?;
+        let Some(mut served) = served else {
             return Err(ApiError::input("the network has no DHCP server")
                 .help("set enabled = true under [dhcp]"));
         };
+        served.hosts.extend(beside(&self.config, &hosts));
+        // By itself: the place of a mistake is the request, not the configuration.
+        served
+            .validate()
+            .map_err(|error| ApiError::input(error.to_string()))?;
         self.hosts
             .replace(hosts)
             .map_err(|error| ApiError::runtime(chain(error)))?;

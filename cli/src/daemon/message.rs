@@ -21,6 +21,15 @@ pub(super) struct Received<'a> {
     pub(super) message: &'a [u8],
 }
 
+impl Received<'_> {
+    /// The hardware address of the client, as its message says (field `chaddr`,
+    /// RFC 2131 §2); `None` in one that is too short.
+    pub(super) fn client(&self) -> Option<MacAddr> {
+        let octets: [u8; 6] = self.message.get(28..34)?.try_into().ok()?;
+        Some(octets.into())
+    }
+}
+
 /// Finds the message in an Ethernet frame; `None` if there is none, or only a
 /// part of one.
 pub(super) fn unwrap(frame: &[u8]) -> Option<Received<'_>> {

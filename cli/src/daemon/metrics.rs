@@ -2,6 +2,7 @@
 //! reads it.
 
 use super::api::Shared;
+use super::dhcp;
 use super::hooks::{Action, Tally};
 use crate::model::{ApiError, Counters, PortView, StatusView};
 use axum::extract::State;
@@ -22,6 +23,7 @@ pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoRe
     let snapshot = Snapshot {
         status: network.status()?,
         ports: network.port_views()?,
+        dhcp: network.dhcp.counters(),
         hooks: network.dhcp.hooks().tally(),
     };
     let mut registry = Registry::with_prefix("vmlan");
@@ -37,6 +39,7 @@ pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoRe
 struct Snapshot {
     status: StatusView,
     ports: Vec<PortView>,
+    dhcp: Option<dhcp::Counters>,
     hooks: Option<Tally>,
 }
 
@@ -58,6 +61,7 @@ impl Collector for Snapshot {
         let help = "Stations not learned for want of room";
         let refused = encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
         ConstCounter::new(fdb.refused).encode(refused)?;
+        self.dhcp(&mut encoder)?;
         self.tftp(&mut encoder)?;
         self.hooks(&mut encoder)?;
 
@@ -79,6 +83,49 @@ impl Collector for Snapshot {
 }
 
 impl Snapshot {
+    fn dhcp(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(dhcp) = &self.dhcp else {
+            return Ok(());
+        };
+        for (name, help, n) in [
+            ("dhcp_replies", "DHCP replies sent", dhcp.replies),
+            (
+                "dhcp_shared_client_ids",
+                "Leases begun under a client identifier that another station has too",
+                dhcp.shared_client_ids,
+            ),
+        ] {
+            let counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(n).encode(counter)?;
+        }
+        for (name, help, label, counts) in [
+            (
+                "dhcp_unanswered",
+                "DHCP messages without an answer, by reason",
+                "reason",
+                &dhcp.unanswered,
+            ),
+            (
+                "dhcp_refused",
+                "DHCP requests refused, by reason",
+                "reason",
+                &dhcp.refused,
+            ),
+            (
+                "dhcp_conflicts",
+                "Addresses found in use without a lease, by who said so",
+                "by",
+                &dhcp.conflicts,
+            ),
+        ] {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (value, n) in counts {
+                ConstCounter::new(*n).encode(family.encode_family(&[(label, *value)])?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn tftp(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(tftp) = &self.status.tftp else {
             return Ok(());

@@ -37,6 +37,7 @@ impl Network {
             },
             dhcp: self.dhcp.trouble().map(|store| DhcpView {
                 store: store.err().unwrap_or_else(|| "ok".to_owned()),
+                unanswered: self.dhcp.unanswered(),
             }),
             tftp: self.tftp.tally().map(|tally| TftpView {
                 running: tally.running,

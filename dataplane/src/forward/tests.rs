@@ -256,31 +256,75 @@ fn dhcp_does_not_cross_the_uplink_while_the_embedded_server_is_on() {
     );
 }
 
+/// An ARP packet from B, which says that it has [`LEASED`].
+fn claim(operation: ArpOperation, to: MacAddr) -> Frame {
+    let mut bytes = to.octets().to_vec();
+    bytes.extend(B.0.octets());
+    bytes.extend([8, 6]);
+    let packet = ArpEthIpv4Packet {
+        operation,
+        sender_mac: B.0.octets(),
+        sender_ipv4: LEASED.octets(),
+        target_mac: to.octets(),
+        target_ipv4: [0; 4],
+    };
+    bytes.extend(packet.to_bytes());
+    Frame::from_bytes(&bytes)
+}
+
 #[test]
 fn a_reply_to_a_probe_goes_to_the_responder_and_only_then() {
-    let claim = |to: MacAddr| {
-        let mut bytes = to.octets().to_vec();
-        bytes.extend(B.0.octets());
-        bytes.extend([8, 6]);
-        let packet = ArpEthIpv4Packet {
-            operation: ArpOperation::REPLY,
-            sender_mac: B.0.octets(),
-            sender_ipv4: LEASED.octets(),
-            target_mac: to.octets(),
-            target_ipv4: [0; 4],
-        };
-        bytes.extend(packet.to_bytes());
-        Frame::from_bytes(&bytes)
-    };
+    let reply = claim(ArpOperation::REPLY, OWN);
     let mut switch = switch(true);
     let host = PortId(3);
     switch.add_port(host, Role::Host);
     switch.arp_mut().watch(LEASED);
-    assert_eq!(switch.step(&claim(OWN), B.1, NOW), Verdict::Punt);
-    assert_eq!(switch.step(&claim(OWN), host, NOW), Verdict::Punt);
-    switch.step(&frame(A.0, B.0), A.1, NOW);
-    let verdict = switch.step(&claim(A.0), B.1, NOW);
-    assert_eq!(verdict, Verdict::Unicast(A.1), "it answers another");
+    assert_eq!(switch.step(&reply, B.1, NOW), Verdict::Punt);
+    assert_eq!(switch.step(&reply, host, NOW), Verdict::Punt);
+    assert!(!switch.take_overheard());
     switch.arp_mut().unwatch(LEASED);
-    assert_eq!(switch.step(&claim(OWN), B.1, NOW), Verdict::Unicast(host));
+    assert_eq!(switch.step(&reply, B.1, NOW), Verdict::Unicast(host));
+    assert!(!switch.take_overheard());
+}
+
+#[test]
+fn who_claims_a_probed_address_to_others_is_overheard() {
+    let all = MacAddr::broadcast();
+    let mut switch = switch(true);
+    let host = PortId(3);
+    switch.add_port(host, Role::Host);
+    switch.step(&frame(A.0, B.0), A.1, NOW);
+    let others = ports(&[A.1, LAN.1, host]);
+    for (to, verdict) in [
+        (A.0, Verdict::Unicast(A.1)),
+        (all, Verdict::Flood(others)),
+        (OWN, Verdict::Unicast(host)),
+    ] {
+        let request = claim(ArpOperation::REQUEST, to);
+        assert_eq!(switch.step(&request, B.1, NOW), verdict);
+        assert!(!switch.take_overheard(), "nobody asks");
+        switch.arp_mut().watch(LEASED);
+        assert_eq!(switch.step(&request, B.1, NOW), verdict);
+        assert!(switch.take_overheard());
+        assert!(!switch.take_overheard(), "once");
+        switch.arp_mut().unwatch(LEASED);
+    }
+    switch.arp_mut().watch(LEASED);
+    switch.step(&claim(ArpOperation::REPLY, all), B.1, NOW);
+    assert!(switch.take_overheard(), "RFC 5227 §2.6: some reply to all");
+}
+
+#[test]
+fn a_station_seen_with_an_address_counts_while_it_is_behind_its_port() {
+    let mut switch = switch(true);
+    let all = MacAddr::broadcast();
+    assert_eq!(switch.seen(LEASED, NOW), None);
+    switch.step(&claim(ArpOperation::REQUEST, all), B.1, NOW);
+    assert_eq!(switch.seen(LEASED, NOW), Some(B));
+    switch.step(&frame(B.0, all), A.1, NOW);
+    assert_eq!(switch.seen(LEASED, NOW), None, "it moved");
+    switch.step(&claim(ArpOperation::REQUEST, all), B.1, NOW);
+    assert_eq!(switch.seen(LEASED, NOW), Some(B));
+    switch.remove_port(B.1);
+    assert_eq!(switch.seen(LEASED, NOW), None, "its port is gone");
 }

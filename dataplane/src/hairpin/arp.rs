@@ -8,11 +8,16 @@
 //! and an announcement, are never answered.
 //!
 //! The switch also asks: while a DHCP server is about to offer an address, it
-//! probes for it ([`probe`]), and replies that claim it go to the responder
-//! ([`claim`]).
+//! probes for it ([`probe`]), and whatever claims that address goes to the
+//! responder ([`claim`]). As in RFC 5227 §2.1.1 that is any ARP packet by its
+//! sender's address, be it an answer to the probe or not. A station that was
+//! seen with the address shortly before, after the last lease of it had ended,
+//! counts as well: it may be slow to answer.
 
+use super::sightings::Sightings;
 use crate::MacAddr;
 use crate::frame::ethernet::{self, Header};
+use crate::table::{PortId, Tick};
 use etherparse::{ArpEthIpv4Packet, ArpHardwareId, ArpOperation, ArpPacketSlice, EtherType};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -24,6 +29,18 @@ pub struct ArpTable {
     gateway: Option<(Ipv4Addr, MacAddr)>,
     leases: HashMap<Ipv4Addr, MacAddr, RandomState>,
     probed: HashSet<Ipv4Addr, RandomState>,
+    seen: Sightings,
+}
+
+/// What a frame says of an address that is being probed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing.
+    Nothing,
+    /// In passing that its sender has it; it is for others.
+    Claim,
+    /// The same, in reply to whom it is for.
+    Reply,
 }
 
 /// An answer, ready to be sent back to where the request came from.
@@ -53,11 +70,14 @@ impl ArpTable {
     /// Notes who holds the lease of `address`.
     pub fn bind(&mut self, address: Ipv4Addr, mac: MacAddr) {
         self.leases.insert(address, mac);
+        self.seen.forget(address);
     }
 
     /// Notes that the lease of `address` has ended.
     pub fn unbind(&mut self, address: Ipv4Addr) {
         self.leases.remove(&address);
+        // Until now its holder used it by right.
+        self.seen.forget(address);
     }
 
     /// Notes that a probe for `address` is under way.
@@ -70,11 +90,29 @@ impl ArpTable {
         self.probed.remove(&address);
     }
 
-    /// Whether `frame` claims an address that is being probed for.
-    #[must_use]
-    pub fn is_claim(&self, frame: &[u8], header: &Header) -> bool {
-        !self.probed.is_empty()
-            && claimed(frame, header).is_some_and(|(address, _)| self.probed.contains(&address))
+    /// Takes note of who says in `frame`, if it is ARP, that it has an address
+    /// without a lease.
+    pub fn hear(&mut self, frame: &[u8], header: &Header, ingress: PortId, now: Tick) -> Heard {
+        let Some((packet, address, mac)) = claimed(frame, header) else {
+            return Heard::Nothing;
+        };
+        // Who speaks for another station is no sign of it.
+        if mac == header.source && !self.leases.contains_key(&address) {
+            self.seen.note(address, mac, ingress, now);
+        }
+        if !self.probed.contains(&address) {
+            Heard::Nothing
+        } else if packet.operation == ArpOperation::REPLY {
+            Heard::Reply
+        } else {
+            Heard::Claim
+        }
+    }
+
+    /// Who was heard lately to have `address`, which had no lease then, and
+    /// behind which port.
+    pub fn seen(&mut self, address: Ipv4Addr, now: Tick) -> Option<(MacAddr, PortId)> {
+        self.seen.of(address, now)
     }
 
     /// The answer to `frame`, if it is a request and the switch is to answer
@@ -128,18 +166,43 @@ pub fn probe(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
     .concat()
 }
 
-/// The address that an ARP reply claims, and the hardware address that it is
-/// said to be at; `None` for any other frame.
+/// The frame by which the station `mac` says to `to` that it has `address`.
 #[must_use]
-pub fn claim(frame: &[u8]) -> Option<(Ipv4Addr, MacAddr)> {
-    claimed(frame, &Header::parse(frame)?)
+pub fn reply(mac: MacAddr, address: Ipv4Addr, to: MacAddr) -> Vec<u8> {
+    let packet = ArpEthIpv4Packet {
+        operation: ArpOperation::REPLY,
+        sender_mac: mac.octets(),
+        sender_ipv4: address.octets(),
+        target_mac: to.octets(),
+        target_ipv4: [0; 4],
+    };
+    let ethertype = ethernet::ARP.to_be_bytes();
+    [
+        &to.octets()[..],
+        &mac.octets(),
+        &ethertype,
+        &packet.to_bytes(),
+    ]
+    .concat()
 }
 
-fn claimed(frame: &[u8], header: &Header) -> Option<(Ipv4Addr, MacAddr)> {
-    let reply = packet(frame, header).filter(|p| p.operation == ArpOperation::REPLY)?;
-    let [a, b, c, d, e, f] = reply.sender_mac;
+/// The address that the sender of an ARP packet says it has, and the hardware
+/// address that it is said to be at; `None` for any other frame.
+#[must_use]
+pub fn claim(frame: &[u8]) -> Option<(Ipv4Addr, MacAddr)> {
+    let (_, address, mac) = claimed(frame, &Header::parse(frame)?)?;
+    Some((address, mac))
+}
+
+fn claimed(frame: &[u8], header: &Header) -> Option<(ArpEthIpv4Packet, Ipv4Addr, MacAddr)> {
     // Addresses that are probed for are of the untagged segment.
-    (header.vid() == 0).then_some((reply.sender_ipv4.into(), MacAddr(a, b, c, d, e, f)))
+    let packet = packet(frame, header).filter(|_| header.vid() == 0)?;
+    let address = Ipv4Addr::from(packet.sender_ipv4);
+    let [a, b, c, d, e, f] = packet.sender_mac;
+    let mac = MacAddr(a, b, c, d, e, f);
+    // A probe has no sender's address (RFC 5227 §2.1.1).
+    let claims = !address.is_unspecified() && !ethernet::is_group(&mac);
+    claims.then_some((packet, address, mac))
 }
 
 fn request(frame: &[u8], header: &Header) -> Option<ArpEthIpv4Packet> {
@@ -194,153 +257,4 @@ fn compose(frame: &[u8], header: &Header, request: &ArpEthIpv4Packet, mac: MacAd
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use etherparse::{NetSlice, SlicedPacket};
-
-    const GATEWAY: (Ipv4Addr, MacAddr) = (
-        Ipv4Addr::new(192, 168, 122, 1),
-        MacAddr(0x52, 0x54, 0, 0, 0, 1),
-    );
-    const LEASED: (Ipv4Addr, MacAddr) = (
-        Ipv4Addr::new(192, 168, 122, 7),
-        MacAddr(0x52, 0x54, 0, 0, 0, 7),
-    );
-    const ASKING: (Ipv4Addr, MacAddr) = (
-        Ipv4Addr::new(192, 168, 122, 9),
-        MacAddr(0x52, 0x54, 0, 0, 0, 9),
-    );
-
-    fn table() -> ArpTable {
-        let mut table = ArpTable::default();
-        table.set_gateway(Some(GATEWAY));
-        table.bind(LEASED.0, LEASED.1);
-        table
-    }
-
-    fn request_from(sender: (Ipv4Addr, MacAddr), target: Ipv4Addr) -> Vec<u8> {
-        let mut frame = vec![0xff; 6];
-        frame.extend(sender.1.octets());
-        frame.extend([8, 6]);
-        let packet = ArpEthIpv4Packet {
-            operation: ArpOperation::REQUEST,
-            sender_mac: sender.1.octets(),
-            sender_ipv4: sender.0.octets(),
-            target_mac: [0; 6],
-            target_ipv4: target.octets(),
-        };
-        frame.extend(packet.to_bytes());
-        frame
-    }
-
-    fn ask(table: &ArpTable, frame: &[u8], reachable: bool) -> Option<Answer> {
-        table.answer(frame, &Header::parse(frame).unwrap(), |_| reachable)
-    }
-
-    #[test]
-    fn the_gateway_is_answered_for() {
-        let answer = ask(&table(), &request_from(ASKING, GATEWAY.0), false).unwrap();
-        let sliced = SlicedPacket::from_ethernet(answer.bytes()).unwrap();
-        let Some(NetSlice::Arp(arp)) = sliced.net else {
-            panic!("not ARP")
-        };
-        assert_eq!(arp.operation(), ArpOperation::REPLY);
-        assert_eq!(arp.sender_hw_addr(), GATEWAY.1.octets());
-        assert_eq!(arp.sender_protocol_addr(), GATEWAY.0.octets());
-        assert_eq!(arp.target_hw_addr(), ASKING.1.octets());
-        assert_eq!(arp.target_protocol_addr(), ASKING.0.octets());
-        assert_eq!(answer.bytes()[..6], ASKING.1.octets());
-        assert_eq!(answer.bytes()[6..12], GATEWAY.1.octets());
-    }
-
-    #[test]
-    fn a_live_lease_is_answered_for_and_a_silent_one_is_not() {
-        let frame = request_from(ASKING, LEASED.0);
-        let answer = ask(&table(), &frame, true).unwrap();
-        assert_eq!(answer.bytes()[6..12], LEASED.1.octets());
-        assert_eq!(ask(&table(), &frame, false), None);
-    }
-
-    #[test]
-    fn a_lease_that_ended_is_not_answered_for() {
-        let mut table = table();
-        table.unbind(LEASED.0);
-        assert_eq!(ask(&table, &request_from(ASKING, LEASED.0), true), None);
-    }
-
-    #[test]
-    fn a_probe_is_answered_for_anybody_but_the_holder() {
-        let other = (Ipv4Addr::UNSPECIFIED, ASKING.1);
-        let holder = (Ipv4Addr::UNSPECIFIED, LEASED.1);
-        assert!(ask(&table(), &request_from(other, LEASED.0), true).is_some());
-        assert_eq!(ask(&table(), &request_from(holder, LEASED.0), true), None);
-    }
-
-    #[test]
-    fn an_announcement_is_not_answered() {
-        let taking_over = (LEASED.0, ASKING.1);
-        assert_eq!(
-            ask(&table(), &request_from(taking_over, LEASED.0), true),
-            None
-        );
-    }
-
-    #[test]
-    fn a_request_that_names_another_sender_is_not_answered() {
-        let mut frame = request_from(ASKING, GATEWAY.0);
-        frame[11] = 0xaa;
-        assert_eq!(ask(&table(), &frame, true), None);
-    }
-
-    #[test]
-    fn an_answer_carries_the_priority_of_the_request() {
-        let mut frame = request_from(ASKING, GATEWAY.0);
-        frame.splice(12..12, [0x81, 0, 0x60, 0]);
-        let answer = ask(&table(), &frame, true).unwrap();
-        assert_eq!(answer.bytes()[12..18], [0x81, 0, 0x60, 0, 8, 6]);
-        assert_eq!(answer.bytes().len(), 18 + 28);
-    }
-
-    #[test]
-    fn a_request_in_another_vlan_is_not_answered() {
-        let mut frame = request_from(ASKING, GATEWAY.0);
-        frame.splice(12..12, [0x81, 0, 0x60, 5]);
-        assert_eq!(ask(&table(), &frame, true), None);
-    }
-
-    #[test]
-    fn the_reply_to_a_probe_is_a_claim_while_the_probe_is_under_way() {
-        let probe = probe(GATEWAY.1, LEASED.0);
-        assert_eq!(claim(&probe), None, "it asks");
-        let mut table = table();
-        let reply = ask(&table, &probe, true).unwrap();
-        let header = Header::parse(reply.bytes()).unwrap();
-        assert_eq!(header.destination, GATEWAY.1);
-        assert_eq!(claim(reply.bytes()), Some(LEASED));
-        assert!(!table.is_claim(reply.bytes(), &header));
-        table.watch(ASKING.0);
-        assert!(!table.is_claim(reply.bytes(), &header));
-        table.watch(LEASED.0);
-        assert!(table.is_claim(reply.bytes(), &header));
-        table.unwatch(LEASED.0);
-        assert!(!table.is_claim(reply.bytes(), &header));
-    }
-
-    #[test]
-    fn a_reply_in_another_vlan_claims_nothing() {
-        let reply = ask(&table(), &probe(GATEWAY.1, LEASED.0), true).unwrap();
-        let mut frame = reply.bytes().to_vec();
-        frame.splice(12..12, [0x81, 0, 0x60, 0]);
-        assert_eq!(claim(&frame), Some(LEASED), "only a priority");
-        frame[15] = 5;
-        assert_eq!(claim(&frame), None);
-    }
-
-    #[test]
-    fn a_request_cut_short_is_not_answered() {
-        let frame = request_from(ASKING, GATEWAY.0);
-        for len in 14..frame.len() {
-            assert_eq!(ask(&table(), &frame[..len], true), None, "{len} bytes");
-        }
-    }
-}
+mod tests;

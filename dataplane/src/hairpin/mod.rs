@@ -3,12 +3,13 @@
 //! [`arp`] answers in place, from tables. What takes longer, as DHCP does
 //! (a lease has to be on disk before it is acknowledged), goes to a
 //! [`Responder`] on a thread of its own, through `queue`; [`dhcp`] tells which
-//! frames those are. What stations reply to an ARP probe of the responder's
-//! goes to it as well.
+//! frames those are. What stations say of an address that the responder probes for
+//! by ARP goes to it as well, also what they said shortly before (`sightings`).
 
 pub mod arp;
 pub mod dhcp;
 pub(crate) mod queue;
+mod sightings;
 
 use crate::table::PortId;
 use bytes::Bytes;

@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::Server;
 use super::link::Link;
+use super::{Server, agent};
 use crate::config::{Condition, Host, LeaseTime, Match, Range};
 use crate::glob;
 use crate::host::Known;
@@ -104,12 +104,12 @@ impl Server {
             return Err(Silence::NotKnown);
         }
         // As in dnsmasq, a relay agent is its clients' router by default.
-        let agent = Some(request.giaddr).filter(|a| !link.is_own && link.subnet.contains(a));
+        let agent = || agent::router(request, &link).or(self.agents.router(&link, sender.origin));
         Ok(Client {
             sender,
             host,
             tags,
-            router: link.router.or(agent),
+            router: link.router.or_else(agent),
             link,
         })
     }

@@ -16,16 +16,15 @@ impl Server {
     pub(super) fn answer(
         &mut self,
         request: &Request,
-        mut client: Client,
+        client: &mut Client,
         found: usize,
         now: u64,
         effects: &mut Effects,
     ) -> Result<Answer, Silence> {
-        let client = &mut client;
         // These two take something away. On the server's own subnet nobody but
         // the client has a reason to send them.
         let ends = matches!(request.kind, Kind::Decline | Kind::Release);
-        if ends && client.link.is_own && request.mac != client.sender.mac {
+        if ends && self.is_forged(request, client) {
             return Err(Silence::OtherSender);
         }
         if ends && !self.recording {
@@ -39,6 +38,16 @@ impl Server {
             Kind::Inform => self.inform(request, client, &mut effects.events),
         };
         reply.map(Answer::Reply)
+    }
+
+    /// Whether a DECLINE or RELEASE, which take something away, comes from
+    /// another than its client. On the server's own subnet nobody else has a
+    /// reason to send them. Which subnet that is follows from the address: what
+    /// the message says of its way (`giaddr`, option 118) anybody can write.
+    fn is_forged(&self, request: &Request, client: &Client) -> bool {
+        let address = request.requested.unwrap_or(request.ciaddr);
+        let here = client.link.is_own || self.links.own().subnet.contains(&address);
+        here && request.mac != client.sender.mac
     }
 
     /// §4.3.1.
@@ -139,6 +148,9 @@ impl Server {
                 refusal,
             });
             return self.nak(request, client, refusal);
+        }
+        if self.lacks_router(request, client) {
+            return Err(Silence::AgentUnknown);
         }
         self.acknowledge(request, client, address, now, effects)
     }
@@ -252,9 +264,8 @@ impl Server {
 
     /// Another client with a live lease and the same client identifier.
     fn duplicate(&self, request: &Request, client_id: &[u8], now: u64) -> Option<Event> {
-        let other = self.table.lease_of_client_id(client_id)?;
-        let rivals = other.is_live(now) && other.mac != request.mac;
-        rivals.then(|| Event::DuplicateClientId {
+        let other = self.table.rival(client_id, request.mac, now)?;
+        Some(Event::DuplicateClientId {
             client_id: client_id.into(),
             macs: [other.mac, request.mac],
         })
@@ -301,6 +312,7 @@ impl Server {
             self.table.remove(address, &mut effects.changes);
         }
         self.table.withdraw(mac);
+        self.probes.forget(address);
         let put_aside = self.table.declined_by(client.sender.origin) < self.limits.declined;
         if put_aside {
             let limit = self.config.max_leases;
@@ -338,11 +350,12 @@ impl Server {
         Err(Silence::NoAnswerDue)
     }
 
-    /// §4.3.5.
+    /// §4.3.5. The range that the client's address is of sets its tags, as
+    /// where it is leased.
     fn inform(
         &self,
         request: &Request,
-        client: &Client,
+        client: &mut Client,
         events: &mut Vec<Event>,
     ) -> Result<Reply, Silence> {
         if request.ciaddr.is_unspecified() {
@@ -351,6 +364,7 @@ impl Server {
         if !client.link.subnet.contains(&request.ciaddr) {
             return Err(Silence::WrongSubnet);
         }
+        self.settle(client, request.ciaddr);
         self.parameters_reply(request, client, events)
     }
 

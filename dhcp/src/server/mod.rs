@@ -1,5 +1,6 @@
 //! The server: one message in, one [`Outcome`] out.
 
+mod agent;
 mod choose;
 mod client;
 mod import;
@@ -30,8 +31,9 @@ use crate::pool::Pools;
 use crate::probe::Probes;
 use crate::sender::{Origin, Sender};
 use crate::table::{ClientRef, Table};
-use crate::tag::Tag;
+use crate::tag::{Tag, Tags};
 use crate::wire;
+use agent::Agents;
 use limits::OriginLimits;
 use link::Links;
 use parameters::Parameters;
@@ -52,6 +54,7 @@ pub struct Server {
     hash: FixedState,
     /// The names of the places that messages come by.
     ports: HashMap<Origin, Box<str>>,
+    agents: Agents,
     known: Tag,
     known_elsewhere: Tag,
     not_loaded: Vec<(Lease, LeftOut)>,
@@ -95,6 +98,7 @@ impl Server {
             probes: Probes::new(),
             hosts,
             ports: HashMap::default(),
+            agents: Agents::default(),
             known: Tag::known(),
             known_elsewhere: Tag::known_elsewhere(),
             config,
@@ -127,6 +131,7 @@ impl Server {
         config.validate()?;
         self.hosts = Hosts::new(&config.hosts);
         self.links = Links::new(&config);
+        self.agents.keep(&self.links);
         self.parameters = Parameters::new(&config);
         let former = std::mem::replace(&mut self.config, config);
         let pools = pools(&self.config, &self.hosts);
@@ -150,7 +155,10 @@ impl Server {
     pub fn name_origin(&mut self, origin: Origin, name: Option<&str>) {
         match name {
             Some(name) => self.ports.insert(origin, name.into()),
-            None => self.ports.remove(&origin),
+            None => {
+                self.agents.forget(origin);
+                self.ports.remove(&origin)
+            }
         };
     }
 
@@ -191,12 +199,17 @@ impl Server {
             changes: Vec::new(),
             events,
         };
+        let mut tags = Tags::default();
         let answer = wire::parse(message).and_then(|request| {
-            let client = self.client(&request, message, sender)?;
-            self.answer(&request, client, found, now, &mut effects)
+            let mut client = self.client(&request, message, sender)?;
+            self.agents.heard(&request, &client);
+            let answer = self.answer(&request, &mut client, found, now, &mut effects);
+            tags = client.tags;
+            answer
         });
         Outcome {
             answer: answer.unwrap_or_else(Answer::Silence),
+            tags,
             changes: effects.changes,
             events: effects.events,
         }
@@ -239,9 +252,12 @@ impl Server {
     }
 
     /// Forgets the lease on `address`, live or not; `None` if there is none.
-    /// The change is to be written down like any other.
+    /// The change is to be written down like any other. Where probes are made,
+    /// one is due before another client gets the address: the former one has
+    /// not been told.
     pub fn release(&mut self, address: Ipv4Addr) -> Option<Change> {
         let mut changes = Vec::new();
+        self.probes.forget(address);
         self.table.remove(address, &mut changes);
         changes.pop()
     }

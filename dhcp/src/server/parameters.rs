@@ -1,10 +1,11 @@
 //! The options that a client is told.
 //!
 //! As in dnsmasq, mask and broadcast address always go out; anything else goes
-//! out when the client asks for it (option 55), in the order in which it asks,
-//! when it does not say what it wants, or when the configuration forces it. The
-//! MTU always goes out too, as libvirt has dnsmasq do it: few clients ask, and
-//! a guest with a longer MTU than its network loses frames.
+//! out when the client asks for it (option 55), when it does not say what it
+//! wants, or when the configuration forces it. The MTU always goes out too, as
+//! libvirt has dnsmasq do it: few clients ask, and a guest with a longer MTU than
+//! its network loses frames. What the client asks for comes in its order (RFC
+//! 2132 §9.8) but for the mask, which has to stand before a router (§3.3).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -32,8 +33,8 @@ const BOOT_FILE: u8 = 67;
 /// RFC 8925 §3.3: sent to those who ask for it by name only.
 const IPV6_ONLY: u8 = 108;
 
-/// Options that are sent whether asked for or not.
-const ALWAYS: [u8; 3] = [MASK, BROADCAST, MTU];
+/// Options that are sent whether asked for or not, beside the mask.
+const ALWAYS: [u8; 2] = [BROADCAST, MTU];
 
 /// The longest text in the fields `sname` and `file`.
 const MAX_SNAME: usize = 63;
@@ -170,8 +171,9 @@ impl Parameters {
         for code in in_fields.map(|(code, _)| *code).chain([T1, T2]) {
             first(code);
         }
-        let asked = ALWAYS
-            .into_iter()
+        let unasked = ALWAYS.into_iter().filter(|code| !asker.asks_for(*code));
+        let asked = std::iter::once(MASK)
+            .chain(unasked)
             .chain(requested.unwrap_or_default().iter().copied())
             .chain(everything);
         let forced = made.iter().filter(|m| m.force).map(|m| m.code).chain(
@@ -193,6 +195,11 @@ impl Parameters {
             told.options.extend(value.map(|value| (code, value)));
         }
         told
+    }
+
+    /// Whether `asker` takes a router, and none is configured among the options.
+    pub(super) fn lack_router(&self, asker: Asker<'_>) -> bool {
+        asker.takes(ROUTER) && self.chosen(ROUTER, &asker.client.tags).is_none()
     }
 
     fn is_forced(&self, code: u8, tags: &Tags) -> bool {

@@ -17,8 +17,9 @@ const TRIES: usize = 6;
 
 impl Server {
     /// Goes on with the message that [`Answer::Probe`] was the answer to, the
-    /// same bytes from the same `sender`: `probe` has been made, and `claimant`
-    /// is who answered it, if anybody did.
+    /// same bytes from the same `sender`, or with that client's latest one, which
+    /// was [`Silence::Probing`]: `probe` has been made, and `claimant` is who
+    /// answered it, if anybody did.
     ///
     /// An address in use is put aside as a declined one is, and the client gets
     /// another. What one [`Origin`] may put aside so is bounded together with

@@ -70,19 +70,30 @@ impl Server {
 
     /// A NAK that says why. RFC 2131 §4.1: broadcast, since the client may be
     /// on a subnet where its address leads nowhere; §4.3.2: a relay agent is
-    /// told to do the same by the flag. As in dnsmasq, others see it as well.
+    /// told to do the same by the flag. As in dnsmasq, others see the flag as
+    /// well, but for a client that renews from another subnet: no broadcast
+    /// gets there, so it is answered at its address.
     pub(super) fn nak(
         &self,
         request: &Request,
-        _client: &Client,
+        client: &Client,
         refusal: Refusal,
     ) -> Result<Reply, Silence> {
+        let renews = client.sender.unicast && !request.relayed();
+        let here = request.ciaddr.is_unspecified() || client.link.is_own;
+        let (ciaddr, destination) = if renews && !here {
+            let (address, mac) = (request.ciaddr, client.sender.mac);
+            (address, Destination::Unicast { address, mac })
+        } else {
+            let all = relay(request).unwrap_or(Destination::Broadcast);
+            (Ipv4Addr::UNSPECIFIED, all)
+        };
         let header = Header {
             response: Response::Nak,
-            ciaddr: Ipv4Addr::UNSPECIFIED,
+            ciaddr,
             yiaddr: Ipv4Addr::UNSPECIFIED,
             siaddr: Ipv4Addr::UNSPECIFIED,
-            broadcast: true,
+            broadcast: ciaddr.is_unspecified(),
             sname: &[],
             file: &[],
             mtu: self.config.mtu,
@@ -99,7 +110,7 @@ impl Server {
         let message = wire::encode(request, header, &options, &mut Vec::new())?;
         Ok(Reply {
             message,
-            destination: relay(request).unwrap_or(Destination::Broadcast),
+            destination,
         })
     }
 

@@ -2,17 +2,28 @@
 
 use dhcproto::v4::borrowed::DhcpOptionIterator;
 
-use super::request::{OPTIONS, guard};
+use super::request::{OPTIONS, guard, overloaded};
 
-/// The value of option `code` among a message's options, joined from its parts
-/// (RFC 3396 §7). What stands in the `file` and `sname` fields is not looked at:
-/// clients put nothing there.
+const OVERLOAD: u8 = 52;
+
+/// The value of option `code` in a message that [`parse`](super::parse) has
+/// taken, joined from its parts (RFC 3396 §7), wherever these stand.
 pub(crate) fn option(message: &[u8], code: u8) -> Option<Vec<u8>> {
-    let field = guard(message.get(OPTIONS)?).ok()?;
-    let parts = DhcpOptionIterator::new(field).filter(|part| u8::from(part.code()) == code);
-    parts.fold(None, |found: Option<Vec<u8>>, part| {
-        let mut value = found.unwrap_or_default();
-        value.extend_from_slice(part.data());
-        Some(value)
-    })
+    let (mut found, mut overload) = (None, None);
+    let options = message.get(OPTIONS)?;
+    join(options, OVERLOAD, &mut overload);
+    join(options, code, &mut found);
+    let overload = overload.and_then(|value| value.first().copied());
+    for field in overloaded(message, overload.unwrap_or_default()) {
+        join(field, code, &mut found);
+    }
+    found
+}
+
+/// Appends what `field` has of option `code`.
+fn join(field: &[u8], code: u8, value: &mut Option<Vec<u8>>) {
+    let Ok(field) = guard(field) else { return };
+    for part in DhcpOptionIterator::new(field).filter(|part| u8::from(part.code()) == code) {
+        value.get_or_insert_default().extend_from_slice(part.data());
+    }
 }

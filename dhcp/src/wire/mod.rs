@@ -23,6 +23,11 @@ mod reply;
 mod request;
 mod user_class;
 
+/// Option 52 (RFC 2132 §9.3): there are options in the field `file`.
+const IN_FILE: u8 = 1;
+/// Option 52: there are options in the field `sname`.
+const IN_SNAME: u8 = 2;
+
 pub(crate) use find::option;
 pub(crate) use relay::RelayInfo;
 pub(crate) use reply::{Header, Response, encode};

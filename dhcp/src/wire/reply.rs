@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use dhcproto::v4::{self, MIN_PACKET_SIZE, MessageType, Opcode};
 use dhcproto::{Encodable, Encoder};
 
-use super::Request;
+use super::{IN_FILE, IN_SNAME, Request};
 use crate::outcome::Silence;
 
 /// The longest message that every client takes, less IP and UDP header (RFC
@@ -18,11 +18,9 @@ const IP_AND_UDP: u16 = 28;
 
 /// Bytes in front of the options: the fixed fields and the cookie.
 const HEADER: usize = 240;
-/// The fields that options can be put into, and what option 52 says then.
+/// The lengths of the fields that options can be put into.
 const FILE: usize = 128;
-const IN_FILE: u8 = 1;
 const SNAME: usize = 64;
-const IN_SNAME: u8 = 2;
 
 const OVERLOAD: u8 = 52;
 const MESSAGE_TYPE: u8 = 53;

@@ -7,7 +7,7 @@ use dhcproto::v4::borrowed::{DhcpOptionIterator, Message as Borrowed};
 use dhcproto::v4::{self, HType, MAGIC, MessageType, Opcode, OptionCode};
 use pnet_base::MacAddr;
 
-use super::{RelayInfo, user_class};
+use super::{IN_FILE, IN_SNAME, RelayInfo, user_class};
 use crate::outcome::Silence;
 
 /// Where the fields stand in a message (RFC 2131 §2).
@@ -206,12 +206,8 @@ impl Found {
         match number(found.overload.as_deref())?.map(|[o]: [u8; 1]| o) {
             None => {}
             Some(overload @ 1..=3) => {
-                // The order is that of RFC 3396 §5.
-                if overload & 1 != 0 {
-                    found.read(bytes.get(FILE).unwrap_or_default())?;
-                }
-                if overload & 2 != 0 {
-                    found.read(bytes.get(SNAME).unwrap_or_default())?;
+                for field in overloaded(bytes, overload) {
+                    found.read(field)?;
                 }
             }
             Some(_) => return Err(Silence::BadOption),
@@ -260,6 +256,15 @@ impl Found {
         }
         Ok(())
     }
+}
+
+/// The fields of the message `bytes` that have options in them by the value
+/// `overload` of option 52, in the order of RFC 3396 §5.
+pub(super) fn overloaded(bytes: &[u8], overload: u8) -> impl Iterator<Item = &[u8]> {
+    let fields = [(IN_FILE, FILE), (IN_SNAME, SNAME)].into_iter();
+    fields
+        .filter(move |(flag, _)| overload & flag != 0)
+        .filter_map(|(_, place)| bytes.get(place))
 }
 
 /// Gives `field` back if every option in it, up to the end marker if there is

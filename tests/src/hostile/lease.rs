@@ -14,6 +14,7 @@
 //!   an ACK names the address that was written down.
 
 use super::message::{self, Client};
+use super::options::Options;
 use super::tally::Tally;
 use anyhow::{Context, Result, bail, ensure};
 use dhcproto::v4::{Message, MessageType, Opcode, OptionCode};
@@ -54,6 +55,20 @@ pub struct Leases {
     books: HashMap<MacAddr, Lease>,
     /// The last address offered to each honest client.
     offers: HashMap<MacAddr, Ipv4Addr>,
+}
+
+/// What an operator does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Another configuration: a narrow range with short leases, or the wide one.
+    Reconfigure {
+        /// Which of the two.
+        narrow: bool,
+    },
+    /// A restart from the lease file.
+    Restart,
+    /// A lease is deleted.
+    Delete(Ipv4Addr),
 }
 
 impl Leases {
@@ -97,17 +112,16 @@ impl Leases {
     /// # Errors
     /// What did not hold.
     pub fn input(&mut self, rng: &mut Rng, input: &mut Vec<u8>, tally: &mut Tally) -> Result<()> {
-        self.now += match rng.u16(..4096) {
+        self.pass(match rng.u16(..4096) {
             0 => 2000,
             1..256 => rng.u64(1..4),
             _ => 0,
-        };
+        });
         let mac = client(rng.u8(..CLIENTS));
-        let held = self.books.get(&mac).map(|lease| lease.address);
         let known = match rng.u8(..4) {
             0 => None,
-            1 => held,
-            _ => self.offers.get(&mac).copied().or(held),
+            1 => self.leased_to(mac),
+            _ => self.offered_to(mac).or(self.leased_to(mac)),
         };
         let client = Client {
             mac,
@@ -118,17 +132,49 @@ impl Leases {
         self.handle(rng, input, tally)
     }
 
+    /// Lets `seconds` pass.
+    pub fn pass(&mut self, seconds: u64) {
+        self.now = self.now.saturating_add(seconds);
+    }
+
+    /// The address that is recorded for the client.
+    #[must_use]
+    pub fn leased_to(&self, mac: MacAddr) -> Option<Ipv4Addr> {
+        self.books.get(&mac).map(|lease| lease.address)
+    }
+
+    /// The last address that the client was offered.
+    #[must_use]
+    pub fn offered_to(&self, mac: MacAddr) -> Option<Ipv4Addr> {
+        self.offers.get(&mac).copied()
+    }
+
     /// Puts `message` to the server; one write in eight fails.
     ///
     /// # Errors
     /// What did not hold.
     pub fn handle(&mut self, rng: &mut Rng, message: &[u8], tally: &mut Tally) -> Result<()> {
         let sender = sender(rng, message);
+        self.put(message, sender, rng.u8(..8) > 0, tally)
+    }
+
+    /// Puts `message` from `sender` to the server; `writable` says whether what
+    /// it changes can be written down.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub fn put(
+        &mut self,
+        message: &[u8],
+        sender: Sender,
+        writable: bool,
+        tally: &mut Tally,
+    ) -> Result<()> {
         let outcome = self.server.handle(message, sender, self.now);
         for change in &outcome.changes {
             self.ensure_own(message, sender, change)?;
         }
-        let written = outcome.changes.is_empty() || rng.u8(..8) > 0;
+        let written = outcome.changes.is_empty() || writable;
         if written {
             outcome.changes.iter().try_for_each(|c| self.write(c))?;
         } else {
@@ -148,35 +194,56 @@ impl Leases {
         self.bounded(&outcome)
     }
 
-    /// Looks at the whole state, then does what an operator would: another
-    /// configuration, a restart from the lease file, a lease deleted.
+    /// Looks at the whole state, then has an operator do something, or nothing.
     ///
     /// # Errors
     /// What did not hold.
     pub fn look_over(&mut self, rng: &mut Rng) -> Result<()> {
+        let act = match rng.u8(..4) {
+            0 => Some(Act::Reconfigure { narrow: rng.bool() }),
+            1 => Some(Act::Restart),
+            2 => Some(Act::Delete(ip(rng.u8(..)))),
+            _ => None,
+        };
+        self.inspect()?;
+        act.map_or(Ok(()), |act| self.act(act))
+    }
+
+    /// Looks at the whole state.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub fn inspect(&self) -> Result<()> {
         self.balance()?;
         let held = self.server.leases(self.now).count();
         ensure!(held <= 3 * MAX_LEASES, "{held} addresses are held");
-        match rng.u8(..4) {
-            0 => {
-                let [a, b] = &self.configs;
-                let config = if rng.bool() { a } else { b };
+        Ok(())
+    }
+
+    /// Does what an operator would.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub fn act(&mut self, act: Act) -> Result<()> {
+        match act {
+            Act::Reconfigure { narrow } => {
+                let [wide, small] = &self.configs;
+                let config = if narrow { small } else { wide };
                 self.server.reconfigure(config.clone(), self.now)?;
                 self.forget()?;
             }
-            1 => {
+            Act::Restart => {
                 let file = leasefile::format(self.books.values());
                 let leases: Result<Vec<Lease>, _> = leasefile::parse(file.as_bytes()).collect();
                 let config = self.server.config().clone();
                 self.server = Server::new(config, leases?, self.hash_key, self.now)?;
                 self.forget()?;
             }
-            2 => {
-                if let Some(change) = self.server.release(ip(rng.u8(..))) {
+            Act::Delete(address) => {
+                if let Some(change) = self.server.release(address) {
                     self.write(&change)?;
                 }
             }
-            _ => {}
         }
         self.balance().context("after an operator's change")
     }
@@ -264,7 +331,11 @@ impl Leases {
 
     fn judge(&mut self, request: &[u8], reply: &Reply, tally: &mut Tally) -> Result<()> {
         let bytes = &reply.message;
-        ensure!(REPLY.contains(&bytes.len()), "{} bytes", bytes.len());
+        ensure!(
+            REPLY.contains(&bytes.len()) && bytes.len() <= longest(request),
+            "{} bytes",
+            bytes.len()
+        );
         let message = Message::decode(&mut Decoder::new(bytes)).context("a reply")?;
         let options = message.opts();
         ensure!(
@@ -338,10 +409,25 @@ fn sender(rng: &mut Rng, message: &[u8]) -> Sender {
     }
 }
 
-fn ip(last: u8) -> Ipv4Addr {
+/// The longest reply that the client of `request` takes, less IP and UDP header
+/// (RFC 2132 §9.10).
+fn longest(request: &[u8]) -> usize {
+    let options = Options::read(request);
+    let size = options.as_ref().and_then(|options| options.get(57));
+    let size = size.and_then(|size| size.try_into().ok());
+    size.map_or(576, |size| u16::from_be_bytes(size).clamp(576, 1500))
+        .saturating_sub(28)
+        .into()
+}
+
+/// An address of the subnet.
+#[must_use]
+pub fn ip(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 168, 122, last)
 }
 
-fn client(number: u8) -> MacAddr {
+/// The address of an honest client.
+#[must_use]
+pub fn client(number: u8) -> MacAddr {
     MacAddr(0x52, 0x54, 0, 0, 2, number)
 }

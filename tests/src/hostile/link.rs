@@ -10,7 +10,7 @@
 //! - what a port is given is as [`super::egress`] demands;
 //! - the FDB holds no more stations than it may.
 
-use super::corpus::{self, Corpus, LONGEST, OWN};
+use super::corpus::{self, LONGEST, OWN};
 use super::egress::Egress;
 use super::oracle;
 use super::recorder::Recorder;
@@ -23,6 +23,7 @@ use vmlan_dataplane::forward::{Forwarder, Role, Settings, Verdict};
 use vmlan_dataplane::frame::ethernet::{self, Header};
 use vmlan_dataplane::frame::finish::Finisher;
 use vmlan_dataplane::frame::offload::{BadOffload, Checksum, GsoKind, MIN_GSO_SIZE};
+use vmlan_dataplane::frame::vnet::VnetHeader;
 use vmlan_dataplane::frame::{Frame, Offload, checksum};
 use vmlan_dataplane::policy::DropReason;
 use vmlan_dataplane::port::{Abilities, Sent, Transmitter};
@@ -46,7 +47,6 @@ const PORTS: [PortId; 8] = [
 /// A switch with ports to put frames to.
 #[derive(Debug)]
 pub struct Link {
-    corpus: Corpus,
     forwarder: Forwarder,
     settings: Settings,
     ports: Vec<(PortId, Role)>,
@@ -58,10 +58,8 @@ pub struct Link {
 
 impl Link {
     /// A switch whose ports are drawn from `seed`.
-    ///
-    /// # Errors
-    /// [`Corpus::new`]'s.
-    pub fn new(seed: u64) -> Result<Self> {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         let settings = Settings {
             mac: OWN,
             gateway: Some(Ipv4Addr::new(192, 168, 122, 1)),
@@ -71,7 +69,6 @@ impl Link {
             fdb_size: FDB_SIZE,
         };
         let mut link = Self {
-            corpus: Corpus::new()?,
             forwarder: Forwarder::new(settings.clone()),
             settings,
             ports: Vec::new(),
@@ -81,24 +78,25 @@ impl Link {
             egress: Recorder::new(Abilities::NONE),
         };
         link.rearrange(&mut Rng::with_seed(seed));
-        Ok(link)
+        link
     }
 
-    /// Draws a frame into `input` (with the header that came with it in front)
-    /// and puts it through. Gives the DHCP message that went up to the server.
+    /// Puts the frame `input`, with the `header` that came with it, through; by
+    /// which port it comes in, and what those can do by which it leaves, is
+    /// drawn. Gives the DHCP message that went up to the server.
     ///
     /// # Errors
     /// What did not hold.
-    pub fn input(
+    pub fn put(
         &mut self,
         rng: &mut Rng,
-        input: &mut Vec<u8>,
+        header: &VnetHeader,
+        input: &[u8],
         tally: &mut Tally,
     ) -> Result<Option<&[u8]>> {
-        let header = self.corpus.draw(rng, input);
         self.frame.set(input);
         ensure!(self.frame.bytes() == input, "the frame is not what came in");
-        match Offload::from_vnet(&header, self.frame.bytes()) {
+        match Offload::from_vnet(header, self.frame.bytes()) {
             Ok(offload) => self.frame.set_offload(offload),
             Err(bad) => {
                 tally.add("refused", name(&bad), 1);

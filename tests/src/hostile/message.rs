@@ -84,7 +84,9 @@ pub fn draw(rng: &mut Rng, client: Client, bytes: &mut Vec<u8>) {
     }
 }
 
-fn start(bytes: &mut Vec<u8>, mac: MacAddr, xid: u32) {
+/// Begins a message: all up to the options, with no address but the client's
+/// MAC.
+pub fn start(bytes: &mut Vec<u8>, mac: MacAddr, xid: u32) {
     bytes.extend([1, 1, 6, 0]);
     bytes.extend(xid.to_be_bytes());
     bytes.resize(CHADDR, 0);
@@ -221,14 +223,16 @@ fn attack(rng: &mut Rng, bytes: &mut Vec<u8>) {
     }
 }
 
-fn option(bytes: &mut Vec<u8>, code: u8, value: &[u8]) {
+/// Adds an option, of `value` as much as one takes.
+pub fn option(bytes: &mut Vec<u8>, code: u8, value: &[u8]) {
     let value = value.get(..255).unwrap_or(value);
     bytes.push(code);
     bytes.push(u8::try_from(value.len()).unwrap_or(u8::MAX));
     bytes.extend_from_slice(value);
 }
 
-fn set(bytes: &mut [u8], at: usize, value: &[u8]) {
+/// Writes `value` over the bytes from `at` on, as far as there are any.
+pub fn set(bytes: &mut [u8], at: usize, value: &[u8]) {
     for (to, from) in bytes.iter_mut().skip(at).zip(value) {
         *to = *from;
     }

@@ -10,7 +10,8 @@
 //!   spoils bytes.
 //! - [`link`] puts a frame through the way that it takes inside the switch;
 //!   [`egress`] judges what left, [`oracle`] gives the second opinion on it.
-//! - [`lease`] puts a message to the DHCP server and keeps its own books;
+//! - [`lease`] puts a message to the DHCP server and keeps its own books,
+//!   [`options`] reads what it says there;
 //!   [`boot`] a request to the TFTP server, and what its client sends then.
 //! - [`tally`] counts what happened, [`memory`] what it cost.
 //!
@@ -26,10 +27,12 @@ pub mod link;
 pub mod memory;
 pub mod message;
 pub mod mutate;
+pub mod options;
 pub mod oracle;
 pub mod recorder;
 pub mod tally;
 
+use corpus::Corpus;
 use fastrand::Rng;
 use lease::Leases;
 use link::Link;
@@ -109,7 +112,8 @@ pub fn run(seed: u64, count: u64, mut progress: impl FnMut(u64)) -> Result<Repor
     let mut tally = Tally::default();
     let mut memory = Memory::default();
     let mut input = Vec::new();
-    let mut link = Link::new(seed).map_err(|e| failure(0, Vec::new(), e))?;
+    let corpus = Corpus::new().map_err(|e| failure(0, Vec::new(), e))?;
+    let mut link = Link::new(seed);
     let mut leases = Leases::new(seed).map_err(|e| failure(0, Vec::new(), e))?;
     for number in 0..count {
         // Neighbouring seeds are as good as any: the generator mixes them.
@@ -121,7 +125,8 @@ pub fn run(seed: u64, count: u64, mut progress: impl FnMut(u64)) -> Result<Repor
             } else if rng.u64(..MESSAGES) == 0 {
                 leases.input(&mut rng, &mut input, &mut tally)?;
             } else {
-                let punted = link.input(&mut rng, &mut input, &mut tally)?;
+                let header = corpus.draw(&mut rng, &mut input);
+                let punted = link.put(&mut rng, &header, &input, &mut tally)?;
                 if let Some(message) = punted {
                     leases.handle(&mut rng, message, &mut tally)?;
                 }

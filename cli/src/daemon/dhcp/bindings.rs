@@ -57,6 +57,7 @@ mod tests {
         let answer = vmlan_dhcp::Answer::Silence(vmlan_dhcp::Silence::NoAnswerDue);
         Outcome {
             answer,
+            tags: vmlan_dhcp::Tags::default(),
             changes,
             events,
         }

@@ -12,11 +12,13 @@
 
 mod bindings;
 mod clocks;
+mod counters;
 mod import;
 mod keeper;
 mod probes;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 use super::eventlog::EventLog;
 use super::hooks::Hooks;
@@ -24,6 +26,7 @@ use super::message;
 use crate::host::leases::{LeaseFileError, compact};
 use bindings::Binding;
 use clocks::Clocks;
+pub(super) use counters::Counters;
 use keeper::Keeper;
 use pnet_base::MacAddr;
 use probes::Probes;
@@ -33,6 +36,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::{Reply, Request, Responder};
 use vmlan_dataplane::table::PortId;
@@ -63,6 +67,8 @@ struct State {
     switch: Option<Switch>,
     probes: Probes,
     log: EventLog,
+    counters: Counters,
+    unanswered: Unanswered,
     hooks: Hooks,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
@@ -113,6 +119,8 @@ impl DhcpService {
                 switch: None,
                 probes: Probes::default(),
                 log: EventLog::new(Instant::now()),
+                counters: Counters::default(),
+                unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
                 awake_at: None,
                 earlier: Arc::default(),
@@ -189,6 +197,12 @@ impl DhcpService {
         if let Some(server) = &mut state.server {
             server.name_origin(Origin(port.0.into()), name);
         }
+    }
+
+    /// What became of messages so far; `None` while DHCP is off.
+    pub(super) fn counters(&self) -> Option<Counters> {
+        let state = self.state();
+        state.server.is_some().then(|| state.counters.clone())
     }
 
     /// The program that is told of leases.
@@ -290,6 +304,16 @@ impl DhcpService {
         state.server.as_ref()?;
         let trouble = state.keeper.trouble();
         Some(trouble.map_or(Ok(()), |text| Err(text.to_owned())))
+    }
+
+    /// Messages since the start that got no answer, by the name of the reason.
+    pub(super) fn unanswered(&self) -> BTreeMap<String, u64> {
+        let state = self.state();
+        let counts = state.counters.unanswered.iter();
+        counts
+            .filter(|(_, n)| **n > 0)
+            .map(|(reason, n)| ((*reason).to_owned(), *n))
+            .collect()
     }
 
     /// Leases in use, and addresses that there are; `None` while off.
@@ -397,15 +421,22 @@ impl State {
             self.hooks.observe(outcome, &request.frame, now);
             self.note(&outcome.events);
             if saved.is_err() {
+                self.counters.silence(Silence::NotRecorded);
                 continue;
             }
             match &outcome.answer {
                 Answer::Reply(reply) => {
+                    self.counters.reply();
                     let egress = request.ingress;
                     let frame = message::wrap(reply, &request.frame, address, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
-                Answer::Silence(silence) => self.silent(*silence),
+                Answer::Silence(silence) => {
+                    if *silence == Silence::Probing {
+                        self.probes.replace(request);
+                    }
+                    self.silent(*silence, &request.frame);
+                }
                 Answer::Probe(probe) => {
                     asked_for.push(probe.address);
                     let request = (*request).clone();
@@ -520,24 +551,27 @@ impl State {
         }
     }
 
-    /// Logs what happened.
+    /// Logs and counts what happened.
     fn note(&mut self, events: &[Event]) {
         for event in events {
+            self.counters.event(event);
             self.log.event(event, Instant::now());
         }
     }
 
-    /// Logs that a client got no answer: loud where an operator can mend it.
-    fn silent(&mut self, silence: Silence) {
-        let mend = match silence {
-            Silence::RangeExhausted => "widen the range under [dhcp]",
-            Silence::LeaseLimit => "there are as many leases as the server keeps",
-            Silence::NotRecorded => "leases cannot be written, `vmlan status` says why",
-            Silence::OriginLimit => "too many are on offer to stations behind its port",
-            _ => return tracing::debug!("DHCP: a message gets no answer: {silence}"),
+    /// Counts that the message in `frame` gets no answer, and logs it where an
+    /// operator can mend it.
+    fn silent(&mut self, silence: Silence, frame: &[u8]) {
+        tracing::debug!("DHCP: a message gets no answer: {silence}");
+        self.counters.silence(silence);
+        let now = Instant::now();
+        let client = || {
+            let client = message::unwrap(frame).and_then(|received| received.client());
+            client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string())
         };
-        let what = format!("DHCP: a client gets no address, {silence}: {mend}");
-        self.log.trouble(&what, Instant::now());
+        if let Some(line) = self.unanswered.line(silence, client, now) {
+            self.log.trouble(&line, now);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! waits on its own, for as long as stations may take to answer or until one
 //! says that it has the address; others are answered meanwhile.
 
+use crate::daemon::message;
+use pnet_base::MacAddr;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -40,7 +42,20 @@ impl Probes {
         self.0.insert(asked.probe.address, asked);
     }
 
-    /// Takes note of `frame` if it answers a probe.
+    /// Has the latest message of a client wait in place of its former one: a
+    /// client that has begun anew takes no answer to that.
+    pub(super) fn replace(&mut self, latest: &Request) {
+        let Some(client) = client(latest) else { return };
+        let waits = |asked: &&mut Asked| {
+            asked.request.ingress == latest.ingress && self::client(&asked.request) == Some(client)
+        };
+        if let Some(asked) = self.0.values_mut().find(waits) {
+            asked.request = latest.clone();
+        }
+    }
+
+    /// Takes note of `frame` if it claims an address that is asked for, be it in
+    /// answer to the probe or not.
     pub(super) fn note(&mut self, frame: &Request) {
         if let Some((address, mac)) = arp::claim(&frame.frame)
             && let Some(asked) = self.0.get_mut(&address)
@@ -66,4 +81,8 @@ impl Probes {
     pub(super) fn clear(&mut self) -> Vec<Ipv4Addr> {
         self.0.drain().map(|(address, _)| address).collect()
     }
+}
+
+fn client(request: &Request) -> Option<MacAddr> {
+    message::unwrap(&request.frame)?.client()
 }

@@ -92,10 +92,55 @@ fn message(kind: u8, mac: MacAddr, to: Ipv4Addr) -> Request {
     }
 }
 
+/// Where the transaction's number stands in a frame.
+const XID: std::ops::Range<usize> = 46..50;
+
+/// `discover` by the same client as its transaction `last`.
+fn again(discover: &Request, last: u8) -> Request {
+    let mut payload = discover.frame[42..].to_vec();
+    payload[7] = last;
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(MAC.octets(), [0xff; 6])
+        .ipv4([0; 4], [255; 4], 64)
+        .udp(68, 67)
+        .write(&mut frame, &payload)
+        .unwrap();
+    Request {
+        frame: frame.into(),
+        ingress: discover.ingress,
+    }
+}
+
 /// The leases that the server holds to be live. Unlike [`DhcpService::fill`]
 /// it does not end those that ran out.
 fn live(service: &DhcpService) -> usize {
     service.state().server.as_ref().map_or(0, Server::used)
+}
+
+#[test]
+fn what_gets_no_address_is_counted_by_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = service(folder.path());
+    assert_eq!(service.counters(), None, "DHCP is off");
+    service.configure(Some(config(2))).unwrap();
+    let all = Ipv4Addr::BROADCAST;
+    let other = MacAddr(0x52, 0x54, 0, 0, 0, 8);
+    let messages = [
+        message(1, MAC, all),
+        message(1, other, all),
+        request(all),
+        message(8, MAC, all),
+    ];
+    assert_eq!(service.respond(&messages).len(), 2);
+    let counters = service.counters().unwrap();
+    assert_eq!(counters.replies, 2);
+    let counted: Vec<_> = counters
+        .unanswered
+        .iter()
+        .filter(|(_, n)| **n > 0)
+        .collect();
+    assert_eq!(counted, [(&"no-address", &1), (&"range-exhausted", &1)]);
+    assert_eq!(counters.refused["address-not-available"], 1);
 }
 
 #[test]
@@ -130,10 +175,16 @@ fn a_message_waits_for_its_probe_and_others_are_answered_meanwhile() {
     // ADDRESS is kept for it: another client is refused that, at once.
     let other = message(3, MacAddr(0x52, 0x54, 0, 0, 0, 10), SERVER);
     assert_eq!(service.respond(&[other, discover.clone()]).len(), 1);
+    // Nor is anybody else's message answered in its place.
+    let mut elsewhere = again(&discover, 6);
+    elsewhere.ingress = PortId(9);
+    let latest = again(&discover, 5);
+    assert_eq!(service.respond(&[latest, elsewhere]).len(), 0);
     assert_eq!(service.due(), Some(due));
     std::thread::sleep(due.saturating_duration_since(Instant::now()));
     let [offer] = service.respond(&[]).try_into().unwrap();
     assert_eq!(offer.egress, discover.ingress);
+    assert_eq!(offer.frame[XID], [1, 2, 3, 5], "what it said last");
     assert_eq!(service.due(), None, "at rest it sleeps");
     assert_eq!(the_lease(&service).1, LeaseState::Offered);
 }

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStringExt;
+use vmlan_dhcp::{Tag, Tags};
 
 /// Where the relay agent's address stands in a message (RFC 2131 §2).
 const GIADDR: std::ops::Range<usize> = 24..28;
@@ -37,8 +38,9 @@ pub(super) struct ClientData {
 
 impl ClientData {
     /// Reads `message`, which the server has answered: so its options are
-    /// known to be whole. What is not there is left out.
-    pub(super) fn read(message: &[u8]) -> Self {
+    /// known to be whole. What is not there is left out. `tags` is what the
+    /// server has marked the client with.
+    pub(super) fn read(message: &[u8], tags: &Tags) -> Self {
         let options = message.get(OPTIONS).unwrap_or_default();
         let mut data = Self {
             takes_up: joined(options, REQUESTED_ADDRESS).is_some(),
@@ -62,6 +64,8 @@ impl ClientData {
             let codes: Vec<_> = codes.iter().map(u8::to_string).collect();
             data.text("REQUESTED_OPTIONS", Some(codes.join(",").into_bytes()));
         }
+        let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+        data.text("TAGS", Some(tags.join(" ").into_bytes()));
         data.text("MUD_URL", joined(options, MUD_URL));
         if let Some(Ok(relay)) = message.get(GIADDR).map(<[u8; 4]>::try_from)
             && relay != [0; 4]
@@ -162,7 +166,7 @@ mod tests {
     }
 
     fn read(options: &[&[u8]]) -> Vec<(String, String)> {
-        let data = ClientData::read(&message(options));
+        let data = ClientData::read(&message(options), &Tags::default());
         data.variables
             .into_iter()
             .map(|(name, value)| (name, value.into_string().unwrap()))
@@ -219,15 +223,27 @@ mod tests {
 
     #[test]
     fn a_client_that_renews_takes_nothing_up() {
-        assert!(!ClientData::read(&message(&[])).takes_up);
-        assert!(ClientData::read(&message(&[b"\x32\x04\x0a\0\0\x01"])).takes_up);
+        let takes_up = |options| ClientData::read(&message(options), &Tags::default()).takes_up;
+        assert!(!takes_up(&[]));
+        assert!(takes_up(&[b"\x32\x04\x0a\0\0\x01"]));
+    }
+
+    #[test]
+    fn tags_are_one_text() {
+        let mut tags = Tags::default();
+        tags.insert_all(&["vmlan0", "known", "red"].map(|tag| tag.parse().unwrap()));
+        let data = ClientData::read(&message(&[]), &tags);
+        assert_eq!(
+            data.variables,
+            [("TAGS".to_owned(), "vmlan0 known red".into())]
+        );
     }
 
     #[test]
     fn a_relay_is_named() {
         let mut message = message(&[]);
         message[GIADDR].copy_from_slice(&[10, 0, 0, 1]);
-        let data = ClientData::read(&message);
+        let data = ClientData::read(&message, &Tags::default());
         assert_eq!(
             data.variables,
             [("RELAY_ADDRESS".to_owned(), "10.0.0.1".into())]
@@ -237,7 +253,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_message_is_read(message in prop::collection::vec(any::<u8>(), 0..700)) {
-            for (name, value) in ClientData::read(&message).variables {
+            for (name, value) in ClientData::read(&message, &Tags::default()).variables {
                 prop_assert!(!name.contains('='));
                 prop_assert!(!value.as_encoded_bytes().contains(&0));
             }

@@ -119,7 +119,7 @@ impl Hooks {
                 return;
             }
             let message = message::unwrap(frame).map(|received| received.message);
-            let data = Arc::new(ClientData::read(message.unwrap_or_default()));
+            let data = Arc::new(ClientData::read(message.unwrap_or_default(), &outcome.tags));
             changed(book, &outcome.changes, Some(&data), now);
             if let Some(address) = renewed.filter(|_| data.takes_up) {
                 book.taken_up(address, &data);

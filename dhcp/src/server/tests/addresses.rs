@@ -180,6 +180,32 @@ fn two_macs_with_one_client_id_get_two_addresses_and_an_event() {
 }
 
 #[test]
+fn a_clone_is_told_of_though_the_first_station_of_its_identifier_is_gone() {
+    let id = |m: Message| m.option(61, &[0, 9, 9]);
+    let takes = |server: &mut Server, client, now| {
+        let offer = received(&id(discover(client)).to(server, now));
+        let outcome = id(select(client, offer.yiaddr)).to(server, now);
+        let rival = outcome.events.into_iter().find_map(|event| match event {
+            Event::DuplicateClientId { macs, .. } => Some(macs),
+            _ => None,
+        });
+        (offer.yiaddr, rival)
+    };
+    for forgotten in [true, false] {
+        let mut server = server(config(254));
+        let (first, rival) = takes(&mut server, 1, T0);
+        assert_eq!(rival, None);
+        assert_eq!(takes(&mut server, 2, T0 + 9).1, Some([mac(1), mac(2)]));
+        let later = T0 + 3605;
+        if forgotten {
+            server.release(first).unwrap();
+        }
+        // The first one has run out by then, the second has not.
+        assert_eq!(takes(&mut server, 3, later).1, Some([mac(2), mac(3)]));
+    }
+}
+
+#[test]
 fn leases_are_limited_and_the_limit_makes_room_by_forgetting() {
     let mut config = config(254);
     config.max_leases = 3;

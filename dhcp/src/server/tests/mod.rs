@@ -9,6 +9,7 @@ mod policy;
 mod probe;
 mod relayed;
 mod replies;
+mod subnets;
 mod told;
 
 use std::collections::BTreeMap;

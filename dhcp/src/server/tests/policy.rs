@@ -1,8 +1,8 @@
-//! Who is served from where: ranges, subnets behind relays, hosts, tags and
-//! identities.
+//! Who is served from where: ranges, hosts, tags and identities.
 
 use super::*;
 use crate::config::{Condition, HostKey, Identity, LeaseTime, Match};
+use crate::options::Setting;
 use crate::outcome::Event;
 use crate::tag::{Tag, TagMatch};
 
@@ -18,28 +18,11 @@ fn range(first: u8, last: u8) -> Range {
     Range::new(ip(first)..=ip(last))
 }
 
-/// A range of 10.1.0.0/24.
-fn far(first: u8, last: u8) -> Range {
-    let ends = Ipv4Addr::new(10, 1, 0, first)..=Ipv4Addr::new(10, 1, 0, last);
-    Range {
-        subnet: Some("10.1.0.0/24".parse().unwrap()),
-        ..Range::new(ends)
-    }
-}
-
 fn marking(condition: Condition, set: &str) -> Match {
     Match {
         conditions: vec![condition],
         set: vec![tag(set)],
         ignore: false,
-    }
-}
-
-impl Message {
-    /// As a relay agent at `giaddr` sends it on.
-    fn relayed(mut self, giaddr: Ipv4Addr) -> Self {
-        self.0[24..28].copy_from_slice(&giaddr.octets());
-        self
     }
 }
 
@@ -69,7 +52,10 @@ fn ranges_that_ask_for_tags_go_first_and_set_their_own() {
     ];
     let mut server = server(config);
     let pxe = |client| discover(client).option(60, b"MyPXEClient:Arch");
-    let offer = received(&pxe(1).to(&mut server, T0));
+    let outcome = pxe(1).to(&mut server, T0);
+    let set: Vec<_> = outcome.tags.iter().map(Tag::as_str).collect();
+    assert_eq!(set, ["pxe", "lab"]);
+    let offer = received(&outcome);
     assert_eq!((offer.yiaddr, lease_seconds(&offer)), (ip(10), 600));
     assert_eq!(offered(&mut server, pxe(2)), ip(100), "the first is full");
     assert_eq!(
@@ -109,67 +95,47 @@ fn an_expired_lease_is_taken_back_only_by_who_its_range_serves() {
 }
 
 #[test]
-fn a_relayed_client_is_served_from_its_subnet_and_told_of_it() {
+fn an_inform_gets_the_options_of_the_range_that_its_address_is_of() {
     let mut config = config(254);
-    config.ranges.push(far(50, 60));
+    config.ranges = vec![Range {
+        set: vec![tag("lab")],
+        ..range(100, 110)
+    }];
+    config.options = vec![Setting {
+        tags: tags(&["lab"]),
+        ..Setting::from((200, vec![7]))
+    }];
     let mut server = server(config);
-    let agent = Ipv4Addr::new(10, 1, 0, 1);
-    let offer = received(&discover(1).relayed(agent).to(&mut server, T0));
-    let address = offer.yiaddr;
-    assert!((50..=60).contains(&address.octets()[3]), "{address}");
-    assert_eq!(address.octets()[..3], [10, 1, 0]);
-    assert_eq!(offer.options[&1], [255, 255, 255, 0]);
-    assert_eq!(offer.options[&28], [10, 1, 0, 255]);
-    assert_eq!(offer.options[&3], agent.octets(), "its agent is its router");
-    assert_eq!(offer.destination, Destination::Relay { address: agent });
-    let select = select(1, address).relayed(agent);
-    assert_eq!(answered(&mut server, select, T0), ACK);
-    // It renews by the router, without the agent.
-    let renewal = renew(1, address);
-    let router = Sender {
-        unicast: true,
-        ..sender(1, 99)
-    };
-    let ack = received(&renewal.from(router, &mut server, T0 + 1800));
-    assert_eq!(ack.kind, ACK);
-    let by_router = Destination::Unicast {
-        address,
-        mac: mac(99),
-    };
-    assert_eq!(ack.destination, by_router);
-    // Moved here, it rebinds, and is told that this is another network.
-    let outcome = renew(1, address).to(&mut server, T0 + 3000);
-    assert_eq!(received(&outcome).kind, NAK);
-    let nak = received(&outcome).options[&56].clone();
-    assert_eq!(nak, b"wrong network");
+    for (address, want) in [(ip(105), true), (ip(111), false)] {
+        let inform = Message::new(INFORM, mac(1)).ciaddr(address);
+        let ack = received(&inform.to(&mut server, T0));
+        assert_eq!(ack.options.contains_key(&200), want, "{address}");
+    }
 }
 
 #[test]
-fn link_selection_goes_before_giaddr() {
+fn a_match_sees_an_option_wherever_it_stands() {
     let mut config = config(254);
-    config.ranges.push(far(50, 60));
+    let condition = Condition::Option {
+        code: 175,
+        value: vec![1, 2],
+    };
+    config.matches = vec![marking(condition, "tool")];
+    config.options = vec![Setting {
+        tags: tags(&["tool"]),
+        ..Setting::from((200, vec![7]))
+    }];
     let mut server = server(config);
-    let agent = Ipv4Addr::new(172, 16, 0, 1);
-    let relayed = |message: Message| message.relayed(agent);
-    let outcome = relayed(discover(1)).to(&mut server, T0);
-    assert_eq!(silence(&outcome), Silence::UnknownSubnet);
-    let selected = relayed(discover(1)).option(82, &[5, 4, 10, 1, 0, 0]);
-    let offer = received(&selected.to(&mut server, T0));
-    assert_eq!(offer.yiaddr.octets()[..3], [10, 1, 0]);
-    assert_eq!(offer.destination, Destination::Relay { address: agent });
-    assert!(!offer.options.contains_key(&3), "the agent is elsewhere");
-}
-
-#[test]
-fn a_nak_by_a_relay_has_the_broadcast_flag() {
-    let mut config = config(254);
-    config.ranges.push(far(50, 60));
-    let mut server = server(config);
-    let agent = Ipv4Addr::new(10, 1, 0, 1);
-    let nak = received(&reboot(1, ip(9)).relayed(agent).to(&mut server, T0));
-    assert_eq!(nak.kind, NAK);
-    assert_eq!(nak.destination, Destination::Relay { address: agent });
-    assert_eq!(nak.bytes[10] & 0x80, 0x80);
+    // One part of it among the options, the other in the field `file`.
+    let mut message = discover(1).option(175, &[1]).option(52, &[1]);
+    message.0[108..112].copy_from_slice(&[175, 1, 2, 255]);
+    let offer = received(&message.clone().to(&mut server, T0));
+    assert_eq!(offer.options[&200], [7]);
+    // Without option 52 that is the name of a file.
+    let mut message = discover(1).option(175, &[1]);
+    message.0[108..112].copy_from_slice(&[175, 1, 2, 255]);
+    let offer = received(&message.to(&mut server, T0));
+    assert!(!offer.options.contains_key(&200));
 }
 
 #[test]

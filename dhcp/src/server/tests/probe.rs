@@ -128,6 +128,41 @@ fn a_live_lease_and_an_address_just_probed_are_not_probed() {
 }
 
 #[test]
+fn a_lease_that_is_deleted_by_hand_may_still_be_in_use() {
+    let mut server = asking(20);
+    let asked = probe(&discover(1).to(&mut server, T0));
+    discover(1).after(asked, None, &mut server, T0);
+    received(&select(1, ip(2)).to(&mut server, T0));
+    server.release(ip(2)).unwrap();
+    let asked = probe(&discover(2).requested(ip(2)).to(&mut server, T0 + 1));
+    assert_eq!(asked.address, ip(2));
+}
+
+#[test]
+fn a_declined_address_that_is_not_put_aside_is_probed_again() {
+    let mut server = asking(20);
+    // One port with all of its clients; of what these decline four are put aside.
+    for client in 1..=5 {
+        let sender = sender(1, client);
+        let asked = probe(&discover(client).from(sender, &mut server, T0));
+        let message = discover(client).bytes();
+        let offer = server.probed(asked, None, &message, sender, T0);
+        let address = received(&offer).yiaddr;
+        let decline = Message::new(DECLINE, mac(client)).requested(address);
+        let outcome = decline.from(sender, &mut server, T0);
+        let put_aside = client < 5;
+        let event = Event::Declined {
+            mac: mac(client),
+            address,
+            put_aside,
+        };
+        assert_eq!(outcome.events, [event]);
+    }
+    let again = discover(5).from(sender(1, 5), &mut server, T0 + 1);
+    assert_eq!(probe(&again).address, ip(6));
+}
+
+#[test]
 fn an_address_leased_while_it_is_probed_is_not_put_aside() {
     let mut server = asking(20);
     let asked = probe(&discover(1).to(&mut server, T0));

@@ -47,6 +47,9 @@ fn a_client_that_asks_for_nothing_special_is_told_everything() {
 fn what_a_client_asks_for_comes_in_its_order() {
     let ack = ack(full(), |m| m.option(55, &[15, 3, 3, 99, 1, 12]));
     assert_eq!(ack.order, [53, 54, 51, 58, 59, 1, 28, 26, 15, 3]);
+    let ack = self::ack(full(), |m| m.option(55, &[15, 28, 3, 1]));
+    // The mask has to stand before the router.
+    assert_eq!(ack.order, [53, 54, 51, 58, 59, 1, 26, 15, 28, 3]);
 }
 
 #[test]
