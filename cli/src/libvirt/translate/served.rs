@@ -3,7 +3,7 @@
 use super::super::dnsmasq::{self, Meaning};
 use super::super::xml::{Dhcp, Host, Lease};
 use super::{Work, addresses, quoted};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::ops::Range;
 use toml::Spanned;
 use vmlan_dhcp::hostname;
