@@ -137,6 +137,9 @@ fn guests_keep_running_through_adopt_and_release_and_new_ones_need_no_change() -
     }
     assert_eq!(one.lease("one")?.address, first);
     assert_eq!(two.lease("two")?.address, second);
+    // Also one that was started on vmlan ends in order.
+    host.virsh("destroy two")?;
+    host.virsh("start two")?;
     Ok(())
 }
 
@@ -346,5 +349,25 @@ fn a_description_is_run_without_libvirt() -> Result<()> {
         "{}",
         refused.stderr
     );
+    Ok(())
+}
+
+#[test]
+fn each_line_of_the_readmes_chapter_runs_as_written() -> Result<()> {
+    let host = Libvirt::start()?;
+    host.virsh("net-start default")?;
+    let before = description(&host)?;
+    let readme = fs::read_to_string(vmlan_tests::asset("../README.md"))?;
+    let chapter = readme.split("\n## In the place of virbr0\n").nth(1);
+    let block = chapter.and_then(|text| text.split("```sh\n").nth(1));
+    let block = block.and_then(|text| text.split("```").next());
+    let lines: Vec<_> = block.context("no lines in the chapter")?.lines().collect();
+    ensure!(lines.len() > 5, "{lines:?}");
+    for line in lines {
+        let outcome = host.shell(line, ADOPTION)?;
+        ensure!(outcome.status == 0, "{line}: {outcome:?}");
+    }
+    assert_eq!(description(&host)?, before);
+    assert_eq!(kind(&host)?, "bridge");
     Ok(())
 }

@@ -45,7 +45,6 @@ pub(super) fn adopt(
         return Ok(());
     }
     super::check_root()?;
-    front::check()?;
     interrupt::listen()?;
     let mut steps = Steps::new(out);
     steps.say("");
@@ -73,11 +72,17 @@ impl<'a> Adoption<'a> {
         self.write_config(steps)?;
         let (place, plan) = (self.place, self.plan);
         steps.undo_by("ovs-vsctl", || front::remove(place, &plan.name));
-        let link = front::install()?;
+        let (link, new_hook) = front::install()?;
         steps.say(format_args!(
             "{} is vmlan, which libvirt calls for each guest",
             link.display()
         ));
+        if new_hook {
+            steps.say(
+                "libvirtd finds the hook that says why a guest is refused when it starts the \
+                 next time; guests go on while it is restarted",
+            );
+        }
         interrupt::check()?;
         let leases = self.take_down(steps)?;
         interrupt::check()?;

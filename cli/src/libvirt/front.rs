@@ -23,12 +23,16 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Installs it, and says where.
+/// Installs it with the hook that says why a guest is refused; says where it
+/// is, and whether libvirtd has yet to notice the hook.
 ///
 /// # Errors
-/// It cannot be written.
-pub(super) fn install() -> Result<PathBuf, Problem> {
-    install::install(Path::new(FOLDER))
+/// They cannot be written.
+pub(super) fn install() -> Result<(PathBuf, bool), Problem> {
+    let folder = Path::new(FOLDER);
+    let link = install::install(folder)?;
+    let new = install::install_hook(folder)?;
+    Ok((link, new))
 }
 
 /// Removes it, if no network but `name` among those at `place` needs it.
@@ -37,6 +41,7 @@ pub(super) fn install() -> Result<PathBuf, Problem> {
 /// It cannot be removed.
 pub(super) fn remove(place: &Place, name: &NetworkName) -> Result<()> {
     if !others(&place.state_dir(), name)? {
+        install::remove_hook()?;
         install::remove(Path::new(FOLDER))?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use super::record::{Files, Record, text};
 use super::translate::{Surroundings, Translation, translate};
 use super::virsh::{State, Virsh, check_kept};
 use super::xml::Network;
-use super::{resolvers, service, taps};
+use super::{front, resolvers, service, taps};
 use crate::args::Place;
 use crate::config::{ConfigError, InterfaceName, Loaded, NetworkName, Problem, Source};
 use anyhow::{Result, bail};
@@ -64,6 +64,7 @@ impl Plan {
                  `vmlan libvirt release {network}` gives it back"
             );
         }
+        front::check()?;
         let state = virsh.network(network)?;
         check_kept(network, state)?;
         let description = virsh.description(network)?;
