@@ -139,7 +139,7 @@ fn guests_keep_running_through_adopt_and_release_and_new_ones_need_no_change() -
     assert_eq!(two.lease("two")?.address, second);
     // Also one that was started on vmlan ends in order.
     host.virsh("destroy two")?;
-    host.virsh("start two")?;
+    host.launch("two")?;
     Ok(())
 }
 
