@@ -5,6 +5,7 @@ use crate::config::{
     HostEntry, InterfaceName, NetworkName, PortKind, PortName, Problem, Texts, Value, Vlan,
     key_value, value,
 };
+use crate::libvirt::LibvirtCommand;
 use clap::{Args, Parser, Subcommand};
 use pnet_base::MacAddr;
 use rustix::process::geteuid;
@@ -166,6 +167,10 @@ pub enum Command {
         /// else, for the network `default`, a built-in one]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// libvirt's description of the network, as `virsh net-dumpxml` prints
+        /// it, in place of a configuration
+        #[arg(long, value_name = "FILE", conflicts_with = "config")]
+        network_xml: Option<PathBuf>,
     },
     /// Check a configuration and say what network it makes
     Check {
@@ -244,6 +249,9 @@ pub enum Command {
     /// The host's place on the LAN, moved from the uplink to the host interface
     #[command(subcommand)]
     Uplink(UplinkCommand),
+    /// Take over a network of libvirt's, or give it back
+    #[command(subcommand)]
+    Libvirt(LibvirtCommand),
     /// Read the configuration again, apply what changed and say what was done
     Reload,
     /// Look for what keeps the network from working on this host
@@ -462,6 +470,10 @@ mod tests {
             "vmlan run",
             "vmlan run --config x.toml --network lab",
             "vmlan --network lab check x.toml",
+            "vmlan run --network-xml x.xml",
+            "vmlan libvirt adopt default --dry-run",
+            "vmlan libvirt adopt Lab_1 --network lab --connect qemu:///system",
+            "vmlan libvirt release default",
             "vmlan status --json",
             "vmlan ports --json --run-dir /x --state-dir /y",
             "vmlan port add lan0 --kind packet interface=eth1 offload=false",
@@ -503,6 +515,11 @@ mod tests {
     fn bad_usage_exits_2_and_names_the_mend() {
         for (line, mend) in [
             ("vmlan", "Usage"),
+            (
+                "vmlan run --config a --network-xml b",
+                "cannot be used with",
+            ),
+            ("vmlan libvirt adopt", "required"),
             ("vmlan run --network Lab", "a-z, 0-9 and -"),
             ("vmlan port add x --kind tup", "did you mean \"tap\"?"),
             (

@@ -103,7 +103,13 @@ impl Client {
     /// The client of the network at `place`.
     #[must_use]
     pub fn new(place: &Place) -> Self {
-        let network = place.network();
+        Self::of(place, &place.network())
+    }
+
+    /// The client of `network` among those at `place`.
+    #[must_use]
+    pub fn of(place: &Place, network: &NetworkName) -> Self {
+        let network = network.clone();
         let socket = place.run_dir().join(network.as_str()).join("control.sock");
         let mut start = format!("vmlan run --network {network}");
         for (option, dir) in [("run", &place.run_dir), ("state", &place.state_dir)] {

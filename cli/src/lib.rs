@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod doctor;
 mod firewall;
 mod host;
+pub mod libvirt;
 mod log;
 pub mod model;
 pub mod ovs;

@@ -20,6 +20,7 @@ use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
 use vmlan::doctor::{self, Level};
+use vmlan::libvirt;
 use vmlan::model::{
     AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
 };
@@ -71,7 +72,16 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
     }
     let client = || Client::new(&place);
     match command {
-        Command::Run { config } => {
+        Command::Run {
+            network_xml: Some(file),
+            ..
+        } => {
+            let loaded = Loaded::read_xml(&file, place.network.as_ref())?;
+            warn(&loaded);
+            loaded.check_files()?;
+            daemon::run(&place, loaded)
+        }
+        Command::Run { config, .. } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
             warn(&loaded);
             loaded.check_files()?;
@@ -139,6 +149,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
             warn(&loaded);
             examine(&place, loaded, format)
         }
+        Command::Libvirt(command) => libvirt::run(&place, &command, &mut io::stdout().lock()),
         Command::Bench(args) => measure(&args),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }

@@ -12,9 +12,9 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The bench was told to end.
+/// The program was told to end.
 #[derive(Debug, thiserror::Error)]
-#[error("interrupted; all that the bench made is removed")]
+#[error("interrupted; what was made is removed")]
 pub(crate) struct Interrupted;
 
 /// Has signals noticed from now on, instead of ending the process at once.

@@ -18,7 +18,7 @@
 
 mod generator;
 mod headroom;
-mod interrupt;
+pub(crate) mod interrupt;
 mod lab;
 mod load;
 mod machine;

@@ -346,30 +346,27 @@ impl Loaded {
         })
     }
 
-    /// Reads the file `path`; `network` as with [`parse`](Self::parse).
+    /// Reads the file `path`; `network` as with [`parse`](Self::parse). One
+    /// that starts with `<`, as no TOML does, is libvirt's description of a
+    /// network.
     ///
     /// # Errors
     /// It cannot be read, or all that is wrong with it.
     pub fn read(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
-        let unreadable = |problem| ConfigError::unreadable(path, problem);
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes))
-            .map_err(|error| unreadable(Problem::new(format!("cannot read it: {error}"))))?;
-        if bytes.len() as u64 > MAX_LEN {
-            let problem = Problem::new("it is longer than a configuration can be (1 MiB)");
-            return Err(unreadable(problem));
+        let text = text(path)?;
+        if text.trim_start().starts_with('<') {
+            return crate::libvirt::load(&Source::new(path, &text), network);
         }
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(path, text, network),
-            Err(error) => {
-                let at = error.valid_up_to();
-                let problem = Problem::new("here is a byte that is not UTF-8")
-                    .help("save the file as UTF-8 text");
-                let text = String::from_utf8_lossy(&bytes);
-                Err(Source::new(path, &text).error(at..at + 1, problem))
-            }
-        }
+        Self::parse(path, &text, network)
+    }
+
+    /// Reads the file `path`, which has to be libvirt's description of a
+    /// network.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_xml(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
+        crate::libvirt::load(&Source::new(path, &text(path)?), network)
     }
 
     /// Finds the configuration to run: the file `config` if one is named,
@@ -398,6 +395,26 @@ impl Loaded {
             warnings: Vec::new(),
         })
     }
+}
+
+/// The text of the file `path`.
+fn text(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |problem| ConfigError::unreadable(path, problem);
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes))
+        .map_err(|error| unreadable(Problem::new(format!("cannot read it: {error}"))))?;
+    if bytes.len() as u64 > MAX_LEN {
+        let problem = Problem::new("it is longer than a configuration can be (1 MiB)");
+        return Err(unreadable(problem));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let problem =
+            Problem::new("here is a byte that is not UTF-8").help("save the file as UTF-8 text");
+        let text = String::from_utf8_lossy(error.as_bytes());
+        Source::new(path, &text).error(at..at + 1, problem)
+    })
 }
 
 const SYNTAX_HELP: &str = "the file has to be TOML: each key once, key = value, text in \"quotes\"";

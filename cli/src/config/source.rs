@@ -32,7 +32,7 @@ impl Source {
     }
 
     /// The line that holds the byte `at`, counted from 1, and where it starts.
-    pub(super) fn line(&self, at: usize) -> (usize, usize) {
+    pub(crate) fn line(&self, at: usize) -> (usize, usize) {
         let before = self.lines.partition_point(|start| *start <= at);
         let start = before.checked_sub(1).and_then(|i| self.lines.get(i));
         (before + 1, start.copied().unwrap_or_default())
@@ -223,7 +223,7 @@ impl ConfigError {
 
     /// The first of `problems` in the order of the file, and how many more
     /// there are.
-    pub(super) fn new(source: &Source, mut problems: Vec<(Range<usize>, Problem)>) -> Self {
+    pub(crate) fn new(source: &Source, mut problems: Vec<(Range<usize>, Problem)>) -> Self {
         problems.sort_by_key(|(span, _)| span.start);
         let more = problems.len().saturating_sub(MAX_SHOWN);
         let shown = problems.into_iter().take(MAX_SHOWN);

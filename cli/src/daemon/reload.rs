@@ -81,11 +81,11 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     change_dhcp(network, &old, served, &mut report);
     network.dhcp.restate(new_program);
     change_tftp(network, &old, &mut report);
+    change_outside(network, &old, &mut report).await;
     if network.config.libvirt != old.libvirt {
         network.libvirt.touch();
         report.done("what libvirt sees changed");
     }
-    change_outside(network, &old, &mut report).await;
     change_switch(network, &old, &mut report);
     change_mtu(network, &old, &mut report).await;
     change_ports(network, &before, &mut report).await;

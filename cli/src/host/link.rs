@@ -260,6 +260,16 @@ impl Links {
         self.change(link, message, change).await
     }
 
+    /// Makes a netdev belong to `master`, such as a bridge.
+    ///
+    /// # Errors
+    /// [`LinkError::Change`].
+    pub(crate) async fn set_master(&self, link: &Link, master: &Link) -> Result<(), LinkError> {
+        let message = LinkUnspec::new_with_index(link.index).controller(master.index);
+        let change = format!("change the master to {}", master.name);
+        self.change(link, message, change).await
+    }
+
     async fn change(
         &self,
         link: &Link,

@@ -309,6 +309,25 @@ impl Drop for RunDir {
     }
 }
 
+/// The process that serves `network`, if one does; 0 if its lock file does not
+/// tell which.
+///
+/// # Errors
+/// [`RunDirError::File`].
+pub(crate) fn server(root: &Path, network: &str) -> Result<Option<i32>, RunDirError> {
+    if !root.join(network).join(LOCK).exists() {
+        return Ok(None);
+    }
+    let _all = claim_all(root)?;
+    let Ok(file) = File::open(root.join(network).join(LOCK)) else {
+        return Ok(None);
+    };
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return Ok(None); // left over
+    }
+    Ok(Some(owner(&file).pid.unwrap_or_default()))
+}
+
 /// Refuses `interface` if a network other than `network` is served with it in
 /// the network namespace `netns`.
 fn refuse_shared(
@@ -416,7 +435,7 @@ fn owner(file: &File) -> Owner {
 ///
 /// # Errors
 /// [`RunDirError::File`].
-pub(super) fn make_folder(path: &Path) -> Result<(), RunDirError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), RunDirError> {
     // Open to others, since the sockets say who may connect.
     DirBuilder::new()
         .recursive(true)

@@ -1,0 +1,67 @@
+//! libvirt's description of a network as the configuration of one that runs
+//! without libvirt.
+
+use super::resolvers;
+use super::translate::{Surroundings, translate};
+use super::xml::Network;
+use crate::config::{ConfigError, Loaded, NetworkName, Problem, Source};
+
+/// The configuration that the description in `source` makes, with a warning
+/// for each thing that is not carried over. `network` is the network's name
+/// here; none: the one that it has there.
+///
+/// # Errors
+/// All that is wrong with it, or why vmlan cannot stand in for such a network.
+pub fn load(source: &Source, network: Option<&NetworkName>) -> Result<Loaded, ConfigError> {
+    let read = Network::read(source)?;
+    let name = match network {
+        Some(name) => name.clone(),
+        None => read.name.get_ref().parse().map_err(|problem: Problem| {
+            let problem = problem.help("give it another one with --network NAME: a-z, 0-9 and -");
+            source.error(read.name.span(), problem)
+        })?,
+    };
+    let around = Surroundings {
+        name,
+        by_libvirt: false,
+        resolvers: resolvers::of_host(),
+    };
+    let translation = translate(&read, source, &around)?;
+    let mut loaded = Loaded::parse(source.path(), &translation.config, Some(&around.name))?;
+    let left = translation.left.into_iter().map(|left| {
+        let problem = Problem::new(format!("{} is not carried over", left.what)).help(left.reason);
+        source.locate(left.span, problem)
+    });
+    let top = read.name.span();
+    let notes = translation.notes.into_iter();
+    let notes = notes.map(|note| source.locate(top.clone(), Problem::new(note)));
+    loaded.warnings.extend(left.chain(notes));
+    Ok(loaded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_a_configuration_with_warnings_at_its_places() {
+        let xml = "<network>\n<name>lab</name>\n<bridge name='virbr7' stp='on'/>\n\
+                   <ip address='10.7.0.1' prefix='24'/></network>";
+        let loaded = load(&Source::new("net.xml", xml), None).unwrap();
+        assert_eq!(loaded.config.name.as_str(), "lab");
+        assert_eq!(loaded.config.interface.unwrap().as_str(), "virbr7");
+        let warning = loaded.warnings[0].to_string();
+        let text = "net.xml:3:24: <bridge stp='on'> is not carried over";
+        assert!(warning.starts_with(text), "{warning}");
+    }
+
+    #[test]
+    fn a_name_that_vmlan_cannot_have_is_replaced_by_one_that_is_given() {
+        let xml = "<network><name>My Net</name></network>";
+        let error = load(&Source::new("net.xml", xml), None).unwrap_err();
+        assert!(error.to_string().contains("--network NAME"), "{error}");
+        let name = "lab".parse().unwrap();
+        let loaded = load(&Source::new("net.xml", xml), Some(&name)).unwrap();
+        assert_eq!(loaded.config.name, name);
+    }
+}

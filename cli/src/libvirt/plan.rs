@@ -1,0 +1,207 @@
+//! What adopting a network would do: looked at, and shown, before anything
+//! changes.
+
+use super::record::{Files, Record, text};
+use super::translate::{Surroundings, Translation, translate};
+use super::virsh::{State, Virsh, check_kept};
+use super::xml::Network;
+use super::{front, resolvers, service, taps};
+use crate::args::Place;
+use crate::config::{ConfigError, InterfaceName, Loaded, NetworkName, Problem, Source};
+use anyhow::{Result, bail};
+use similar::TextDiff;
+use std::fmt;
+
+/// What is known of a network that is to be adopted.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Its name in libvirt.
+    pub(super) network: String,
+    /// Its name in vmlan.
+    pub(super) name: NetworkName,
+    pub(super) state: State,
+    pub(super) bridge: InterfaceName,
+    /// Whether guests were kept apart.
+    pub(super) isolated: bool,
+    /// Its description in libvirt, and what that becomes.
+    pub(super) description: String,
+    pub(super) redefined: String,
+    pub(super) translation: Translation,
+    pub(super) files: Files,
+    /// The configuration that is there already.
+    pub(super) config_before: Option<String>,
+    /// Netdevs of guests that run.
+    pub(super) taps: Vec<String>,
+}
+
+/// The name of vmlan's network for libvirt's `network`: the one that
+/// `--network` says, or the same.
+///
+/// # Errors
+/// It has to be another one.
+pub(super) fn name(place: &Place, network: &str) -> Result<NetworkName> {
+    if let Some(name) = &place.network {
+        return Ok(name.clone());
+    }
+    network.parse().map_err(|problem: Problem| {
+        problem
+            .help("vmlan needs another name for it: add --network NAME, of a-z, 0-9 and -")
+            .into()
+    })
+}
+
+impl Plan {
+    /// Looks at the network `network`.
+    ///
+    /// # Errors
+    /// It cannot be adopted: why, and what to do.
+    pub(super) fn make(place: &Place, virsh: &Virsh, network: &str) -> Result<Self> {
+        let name = name(place, network)?;
+        let files = Files::new(place, &name);
+        if files.load()?.is_some() {
+            bail!(
+                "the network {name} has been adopted already\nhelp: \
+                 `vmlan libvirt release {network}` gives it back"
+            );
+        }
+        front::check()?;
+        let state = virsh.network(network)?;
+        check_kept(network, state)?;
+        let description = virsh.description(network)?;
+        let title = format!("libvirt's network {network}");
+        let source = Source::new(&title, &description);
+        let read = Network::read(&source)?;
+        let around = Surroundings {
+            name: name.clone(),
+            by_libvirt: true,
+            resolvers: resolvers::of_host(),
+        };
+        let translation = translate(&read, &source, &around)?;
+        let Some(bridge) = read.bridge.map(toml::Spanned::into_inner) else {
+            bail!("libvirt's network {network} has no bridge");
+        };
+        let redefined = super::redefine(&source, &bridge)?;
+        if let Some(pid) = service::server(place, &name)? {
+            bail!(
+                "the network {name} is already served by vmlan (process {pid})\nhelp: stop that \
+                 first, or give this one another name with --network NAME"
+            );
+        }
+        check_bridge(network, &bridge, state)?;
+        let config_before = text(&files.config())?;
+        let plan = Self {
+            network: network.to_owned(),
+            taps: taps::of_bridge(bridge.as_str())?,
+            isolated: read.ports_isolated,
+            name,
+            state,
+            bridge,
+            description,
+            redefined,
+            translation,
+            files,
+            config_before,
+        };
+        plan.check_config()?;
+        Ok(plan)
+    }
+
+    /// Whether the files are there that the configuration names.
+    fn check_config(&self) -> Result<(), ConfigError> {
+        let config = &self.translation.config;
+        Loaded::parse(&self.files.config(), config, Some(&self.name))?.check_files()
+    }
+
+    /// What is to be kept of it.
+    pub(super) fn record(&self, virsh: &Virsh) -> Record {
+        Record {
+            network: self.network.clone(),
+            connect: virsh.uri().to_owned(),
+            bridge: self.bridge.clone(),
+            active: self.state.active,
+            autostart: self.state.autostart,
+            isolated: self.isolated,
+            config_was_there: self.config_before.as_ref() == Some(&self.translation.config),
+            config: self.translation.config.clone(),
+        }
+    }
+}
+
+/// With the network stopped, its bridge has to be gone; else the name belongs
+/// to somebody else.
+fn check_bridge(network: &str, bridge: &InterfaceName, state: State) -> Result<()> {
+    let there = taps::kind_of(bridge.as_str())?;
+    let Some(kind) = there else {
+        return Ok(());
+    };
+    if !state.active {
+        bail!(
+            "libvirt's network {network} is not active, but there is a netdev {bridge} ({kind}): \
+             its name is needed\nhelp: find out whose it is (`ip -details link show {bridge}`) \
+             and remove it"
+        );
+    }
+    if kind != "bridge" {
+        bail!("{bridge} is no bridge of the kernel but a {kind}: it is not libvirt's");
+    }
+    Ok(())
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.files.config();
+        let config = config.display();
+        match &self.config_before {
+            Some(before) if *before == self.translation.config => {
+                writeln!(f, "{config} stays as it is")?;
+            }
+            Some(before) => {
+                writeln!(
+                    f,
+                    "{config} is there already; it would become the following, and is kept as {}",
+                    self.files.config_before().display()
+                )?;
+                f.write_str(&diff(before, &self.translation.config))?;
+            }
+            None => {
+                writeln!(f, "{config}:")?;
+                for line in self.translation.config.lines() {
+                    writeln!(f, "    {line}")?;
+                }
+            }
+        }
+        writeln!(f, "\nlibvirt's network {}:", self.network)?;
+        f.write_str(&diff(&self.description, &self.redefined))?;
+        if self.translation.left.is_empty() {
+            writeln!(f, "\nAll of it is carried over.")?;
+        } else {
+            writeln!(f, "\nNot carried over (lines of `virsh net-dumpxml`):")?;
+            for left in &self.translation.left {
+                writeln!(f, "  {left}")?;
+            }
+        }
+        for note in &self.translation.notes {
+            writeln!(f, "\n{note}.")?;
+        }
+        if !self.taps.is_empty() {
+            let taps = self.taps.join(", ");
+            writeln!(
+                f,
+                "\nGuests that run go on with their addresses ({taps}), after a moment without \
+                 network."
+            )?;
+        }
+        if !self.state.active {
+            writeln!(f, "\nThe network is not active; it is started.")?;
+        }
+        Ok(())
+    }
+}
+
+/// The lines of `old` and `new` that differ, with some around them, indented.
+pub(super) fn diff(old: &str, new: &str) -> String {
+    let diff = TextDiff::from_lines(old, new);
+    let unified = diff.unified_diff().context_radius(2).to_string();
+    let lines = unified.lines().filter(|line| !line.starts_with('\\'));
+    lines.map(|line| format!("    {line}\n")).collect()
+}

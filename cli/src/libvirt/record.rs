@@ -1,0 +1,149 @@
+//! What is kept of a network while vmlan serves it in libvirt's place:
+//! STATE/NAME/libvirt.xml, its description byte for byte, and
+//! STATE/NAME/libvirt.toml, how it stood.
+
+use crate::args::Place;
+use crate::config::{FOLDER, InterfaceName, NetworkName};
+use crate::host::{durable, rundir};
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The file in STATE/NAME without which there is nothing to release.
+pub(super) const RECORD: &str = "libvirt.toml";
+
+/// The most that is read of a kept file, in bytes.
+const MAX: usize = 16 << 20;
+
+/// How a network stood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Record {
+    /// Its name in libvirt.
+    pub(super) network: String,
+    /// The libvirt that has it.
+    pub(super) connect: String,
+    /// Its bridge.
+    pub(super) bridge: InterfaceName,
+    pub(super) active: bool,
+    pub(super) autostart: bool,
+    /// Whether its guests were kept apart.
+    pub(super) isolated: bool,
+    /// Whether there was such a configuration already, word for word.
+    pub(super) config_was_there: bool,
+    /// The configuration that was made of it.
+    pub(super) config: String,
+}
+
+/// Where a network's files are.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    state: PathBuf,
+    name: NetworkName,
+}
+
+impl Files {
+    /// Those of the network `name` of vmlan at `place`.
+    pub(super) fn new(place: &Place, name: &NetworkName) -> Self {
+        Self {
+            state: place.state_dir().join(name.as_str()),
+            name: name.clone(),
+        }
+    }
+
+    /// The description that libvirt had.
+    pub(super) fn description(&self) -> PathBuf {
+        self.state.join("libvirt.xml")
+    }
+
+    fn record(&self) -> PathBuf {
+        self.state.join(RECORD)
+    }
+
+    /// The log of a vmlan that nobody else keeps one for.
+    pub(super) fn log(&self) -> PathBuf {
+        self.state.join("run.log")
+    }
+
+    /// The configuration.
+    pub(super) fn config(&self) -> PathBuf {
+        PathBuf::from(format!("{FOLDER}/{}.toml", self.name))
+    }
+
+    /// Where a configuration is put that was there before.
+    pub(super) fn config_before(&self) -> PathBuf {
+        PathBuf::from(format!("{FOLDER}/{}.toml.before-adopt", self.name))
+    }
+
+    /// Where the configuration is put at the release, if somebody changed it.
+    pub(super) fn config_changed(&self) -> PathBuf {
+        PathBuf::from(format!("{FOLDER}/{}.toml.released", self.name))
+    }
+
+    /// What is kept; `None`: the network has not been adopted.
+    ///
+    /// # Errors
+    /// It cannot be read, or makes no sense.
+    pub(super) fn load(&self) -> Result<Option<(Record, String)>> {
+        let Some(record) = text(&self.record())? else {
+            return Ok(None);
+        };
+        let wrong = || format!("{} makes no sense", self.record().display());
+        let record = toml::from_str(&record).with_context(wrong)?;
+        let path = self.description();
+        let description = text(&path)?;
+        let missing = || format!("{} is missing", path.display());
+        Ok(Some((record, description.with_context(missing)?)))
+    }
+
+    /// Keeps `record` and `description`. The record comes last: without it
+    /// there is nothing to release.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub(super) fn keep(&self, record: &Record, description: &str) -> Result<()> {
+        rundir::make_folder(&self.state)?;
+        write(&self.description(), description)?;
+        write(&self.record(), &toml::to_string(record)?)
+    }
+
+    /// Forgets both.
+    ///
+    /// # Errors
+    /// They cannot be removed.
+    pub(super) fn forget(&self) -> Result<()> {
+        for path in [self.record(), self.description()] {
+            remove(&path)?;
+        }
+        Ok(())
+    }
+}
+
+/// The text of the file `path`, if there is one.
+///
+/// # Errors
+/// It cannot be read, or is no text.
+pub(super) fn text(path: &Path) -> Result<Option<String>> {
+    let what = || format!("cannot read {}", path.display());
+    let bytes = durable::read(path, MAX).with_context(what)?;
+    bytes
+        .map(|bytes| String::from_utf8(bytes).with_context(what))
+        .transpose()
+}
+
+/// Replaces the file `path` by `text`.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    durable::write(path, text.as_bytes(), 0o644)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes the file `path`, if there is one.
+///
+/// # Errors
+/// It cannot be removed.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    durable::remove_if_there(path).with_context(|| format!("cannot remove {}", path.display()))
+}

@@ -1,0 +1,210 @@
+//! `vmlan libvirt release`: what `adopt` did, backwards. Guests that run get
+//! libvirt's bridge back.
+
+use super::adopt::restore_config;
+use super::plan::{self, diff};
+use super::record::{Files, Record, text};
+use super::service::{self, Keeper};
+use super::steps::Steps;
+use super::virsh::Virsh;
+use super::{front, taps};
+use crate::args::Place;
+use crate::bench::interrupt;
+use crate::client::Client;
+use crate::config::{NetworkName, PortKind};
+use crate::model::PortView;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::io::Write;
+
+/// Gives libvirt's network `network` back; with `dry_run` only shows to `out`
+/// what that would do. `connect` is another libvirt than the one it was taken
+/// from.
+///
+/// # Errors
+/// It cannot be given back; all is as it was before, or the error says what is
+/// not.
+pub(super) fn release(
+    place: &Place,
+    connect: Option<&str>,
+    network: &str,
+    dry_run: bool,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let name = plan::name(place, network)?;
+    let files = Files::new(place, &name);
+    let Some((record, description)) = files.load()? else {
+        bail!(
+            "the network {name} has not been adopted: there is no {}",
+            files.description().display()
+        );
+    };
+    if record.network != network {
+        bail!(
+            "the network {name} of vmlan stands in for libvirt's {}, not {network}\nhelp: \
+             `vmlan libvirt release {}`",
+            record.network,
+            record.network
+        );
+    }
+    let virsh = Virsh::new(connect.unwrap_or(&record.connect));
+    let release = Release {
+        before: virsh.description(network)?,
+        was_active: virsh.network(network)?.active,
+        taps: running(place, &name)?,
+        serves: service::server(place, &name)?.is_some(),
+        keeper: Keeper::find(place, &name),
+        place,
+        virsh,
+        name,
+        files,
+        record,
+        description,
+    };
+    release.show(out)?;
+    if dry_run {
+        return Ok(());
+    }
+    super::check_root()?;
+    interrupt::listen()?;
+    let mut steps = Steps::new(out);
+    steps.say("");
+    match release.perform(&mut steps) {
+        Ok(()) => release.clean_up(&mut steps),
+        Err(error) => Err(steps.put_back(&error)),
+    }
+}
+
+/// The TAPs that vmlan has as ports: those of guests that run.
+fn running(place: &Place, name: &NetworkName) -> Result<Vec<String>> {
+    if service::server(place, name)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let ports: Vec<PortView> = Client::of(place, name).get("/v1/ports")?;
+    let taken = ports
+        .into_iter()
+        .filter(|port| port.kind == PortKind::Packet)
+        .filter_map(|port| port.interface);
+    taps::among(&taken.collect::<Vec<_>>())
+}
+
+struct Release<'a> {
+    place: &'a Place,
+    virsh: Virsh,
+    name: NetworkName,
+    files: Files,
+    record: Record,
+    /// What libvirt had, and what it has now.
+    description: String,
+    before: String,
+    /// Whether the network is active now, and vmlan serves it.
+    was_active: bool,
+    serves: bool,
+    taps: Vec<String>,
+    keeper: Keeper,
+}
+
+impl Release<'_> {
+    fn show(&self, out: &mut dyn Write) -> Result<()> {
+        writeln!(out, "libvirt's network {}:", self.record.network)?;
+        write!(out, "{}", diff(&self.before, &self.description))?;
+        let config = self.files.config();
+        let (config, changed) = (config.display(), self.config_was_changed()?);
+        if changed {
+            let aside = self.files.config_changed();
+            writeln!(
+                out,
+                "\n{config} was changed since; it is kept as {}.",
+                aside.display()
+            )?;
+        } else if self.config_before()?.is_some() {
+            writeln!(out, "\n{config} becomes what it was before.")?;
+        } else {
+            writeln!(out, "\n{config} is removed.")?;
+        }
+        if !self.taps.is_empty() {
+            let taps = self.taps.join(", ");
+            writeln!(
+                out,
+                "\nGuests that run go on with their addresses ({taps}), after a moment without \
+                 network."
+            )?;
+        }
+        if !self.record.active {
+            writeln!(
+                out,
+                "\nThe network was not active before; it is not started."
+            )?;
+        }
+        Ok(())
+    }
+
+    fn config_was_changed(&self) -> Result<bool> {
+        let now = text(&self.files.config())?;
+        Ok(now.is_some_and(|now| now != self.record.config))
+    }
+
+    fn config_before(&self) -> Result<Option<String>> {
+        text(&self.files.config_before())
+    }
+
+    fn perform<'s>(&'s self, steps: &mut Steps<'s>) -> Result<()> {
+        let (virsh, record) = (&self.virsh, &self.record);
+        let network = &record.network;
+        if self.was_active {
+            steps.undo_by("stop of the network", || Ok(virsh.start(network)?));
+            virsh.stop(network)?;
+        }
+        interrupt::check()?;
+        if self.serves {
+            steps.undo_by("end of vmlan", || self.serve_again());
+        }
+        self.keeper.stop(self.place, &self.name)?;
+        steps.undo_by("description", || virsh.define(&self.before));
+        virsh.define(&self.description)?;
+        virsh.set_autostart(network, record.autostart)?;
+        interrupt::check()?;
+        if record.active {
+            steps.undo_by("start of the network", || Ok(virsh.stop(network)?));
+            virsh.start(network)?;
+            taps::give(&self.taps, record.bridge.as_str(), record.isolated)?;
+        }
+        Ok(())
+    }
+
+    fn serve_again(&self) -> Result<()> {
+        let log = self.files.log();
+        self.keeper.start(self.place, &self.name, &log)?;
+        for tap in &self.taps {
+            taps::attach(self.place, &self.name, tap)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is of no use any more, once libvirt has its network back.
+    fn clean_up(&self, steps: &mut Steps<'_>) -> Result<()> {
+        let network = &self.record.network;
+        let now = self.virsh.description(network)?;
+        if now != self.description {
+            steps.say(format_args!(
+                "libvirt shows the network otherwise than before:\n{}",
+                diff(&self.description, &now)
+            ));
+        }
+        if self.config_was_changed()? {
+            let (from, to) = (self.files.config(), self.files.config_changed());
+            fs::rename(&from, &to).with_context(|| format!("cannot rename {}", from.display()))?;
+        }
+        // One that stayed as it was is the user's own.
+        let before = self.config_before()?;
+        if before.is_some() || !self.record.config_was_there {
+            restore_config(&self.files, before.as_deref())?;
+        }
+        front::remove(self.place, &self.name)?;
+        self.files.forget()?;
+        steps.say(format_args!(
+            "libvirt serves its network {network} itself again"
+        ));
+        Ok(())
+    }
+}

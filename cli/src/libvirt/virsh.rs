@@ -1,0 +1,228 @@
+//! libvirt by way of virsh(1): the one interface to it that every host with
+//! libvirt has, whatever its daemons are called.
+
+use anyhow::{Context as _, Result, bail};
+use std::ffi::OsStr;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest that virsh may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at whether it has ended.
+const POLL: Duration = Duration::from_millis(5);
+/// The most that is read of what it prints, in bytes.
+const MAX_OUTPUT: u64 = 16 << 20;
+
+/// virsh with the libvirt that it talks to.
+#[derive(Debug, Clone)]
+pub(super) struct Virsh {
+    uri: String,
+}
+
+/// Why virsh did not do something.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum VirshError {
+    /// It cannot be started.
+    #[error("cannot run virsh: {0}\nhelp: install it (on Debian the package libvirt-clients)")]
+    Program(#[source] io::Error),
+    /// libvirt does not answer.
+    #[error(
+        "libvirt does not answer at {uri}: {said}\nhelp: start it (`systemctl start libvirtd`), \
+         or name another one with --connect URI"
+    )]
+    Connection {
+        /// Who was asked.
+        uri: String,
+        /// What virsh says.
+        said: String,
+    },
+    /// There is no such network.
+    #[error("libvirt has no network {0:?}\nhelp: `virsh net-list --all` lists those that it has")]
+    NoNetwork(String),
+    /// libvirt refused.
+    #[error("virsh {command}: {said}")]
+    Refused {
+        /// The command.
+        command: String,
+        /// What virsh says.
+        said: String,
+    },
+    /// It did not end.
+    #[error("virsh {command} has not ended within {} s", PATIENCE.as_secs())]
+    Slow {
+        /// The command.
+        command: String,
+    },
+}
+
+/// What `virsh net-info` says of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) active: bool,
+    /// Whether it is kept when it is not active.
+    pub(super) persistent: bool,
+    pub(super) autostart: bool,
+}
+
+impl Virsh {
+    pub(super) fn new(uri: &str) -> Self {
+        Self {
+            uri: uri.to_owned(),
+        }
+    }
+
+    /// The libvirt that it talks to.
+    pub(super) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// How the network `name` stands.
+    ///
+    /// # Errors
+    /// [`VirshError`], as with all below.
+    pub(super) fn network(&self, name: &str) -> Result<State, VirshError> {
+        let text = self.run("net-info", &[name])?;
+        let is = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key));
+            line.is_some_and(|value| value.trim() == "yes")
+        };
+        Ok(State {
+            active: is("Active:"),
+            persistent: is("Persistent:"),
+            autostart: is("Autostart:"),
+        })
+    }
+
+    /// The description of the network `name` that it is started by.
+    pub(super) fn description(&self, name: &str) -> Result<String, VirshError> {
+        self.run("net-dumpxml", &["--inactive", name])
+    }
+
+    /// Gives libvirt a description; it holds from the next start on.
+    pub(super) fn define(&self, description: &str) -> Result<()> {
+        let mut file = tempfile::NamedTempFile::new().context("cannot make a file for virsh")?;
+        file.write_all(description.as_bytes())
+            .context("cannot write a file for virsh")?;
+        let path = file.path().as_os_str();
+        self.run_on("net-define", &[path])?;
+        Ok(())
+    }
+
+    /// Starts the network `name`, if it is not.
+    pub(super) fn start(&self, name: &str) -> Result<(), VirshError> {
+        if self.network(name)?.active {
+            return Ok(());
+        }
+        self.run("net-start", &[name]).map(drop)
+    }
+
+    /// Stops the network `name`, if it is not stopped.
+    pub(super) fn stop(&self, name: &str) -> Result<(), VirshError> {
+        if !self.network(name)?.active {
+            return Ok(());
+        }
+        self.run("net-destroy", &[name]).map(drop)
+    }
+
+    /// Has the network `name` start with libvirt, or not.
+    pub(super) fn set_autostart(&self, name: &str, on: bool) -> Result<(), VirshError> {
+        if self.network(name)?.autostart == on {
+            return Ok(());
+        }
+        let disable: &[&str] = if on { &[] } else { &["--disable"] };
+        let arguments: Vec<_> = disable.iter().copied().chain([name]).collect();
+        self.run("net-autostart", &arguments).map(drop)
+    }
+
+    fn run(&self, command: &str, arguments: &[&str]) -> Result<String, VirshError> {
+        let arguments: Vec<_> = arguments.iter().map(OsStr::new).collect();
+        self.run_on(command, &arguments)
+    }
+
+    fn run_on(&self, command: &str, arguments: &[&OsStr]) -> Result<String, VirshError> {
+        let (status, printed, said) = self.output(command, arguments)?;
+        if status.success() {
+            return Ok(printed);
+        }
+        // Its first line says what was tried, the last one why not.
+        let lines = said.lines().map(|line| line.trim_start_matches("error: "));
+        let said = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>();
+        let said = said.join(": ");
+        if said.contains("failed to connect to the hypervisor") {
+            let uri = self.uri.clone();
+            return Err(VirshError::Connection { uri, said });
+        }
+        if said.contains("Network not found") {
+            let name = arguments.last().map(|name| name.to_string_lossy());
+            return Err(VirshError::NoNetwork(name.unwrap_or_default().into_owned()));
+        }
+        Err(VirshError::Refused {
+            command: command.to_owned(),
+            said,
+        })
+    }
+
+    fn output(
+        &self,
+        command: &str,
+        arguments: &[&OsStr],
+    ) -> Result<(ExitStatus, String, String), VirshError> {
+        // Files, which are never full.
+        let mut printed = tempfile::tempfile().map_err(VirshError::Program)?;
+        let mut said = tempfile::tempfile().map_err(VirshError::Program)?;
+        let mut child = Command::new("virsh")
+            .args(["-q", "-c", &self.uri, command])
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(printed.try_clone().map_err(VirshError::Program)?)
+            .stderr(said.try_clone().map_err(VirshError::Program)?)
+            .spawn()
+            .map_err(VirshError::Program)?;
+        let status = wait(&mut child).map_err(VirshError::Program)?;
+        let Some(status) = status else {
+            return Err(VirshError::Slow {
+                command: command.to_owned(),
+            });
+        };
+        let read = |file: &mut std::fs::File| {
+            let mut bytes = Vec::new();
+            file.rewind()?;
+            file.take(MAX_OUTPUT).read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let printed = read(&mut printed).map_err(VirshError::Program)?;
+        let said = read(&mut said).map_err(VirshError::Program)?;
+        Ok((status, printed, said))
+    }
+}
+
+/// Waits for the end of `child`, which is killed where that does not come.
+fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(POLL);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+/// Refuses a network that cannot be taken over and given back.
+///
+/// # Errors
+/// It is not kept by libvirt.
+pub(super) fn check_kept(name: &str, state: State) -> Result<()> {
+    if !state.persistent {
+        bail!(
+            "libvirt does not keep the network {name:?}: stopped, it would be gone\nhelp: have it \
+             kept first: `virsh net-dumpxml {name} >net.xml; virsh net-define net.xml`"
+        );
+    }
+    Ok(())
+}
