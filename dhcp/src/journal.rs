@@ -64,6 +64,10 @@ pub struct Journal {
     pub damaged: Vec<usize>,
     /// Bytes at the end, behind the last whole record, that are none.
     pub torn: usize,
+    /// Whether there is a whole line among them. Blocks of a write that was cut
+    /// off may get to the disk in any order, so that is no proof of damage; but
+    /// neither is it one that the line was not acknowledged.
+    pub torn_line: bool,
 }
 
 impl Journal {
@@ -97,10 +101,12 @@ pub fn read(journal: &[u8]) -> Journal {
         if let Some(record) = parse_line(line) {
             read.damaged.append(&mut doubtful);
             read.torn = 0;
+            read.torn_line = false;
             read.records.push(record);
         } else {
             doubtful.push(index + 1);
             read.torn += line.len();
+            read.torn_line |= line.ends_with(b"\n");
         }
     }
     read
@@ -323,6 +329,9 @@ mod tests {
         let mut tail = text.clone().into_bytes();
         tail.extend([0; 512]);
         assert_eq!(read(&tail).torn, 512);
+        assert!(!read(&tail).torn_line);
+        tail.push(b'\n');
+        assert!(read(&tail).torn_line);
         let mut hole = text.into_bytes();
         hole[60..200].fill(0);
         assert!(!read(&hole).damaged.is_empty());

@@ -7,7 +7,7 @@
 use super::network::{Network, chain};
 use super::ports::{NamedPort, Origin};
 use super::start;
-use crate::config::{Config, ConfigError, Forward, Loaded, Port, PortKind, PortSettings, served};
+use crate::config::{Config, ConfigError, Forward, Loaded, Port, PortKind, PortSettings};
 use crate::host::link::{Link, LinkError};
 use crate::model::ApiError;
 

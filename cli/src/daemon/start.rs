@@ -7,7 +7,7 @@ use super::network::Network;
 use super::ports::{Origin, Ports};
 use super::tftp::TftpService;
 use crate::args::Place;
-use crate::config::{Address, Config, Forward, Loaded, Mac, served};
+use crate::config::{Address, Config, Forward, Loaded, Mac};
 use crate::firewall::Firewall;
 use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;

@@ -5,6 +5,9 @@ use super::load::load;
 use super::{LEASES, LeaseFileError, NEW_LEASES, journal_name, keep};
 use vmlan_dhcp::leasefile;
 
+/// How much of the lease file is written at a time, in bytes.
+const PIECE: usize = 64 << 10;
+
 /// Works the journals up to the number `through`, to which nobody writes any
 /// more, into the lease file, and removes them. Only one thread does so at a
 /// time.
@@ -20,9 +23,17 @@ pub(crate) fn compact(disk: &impl Disk, through: u64) -> Result<(), LeaseFileErr
     for remark in &found.remarks {
         tracing::warn!("{remark}");
     }
-    keep(disk, &found.damaged)?;
-    let text = leasefile::format(found.book.leases());
+    keep(disk, &found.to_keep())?;
     let written = disk.create(NEW_LEASES).and_then(|mut file| {
+        let mut text = String::with_capacity(2 * PIECE);
+        for lease in found.book.leases() {
+            // Writing to a string does not fail.
+            let _ = leasefile::write_line(&mut text, lease);
+            if text.len() >= PIECE {
+                disk.append(&mut file, text.as_bytes())?;
+                text.clear();
+            }
+        }
         disk.append(&mut file, text.as_bytes())?;
         disk.sync(&file)
     });

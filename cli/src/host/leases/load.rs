@@ -19,6 +19,9 @@ pub(super) struct Found {
     pub(super) journals: Vec<u64>,
     /// Files with something in them that makes no sense.
     pub(super) damaged: Vec<String>,
+    /// Journals at whose end are lines that make no sense: cut off while they
+    /// were written, most likely.
+    pub(super) torn: Vec<String>,
     /// What to tell the operator.
     pub(super) remarks: Vec<String>,
 }
@@ -45,6 +48,12 @@ pub(super) fn load<D: Disk>(disk: &D, through: u64) -> Result<Found, LeaseFileEr
 }
 
 impl Found {
+    /// Files to keep under another name before they go.
+    pub(super) fn to_keep(&self) -> Vec<String> {
+        let torn = self.torn.iter().filter(|it| !self.damaged.contains(it));
+        self.damaged.iter().chain(torn).cloned().collect()
+    }
+
     fn take_file(&mut self, disk: &impl Disk, file: &[u8]) {
         let mut faults = Vec::new();
         for line in leasefile::parse(file) {
@@ -64,6 +73,7 @@ impl Found {
         if read.is_whole() {
             // What was before is void, and so is what is wrong with it.
             self.damaged.clear();
+            self.torn.clear();
             self.remarks.clear();
         }
         if read.torn > 0 {
@@ -73,6 +83,9 @@ impl Found {
                 disk.shown(name).display(),
                 read.torn
             ));
+        }
+        if read.torn_line {
+            self.torn.push(name.to_owned());
         }
         let faults = read.damaged.iter();
         let faults: Vec<_> = faults

@@ -40,7 +40,8 @@
 //!
 //! A file with something in it that makes no sense gets a second name first,
 //! `….bad-1`, so that none of these steps removes it; then the rest of it is
-//! written whole.
+//! written whole. So does a journal that ends in such lines: a write that was cut
+//! off leaves them, and so may a bad disk.
 
 mod compact;
 mod disk;
@@ -79,7 +80,7 @@ pub(crate) struct LeaseStore<D: Disk = Folder> {
     /// [`rewrite`](Self::rewrite) goes on from there.
     doubtful: bool,
     /// Files to keep under another name before they go.
-    damaged: Vec<String>,
+    to_keep: Vec<String>,
     /// For lines on their way to the journal.
     buffer: String,
 }
@@ -138,7 +139,7 @@ impl<D: Disk> LeaseStore<D> {
             journal: None,
             next: found.journals.last().map_or(1, |n| n.saturating_add(1)),
             doubtful: !found.damaged.is_empty(),
-            damaged: found.damaged.clone(),
+            to_keep: found.to_keep(),
             buffer: String::new(),
         };
         let loaded = Loaded {
@@ -212,7 +213,7 @@ impl<D: Disk> LeaseStore<D> {
         leases: impl IntoIterator<Item = &'a Lease>,
         skew: i64,
     ) -> Result<(), LeaseFileError> {
-        self.keep_damaged()?;
+        self.keep_files()?;
         let whole = true;
         let mut text = String::new();
         journal::write(&mut text, &Record::Opened { anchor, whole });
@@ -293,9 +294,9 @@ impl<D: Disk> LeaseStore<D> {
         LeaseFileError::new(self.disk.as_ref(), "write", LEASES, error)
     }
 
-    fn keep_damaged(&mut self) -> Result<(), LeaseFileError> {
-        keep(self.disk.as_ref(), &self.damaged)?;
-        self.damaged.clear();
+    fn keep_files(&mut self) -> Result<(), LeaseFileError> {
+        keep(self.disk.as_ref(), &self.to_keep)?;
+        self.to_keep.clear();
         Ok(())
     }
 

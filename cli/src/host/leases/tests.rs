@@ -155,6 +155,23 @@ fn a_torn_journal_is_told_and_is_no_damage() {
 }
 
 #[test]
+fn lines_at_the_end_of_a_journal_that_make_no_sense_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = String::new();
+    journal::write_changes(&mut journal, &[put(2, 1), put(4, 1)]);
+    journal.replace_range(journal.len() - 3..journal.len() - 1, "zz");
+    fs::write(folder.path().join("leases.journal-1"), &journal).unwrap();
+    let (mut store, loaded) = store(folder.path());
+    assert!(!loaded.damaged);
+    assert_eq!(loaded.leases, [lease(2, 1)]);
+    let through = store.rotate(anchor()).unwrap();
+    compact(store.disk().as_ref(), through).unwrap();
+    let kept = folder.path().join("leases.journal-1.bad-1");
+    assert_eq!(fs::read_to_string(kept).unwrap(), journal);
+    assert_eq!(leases(folder.path()), [lease(2, 1)]);
+}
+
+#[test]
 fn a_journal_without_records_is_not_rotated() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = store(folder.path());
