@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(loaded.config.name.as_str(), "lab");
         assert_eq!(loaded.config.interface.unwrap().as_str(), "virbr7");
         let warning = loaded.warnings[0].to_string();
-        let text = "net.xml:3:24: <bridge stp='on'> is not carried over";
+        let text = "net.xml:3:23: <bridge stp='on'> is not carried over";
         assert!(warning.starts_with(text), "{warning}");
     }
 
