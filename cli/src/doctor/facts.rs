@@ -2,9 +2,10 @@
 
 use super::Finding;
 use super::ask::{self, Asked, Offer};
+use super::others::{OtherNetwork, others};
 use crate::args::Place;
 use crate::client::{Client, ClientError};
-use crate::config::{Address, Config, FOLDER, Loaded, NetworkName, served};
+use crate::config::{Address, Config, Loaded, NetworkName, served};
 use crate::firewall::Wanted;
 use crate::firewall::obstacle::{Obstacle, obstacles};
 use crate::firewall::survey::Survey;
@@ -69,19 +70,6 @@ pub(super) struct HostRoute {
     pub(super) to: Ipv4Net,
     /// The netdev that it leads out of, if one.
     pub(super) netdev: Option<String>,
-}
-
-/// Another network that is configured on this host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OtherNetwork {
-    /// As `the libvirt network "default"`.
-    pub(super) name: String,
-    /// Its host interface.
-    pub(super) interface: Option<String>,
-    /// Its subnets.
-    pub(super) subnets: Vec<Ipv4Net>,
-    /// Netdevs that it takes.
-    pub(super) attach: Vec<String>,
 }
 
 /// Capabilities (capabilities(7)) that matter here.
@@ -310,7 +298,8 @@ fn number(path: &Path) -> Option<u8> {
     read(path).ok()?.trim().parse().ok()
 }
 
-fn read(path: &Path) -> io::Result<String> {
+/// The text of a file, as far as it is read.
+pub(super) fn read(path: &Path) -> io::Result<String> {
     use std::io::Read as _;
     let mut text = String::new();
     fs::File::open(path)?
@@ -341,40 +330,6 @@ fn name_servers(text: &str) -> impl Iterator<Item = Ipv4Addr> {
         let mut words = line.split_whitespace();
         (words.next()? == "nameserver").then(|| words.next()?.parse().ok())?
     })
-}
-
-/// The networks of vmlan and libvirt that are configured on this host, without
-/// the one called `own`.
-fn others(own: &NetworkName) -> Vec<OtherNetwork> {
-    let mut others = Vec::new();
-    for path in files(FOLDER, "toml") {
-        let Ok(Loaded { config, .. }) = Loaded::read(&path, None) else {
-            continue;
-        };
-        if config.name == *own {
-            continue;
-        }
-        others.push(OtherNetwork {
-            name: format!("the vmlan network \"{}\"", config.name),
-            interface: config.interface.map(|interface| interface.to_string()),
-            subnets: match config.address {
-                Address::Fixed(address) => vec![address.trunc()],
-                Address::Auto | Address::None => Vec::new(),
-            },
-            attach: config.attach.iter().map(ToString::to_string).collect(),
-        });
-    }
-    others
-}
-
-fn files(folder: &str, extension: &str) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == extension))
-        .collect();
-    files.sort();
-    files
 }
 
 #[cfg(test)]

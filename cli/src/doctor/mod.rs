@@ -2,7 +2,8 @@
 //! from the host or from outside, and says what to do about it.
 //!
 //! [`facts`] asks the host, once, and changes nothing; [`ask`] is the part of
-//! it that sends packets on the network's own segment. Each check is a function
+//! it that sends packets on the network's own segment, [`others`] the part that
+//! reads what other networks there are. Each check is a function
 //! of these facts in a file of its own, so that it can be tested with values:
 //!
 //! - [`kernel`]: rights, `/dev/net/tun`, nftables, io_uring;
@@ -16,6 +17,7 @@ mod facts;
 mod forwarding;
 mod kernel;
 mod netdevs;
+mod others;
 mod servers;
 mod subnet;
 

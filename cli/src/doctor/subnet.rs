@@ -76,7 +76,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 
 /// Whose netdev it is, as far as that can be told, in brackets.
 fn owner(facts: &Facts, netdev: &str) -> String {
-    let other = |it: &&super::facts::OtherNetwork| it.interface.as_deref() == Some(netdev);
+    let other = |it: &&super::others::OtherNetwork| it.interface.as_deref() == Some(netdev);
     match facts.others.iter().find(other) {
         Some(other) => format!(" ({})", other.name),
         None if netdev == "docker0" || netdev.starts_with("br-") => " (Docker)".to_owned(),
