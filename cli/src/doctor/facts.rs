@@ -6,9 +6,9 @@ use super::others::{OtherNetwork, others};
 use crate::args::Place;
 use crate::client::{Client, ClientError};
 use crate::config::{Address, Config, Loaded, NetworkName, served};
-use crate::firewall::Wanted;
 use crate::firewall::obstacle::{Obstacle, obstacles};
 use crate::firewall::survey::Survey;
+use crate::firewall::{self, Wanted};
 use crate::host::link::{Link, Links};
 use crate::host::uplink::is_wireless;
 use crate::model::StatusView;
@@ -86,7 +86,8 @@ pub(super) struct Kernel {
     pub(super) release: String,
     /// Whether `/dev/net/tun` can be opened; else why not.
     pub(super) tun: Result<(), String>,
-    /// Whether `nft` runs; else why not.
+    /// Whether `nft` runs, and the kernel would take the network's rules; else
+    /// why not.
     pub(super) nft: Result<(), String>,
     /// `kernel.io_uring_disabled`: 0 where it is not there.
     pub(super) io_uring_disabled: u8,
@@ -94,6 +95,9 @@ pub(super) struct Kernel {
     pub(super) ip_forward: Option<bool>,
     /// `net.ipv4.conf.NETDEV.rp_filter`, of `all` and of each netdev.
     pub(super) rp_filter: Vec<(String, u8)>,
+    /// Netdevs by which nothing comes in that is to be forwarded:
+    /// `net.ipv4.conf.NETDEV.forwarding` is 0.
+    pub(super) not_forwarding: Vec<String>,
     /// Netdevs without a wire.
     pub(super) wireless: Vec<String>,
 }
@@ -132,15 +136,29 @@ impl Facts {
             status,
             config,
         };
+        facts.kernel.nft = facts.try_rules().await;
         facts.firewall = facts.survey().await;
         facts.ask_servers().await;
         Ok(facts)
     }
 
-    async fn survey(&self) -> Result<Vec<Obstacle>, String> {
-        // Its subnet is in no rule of others.
+    /// What the network wants of the firewall. One without a gateway yet stands
+    /// with any: that of others is in no rule.
+    fn wanted(&self) -> Option<Wanted> {
         let gateway = self.gateway().unwrap_or_default();
-        let Some(wanted) = Wanted::of(&self.config, Some(gateway)) else {
+        Wanted::of(&self.config, Some(gateway))
+    }
+
+    async fn try_rules(&self) -> Result<(), String> {
+        let wanted = self.wanted();
+        // Without the right, only that could be learnt.
+        let wanted = wanted.filter(|_| self.capabilities.net_admin);
+        let tried = firewall::trial(wanted.as_ref()).await;
+        tried.map_err(|error| error.to_string())
+    }
+
+    async fn survey(&self) -> Result<Vec<Obstacle>, String> {
+        let Some(wanted) = self.wanted() else {
             return Ok(Vec::new());
         };
         match Survey::take(&wanted.network, &wanted.interface).await {
@@ -267,25 +285,28 @@ impl Kernel {
             .read(true)
             .write(true)
             .open("/dev/net/tun");
-        let nft = std::process::Command::new("nft").arg("--version").output();
         let names = ["all"].into_iter();
         let names = names.chain(netdevs.iter().map(|link| link.name.as_str()));
-        let rp_filter = names.filter_map(|name| {
-            let path = ["/proc/sys/net/ipv4/conf", name, "rp_filter"];
-            let value = number(&path.iter().collect::<std::path::PathBuf>())?;
-            Some((name.to_owned(), value))
-        });
+        let of_netdev = |name: &str, key| {
+            let path = ["/proc/sys/net/ipv4/conf", name, key];
+            number(&path.iter().collect::<std::path::PathBuf>())
+        };
+        let rp_filter =
+            names.filter_map(|name| Some((name.to_owned(), of_netdev(name, "rp_filter")?)));
         let names = netdevs.iter().map(|link| link.name.as_str());
+        let not_forwarding = names.clone();
+        let not_forwarding = not_forwarding.filter(|name| of_netdev(name, "forwarding") == Some(0));
         Self {
             release: rustix::system::uname()
                 .release()
                 .to_string_lossy()
                 .into_owned(),
             tun: tun.map(drop).map_err(|error| error.to_string()),
-            nft: nft.map(drop).map_err(|error| error.to_string()),
+            nft: Ok(()),
             io_uring_disabled: number(Path::new("/proc/sys/kernel/io_uring_disabled")).unwrap_or(0),
             ip_forward: number(Path::new("/proc/sys/net/ipv4/ip_forward")).map(|v| v != 0),
             rp_filter: rp_filter.collect(),
+            not_forwarding: not_forwarding.map(str::to_owned).collect(),
             wireless: names
                 .filter(|name| is_wireless(name))
                 .map(str::to_owned)
@@ -346,7 +367,7 @@ pub(super) mod tests {
             status: Err("default is not running".into()),
             netdevs: Vec::new(),
             addresses: Vec::new(),
-            routes: Vec::new(),
+            routes: vec![route("0.0.0.0/0", "eth0")],
             others: Vec::new(),
             capabilities: Capabilities {
                 net_admin: true,
@@ -359,6 +380,7 @@ pub(super) mod tests {
                 io_uring_disabled: 0,
                 ip_forward: Some(true),
                 rp_filter: Vec::new(),
+                not_forwarding: Vec::new(),
                 wireless: Vec::new(),
             },
             firewall: Ok(Vec::new()),

@@ -13,6 +13,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     let mut findings = firewalls(facts);
     if facts.config.forward.is_routed() {
         findings.extend(ip_forward(facts));
+        findings.extend(ways_out(facts));
         findings.extend(rp_filter(facts));
     }
     findings
@@ -63,6 +64,58 @@ fn ip_forward(facts: &Facts) -> Vec<Finding> {
     }]
 }
 
+/// The netdevs of the host's default routes.
+fn defaults(facts: &Facts) -> Vec<&str> {
+    let defaults = facts.routes.iter().filter(|it| it.to.prefix_len() == 0);
+    let mut ways: Vec<_> = defaults.filter_map(|it| it.netdev.as_deref()).collect();
+    ways.sort_unstable();
+    ways.dedup();
+    ways
+}
+
+/// Where guests get out by: whether a route leads there, and whether what comes
+/// back by it is forwarded, as a netdev can be left out of `ip_forward`.
+fn ways_out(facts: &Facts) -> Vec<Finding> {
+    let defaults = defaults(facts);
+    let uplink = facts.config.uplink.as_ref().map(|uplink| uplink.as_str());
+    let mut findings = Vec::new();
+    match uplink {
+        Some(uplink) if !defaults.contains(&uplink) => {
+            let what = format!(
+                "no default route leads out by {uplink}, the only way out: what guests send \
+                 elsewhere is refused"
+            );
+            let help = match defaults.first() {
+                Some(way) => format!("take {way} as `uplink`, or leave that out"),
+                None => format!("`ip route add default via ROUTER dev {uplink}`"),
+            };
+            findings.push(Finding::warning(CHECK, what).help(help));
+        }
+        None if defaults.is_empty() => {
+            let what = "the host has no default route: guests reach the host's own subnets alone";
+            findings.push(Finding::warning(CHECK, what).help("`ip route add default via ROUTER`"));
+        }
+        _ => {}
+    }
+    if facts.kernel.ip_forward != Some(true) {
+        return findings;
+    }
+    let ways = uplink.map_or(defaults, |uplink| vec![uplink]);
+    let shut = |way: &&str| facts.kernel.not_forwarding.iter().any(|it| it == way);
+    for way in ways.into_iter().filter(shut) {
+        let what = format!(
+            "net.ipv4.conf.{way}.forwarding is 0: what comes back to guests by {way} is dropped"
+        );
+        // A dot in a netdev's name would part the words of the sysctl's.
+        let help = format!(
+            "`sysctl net/ipv4/conf/{way}/forwarding=1`, and see who sets it: /etc/sysctl.d, or \
+             IPv4Forwarding= of systemd-networkd"
+        );
+        findings.push(Finding::obstacle(CHECK, what).help(help));
+    }
+    findings
+}
+
 /// A strict filter drops an answer that comes in by another netdev than the
 /// one that the route to its sender leads out of (`ip-sysctl.rst`, 1). The
 /// larger of the values of `all` and of the netdev counts.
@@ -72,15 +125,7 @@ fn rp_filter(facts: &Facts) -> Option<Finding> {
         let found = all.iter().find(|(netdev, _)| netdev == name);
         found.map_or(0, |(_, value)| *value)
     };
-    let defaults = facts
-        .routes
-        .iter()
-        .filter(|route| route.to.prefix_len() == 0);
-    let mut ways: Vec<_> = defaults
-        .filter_map(|route| route.netdev.as_deref())
-        .collect();
-    ways.sort_unstable();
-    ways.dedup();
+    let ways = defaults(facts);
     if ways.len() < 2 {
         return None;
     }
@@ -92,7 +137,7 @@ fn rp_filter(facts: &Facts) -> Option<Finding> {
          answers that come by another one than the packet left by",
         ways.join(", ")
     );
-    let help = format!("`sysctl net.ipv4.conf.{strict}.rp_filter=2`, the loose one");
+    let help = format!("`sysctl net/ipv4/conf/{strict}/rp_filter=2`, the loose one");
     Some(Finding::warning("rp_filter", what).help(help))
 }
 
@@ -130,5 +175,33 @@ mod tests {
         assert!(found[2].message.contains("filter of eth1"), "{found:?}");
         facts.kernel.rp_filter[0].1 = 2;
         assert_eq!(forwarding::check(&facts).len(), 2);
+    }
+
+    #[test]
+    fn a_way_out_that_leads_nowhere_or_lets_nothing_back_is_named() {
+        let mut facts = facts("uplink = \"eth1\"\n");
+        let levels = |facts: &_| {
+            let found = forwarding::check(facts);
+            let ways = found.iter().skip(2);
+            ways.map(|it| (it.level, it.help.clone().unwrap()))
+                .collect::<Vec<_>>()
+        };
+        let (level, help) = levels(&facts).remove(0);
+        assert_eq!(level, Level::Warning);
+        assert!(help.contains("take eth0 as `uplink`"), "{help}");
+        facts.routes.push(route("0.0.0.0/0", "eth1"));
+        assert_eq!(levels(&facts), []);
+        facts.kernel.not_forwarding = vec!["eth0".into(), "vnet0".into()];
+        assert_eq!(levels(&facts), [], "nothing of guests comes by these");
+        facts.config.uplink = None;
+        let (level, help) = levels(&facts).remove(0);
+        assert_eq!(level, Level::Obstacle);
+        assert!(help.contains("net/ipv4/conf/eth0/forwarding=1"), "{help}");
+        facts.kernel.ip_forward = Some(false);
+        assert_eq!(levels(&facts), [], "that all is off is said once");
+        facts.routes.clear();
+        let (level, help) = levels(&facts).remove(0);
+        assert_eq!(level, Level::Warning);
+        assert!(help.contains("ip route add default"), "{help}");
     }
 }

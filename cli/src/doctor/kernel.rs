@@ -49,13 +49,16 @@ fn tun(facts: &Facts) -> Option<Finding> {
 
 fn nft(facts: &Facts) -> Option<Finding> {
     let error = facts.kernel.nft.as_ref().err()?;
-    let what = format!("`nft` cannot be run: {error}");
+    let what = format!("the host's firewall cannot be changed by `nft`: {error}");
     let finding = if facts.config.forward.is_routed() {
         Finding::obstacle("nft", what)
     } else {
         Finding::warning("nft", what)
     };
-    Some(finding.help("install the package nftables"))
+    Some(finding.help(
+        "install the package nftables, on a kernel with nf_tables, nft_ct, nft_masq and \
+         nft_reject_inet (`modprobe` loads them; in a container, on its host)",
+    ))
 }
 
 fn ring(facts: &Facts) -> Option<Finding> {
@@ -87,6 +90,7 @@ mod tests {
         let mut facts = facts("");
         facts.capabilities.net_raw = false;
         facts.kernel.tun = Err("No such file or directory".into());
+        facts.kernel.nft = Err("`nft -c` failed: Operation not supported".into());
         facts.kernel.io_uring_disabled = 2;
         let found = kernel::check(&facts);
         let checks: Vec<_> = found.iter().map(|f| (f.check.as_str(), f.level)).collect();
@@ -95,6 +99,7 @@ mod tests {
             [
                 ("rights", Level::Obstacle),
                 ("tun", Level::Obstacle),
+                ("nft", Level::Obstacle),
                 ("io_uring", Level::Warning)
             ]
         );

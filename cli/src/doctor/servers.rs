@@ -3,6 +3,7 @@
 use super::Finding;
 use super::ask::Asked;
 use super::facts::Facts;
+use crate::config::Forward;
 use crate::model::{Fill, StatusView};
 use std::net::Ipv4Addr;
 
@@ -94,6 +95,18 @@ fn resolvers(facts: &Facts) -> Vec<Finding> {
             let what = format!("guests are told {server} as a name server, which is themselves");
             return Finding::obstacle(CHECK, what).help(mend.clone());
         }
+        let is_of_host = facts
+            .addresses
+            .iter()
+            .any(|it| it.address.addr() == *server);
+        if facts.config.forward == Forward::Isolated && !is_of_host {
+            let what = format!(
+                "guests are told the name server {server}, which is not this host: the network \
+                 is isolated"
+            );
+            let help = "tell them one on an address of this host, or forward = \"nat\"";
+            return Finding::obstacle(CHECK, what).help(help);
+        }
         match asked {
             Asked::Answered => Finding::fine(CHECK, format!("the name server {server} answers")),
             Asked::Silent => {
@@ -113,7 +126,7 @@ fn resolvers(facts: &Facts) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::ask::{Asked, Offer};
-    use super::super::facts::tests::{facts, running};
+    use super::super::facts::tests::{address, facts, running};
     use super::super::{Level, servers};
     use crate::model::{DhcpView, Fill, StatusView};
     use std::net::Ipv4Addr;
@@ -178,5 +191,16 @@ mod tests {
         assert_eq!(levels, [Level::Obstacle, Level::Obstacle, Level::Fine]);
         let help = of_dns[0].help.as_deref().unwrap();
         assert!(help.contains("dns-server = [\"9.9.9.9\"]"), "{help}");
+    }
+
+    #[test]
+    fn an_isolated_network_reaches_name_servers_of_the_host_only() {
+        let mut facts = facts("address = \"10.0.0.1/24\"\nforward = \"isolated\"\n");
+        facts.addresses = vec![address("10.0.0.1/24", "vmlan0")];
+        facts.resolvers = vec![(OWN, Asked::Answered), (OTHER, Asked::Answered)];
+        let found = servers::check(&facts);
+        let levels: Vec<_> = found.iter().map(|f| f.level).collect();
+        assert_eq!(levels, [Level::Fine, Level::Obstacle], "{found:?}");
+        assert!(found[1].message.contains("isolated"));
     }
 }

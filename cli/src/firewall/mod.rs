@@ -297,6 +297,22 @@ impl Firewall {
     }
 }
 
+/// Whether the kernel would take the rules that are `wanted`. It looks at all
+/// of them and changes nothing. Where none are asked for, whether `nft` runs.
+///
+/// # Errors
+/// [`ToolError`].
+pub(crate) async fn trial(wanted: Option<&Wanted>) -> Result<(), ToolError> {
+    let tried = match wanted {
+        Some(wanted) => {
+            let commands = rules::replacing(wanted).to_string();
+            NFT.run(&["-c", "-j", "-f", "-"], commands.as_bytes()).await
+        }
+        None => NFT.run(&["--version"], b"").await,
+    };
+    tried.map(drop)
+}
+
 async fn transact(commands: &serde_json::Value) -> Result<String, ToolError> {
     let commands = commands.to_string();
     NFT.run(&["-j", "-f", "-"], commands.as_bytes()).await

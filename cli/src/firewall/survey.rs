@@ -233,7 +233,7 @@ impl Survey {
                 table: "ip filter".to_owned(),
                 chain: chain.to_owned(),
                 owner,
-                knows_us: legacy_passed(chain, &lines).any(|it| it.contains(&interface)),
+                knows_us: legacy_passed(chain, &lines).any(|it| legacy_names(it, interface)),
             });
         }
         if has_chain(DOCKER_USER) {
@@ -300,6 +300,15 @@ fn legacy_passed<'a>(
     lines
         .iter()
         .filter(move |it| matches!(it.as_slice(), ["-A", chain, ..] if reached.contains(chain)))
+}
+
+/// Whether a rule of `iptables-legacy -S` looks for the netdev `interface`, by
+/// its name or a pattern.
+fn legacy_names(rule: &[&str], interface: &str) -> bool {
+    rule.iter().any(|word| match word.strip_suffix('+') {
+        Some(start) => interface.starts_with(start),
+        None => *word == interface,
+    })
 }
 
 #[cfg(test)]

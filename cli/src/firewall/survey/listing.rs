@@ -97,12 +97,17 @@ impl<'a> Rule<'a> {
             && self.expression.iter().all(|it| is_silent(it) || is_end(it))
     }
 
-    /// Whether it looks for the netdev `interface`.
+    /// Whether it looks for the netdev `interface`: by its name, by a pattern, or
+    /// in a set or map that stands in the rule.
     pub(super) fn names(&self, interface: &str) -> bool {
         self.expression.iter().any(|it| {
-            let key = it.pointer("/match/left/meta/key").and_then(Value::as_str);
-            let named = it.pointer("/match/right").and_then(Value::as_str);
-            matches!(key, Some("iif" | "iifname" | "oif" | "oifname")) && named == Some(interface)
+            let (key, named) = match it.get("vmap") {
+                Some(map) => (map.get("key"), map.get("data")),
+                None => (it.pointer("/match/left"), it.pointer("/match/right")),
+            };
+            let key = key.and_then(|it| it.pointer("/meta/key")?.as_str());
+            matches!(key, Some("iif" | "iifname" | "oif" | "oifname"))
+                && named.is_some_and(|it| has_netdev(it, interface))
         })
     }
 
@@ -149,6 +154,22 @@ pub(super) fn passed<'a>(
         .iter()
         .filter(is_in)
         .filter(move |it| reached.contains(&it.chain))
+}
+
+/// Whether `named`, a name, pattern, set or map of netdevs, has `interface`.
+fn has_netdev(named: &Value, interface: &str) -> bool {
+    if let Some(name) = named.as_str() {
+        return match name.strip_suffix('*') {
+            Some(start) => interface.starts_with(start),
+            None => name == interface,
+        };
+    }
+    let elements = named.get("set").and_then(Value::as_array);
+    elements.into_iter().flatten().any(|element| {
+        // One of a map is a key with its value.
+        let key = element.get(0).unwrap_or(element);
+        key.as_str().is_some_and(|_| has_netdev(key, interface))
+    })
 }
 
 /// The target of iptables in a rule, where `nft` has no words of its own for
