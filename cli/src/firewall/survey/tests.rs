@@ -2,6 +2,7 @@
 
 use super::super::docker;
 use super::super::obstacle::obstacles;
+use super::super::trial;
 use super::super::wanted::{Service, Wanted, Way};
 use super::*;
 use crate::config::Nat;
@@ -127,6 +128,51 @@ fn a_chain_that_leads_to_a_rule_for_the_interface_is_no_obstacle() {
         },
     );
     assert_eq!(known, [(Hook::Forward, true), (Hook::Input, false)]);
+}
+
+#[test]
+fn a_rule_names_the_interface_by_a_pattern_a_set_or_a_map_too() {
+    let known = |rule: &'static str| {
+        after(rule, async |survey| {
+            let known = survey.drops.iter().map(|it| it.knows_us);
+            known.collect::<Vec<_>>()
+        })
+    };
+    for (rule, expected) in [
+        ("iifname \"vmlan*\" accept", true),
+        ("iifname { eth0, vmlan0 } accept", true),
+        ("oifname vmap { vmlan0 : accept, eth0 : drop }", true),
+        ("iifname \"virbr*\" accept", false),
+        ("iifname { eth0, vmlan1 } accept", false),
+        ("ip protocol { tcp, udp } accept", false),
+    ] {
+        let make = format!(
+            "nft 'table inet own {{ chain f {{ type filter hook forward priority 0; policy drop;
+                 {rule}; }}
+ }}'"
+        );
+        assert_eq!(known(make.leak()), [expected], "{rule}");
+    }
+    let legacy = "iptables-legacy -P FORWARD DROP; iptables-legacy -A FORWARD -i";
+    for (name, expected) in [("vmlan+", true), ("vmlan0", true), ("virbr+", false)] {
+        let make = format!("{legacy} {name} -j ACCEPT");
+        assert_eq!(known(make.leak()), [expected], "{name}");
+    }
+}
+
+#[test]
+fn a_trial_changes_nothing_and_says_what_the_kernel_refuses() {
+    let left = block_on_in_new_netns(async || {
+        trial(None).await.unwrap();
+        trial(Some(&wanted())).await.unwrap();
+        let nowhere = Wanted {
+            interface: "longer-than-a-netdev".to_owned(),
+            ..wanted()
+        };
+        assert!(trial(Some(&nowhere)).await.is_err());
+        sh("nft list ruleset")
+    });
+    assert_eq!(left, "");
 }
 
 #[test]
