@@ -2,6 +2,7 @@
 
 use super::Finding;
 use super::ask::{self, Asked, Offer};
+use super::leftovers::Leftovers;
 use super::others::{OtherNetwork, others};
 use crate::args::Place;
 use crate::client::{Client, ClientError};
@@ -30,6 +31,8 @@ pub(super) struct Facts {
     pub(super) config: Config,
     /// The running network; else why there is none.
     pub(super) status: Result<StatusView, String>,
+    /// What the last run has left, if it was killed.
+    pub(super) leftovers: Leftovers,
     /// Every netdev of the host.
     pub(super) netdevs: Vec<Link>,
     /// The host's IPv4 addresses.
@@ -107,6 +110,13 @@ impl Facts {
     pub(super) async fn gather(place: &Place, loaded: Loaded) -> anyhow::Result<Self> {
         let config = loaded.config;
         let status = status_of(place, &config.name).await;
+        let leftovers = match &status {
+            Err(Unanswered { ended: true, .. }) => {
+                Leftovers::find(&place.run_dir().join(config.name.as_str()))
+            }
+            _ => Leftovers::default(),
+        };
+        let status = status.map_err(|unanswered| unanswered.why);
         let links = Links::new()?;
         let netdevs = links.all().await?;
         let name = |index: u32| {
@@ -134,6 +144,7 @@ impl Facts {
             offers: Err("the network is not running".to_owned()),
             netdevs,
             status,
+            leftovers,
             config,
         };
         facts.kernel.nft = facts.try_rules().await;
@@ -249,7 +260,14 @@ pub(super) fn running(facts: &Facts) -> Vec<Finding> {
     }]
 }
 
-async fn status_of(place: &Place, name: &NetworkName) -> Result<StatusView, String> {
+/// Why a network says nothing of itself.
+struct Unanswered {
+    why: String,
+    /// It is not served.
+    ended: bool,
+}
+
+async fn status_of(place: &Place, name: &NetworkName) -> Result<StatusView, Unanswered> {
     let place = Place {
         network: Some(name.clone()),
         run_dir: place.run_dir.clone(),
@@ -257,12 +275,13 @@ async fn status_of(place: &Place, name: &NetworkName) -> Result<StatusView, Stri
     };
     // The client has a runtime of its own.
     let asked = tokio::task::spawn_blocking(move || Client::new(&place).get("/v1/status")).await;
-    match asked {
-        Ok(Ok(status)) => Ok(status),
-        Ok(Err(ClientError::NotRunning { .. })) => Err(format!("{name} is not running")),
-        Ok(Err(error)) => Err(error.to_string().replace("\nhelp: ", ": ")),
-        Err(error) => Err(error.to_string()),
-    }
+    let (why, ended) = match asked {
+        Ok(Ok(status)) => return Ok(status),
+        Ok(Err(ClientError::NotRunning { .. })) => (format!("{name} is not running"), true),
+        Ok(Err(error)) => (error.to_string().replace("\nhelp: ", ": "), false),
+        Err(error) => (error.to_string(), false),
+    };
+    Err(Unanswered { why, ended })
 }
 
 impl Capabilities {
@@ -365,6 +384,7 @@ pub(super) mod tests {
         Facts {
             config: loaded.config,
             status: Err("default is not running".into()),
+            leftovers: Leftovers::default(),
             netdevs: Vec::new(),
             addresses: Vec::new(),
             routes: vec![route("0.0.0.0/0", "eth0")],
@@ -410,6 +430,7 @@ pub(super) mod tests {
             interface: Some(interface.into()),
             subnets: vec![subnet.parse().unwrap()],
             attach: Vec::new(),
+            adopt: None,
         }
     }
 

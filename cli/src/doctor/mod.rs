@@ -6,6 +6,7 @@
 //! reads what other networks there are. Each check is a function
 //! of these facts in a file of its own, so that it can be tested with values:
 //!
+//! - [`leftovers`]: what a run that was killed has left;
 //! - [`kernel`]: rights, `/dev/net/tun`, nftables, io_uring;
 //! - [`netdevs`]: the netdevs that are to be ports, and the host's interface;
 //! - [`subnet`]: who else has an address of the network's subnet;
@@ -16,6 +17,7 @@ mod ask;
 mod facts;
 mod forwarding;
 mod kernel;
+mod leftovers;
 mod netdevs;
 mod others;
 mod servers;
@@ -104,6 +106,7 @@ pub fn examine(place: &Place, loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
 fn judge(facts: &Facts) -> Vec<Finding> {
     let checks = [
         facts::running,
+        leftovers::check,
         kernel::check,
         netdevs::check,
         subnet::check,

@@ -23,6 +23,8 @@ pub(super) struct OtherNetwork {
     pub(super) subnets: Vec<Ipv4Net>,
     /// Netdevs that it takes.
     pub(super) attach: Vec<String>,
+    /// libvirt's name of it, by which vmlan can take its place.
+    pub(super) adopt: Option<String>,
 }
 
 /// The networks of vmlan and libvirt, without vmlan's one called `own`. What
@@ -44,6 +46,7 @@ fn of_vmlan(folder: &Path, own: &NetworkName) -> Vec<OtherNetwork> {
             Address::Auto | Address::None => Vec::new(),
         },
         attach: config.attach.iter().map(ToString::to_string).collect(),
+        adopt: None,
     };
     others.map(network).collect()
 }
@@ -62,6 +65,7 @@ fn of_libvirt(folder: &Path) -> Vec<OtherNetwork> {
             .map(|ip| ip.get_ref().address.trunc())
             .collect(),
         attach: Vec::new(),
+        adopt: Some(network.name.into_inner()),
     };
     networks.map(network).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use super::facts::Facts;
+use super::others::OtherNetwork;
 use crate::config::Address;
 use ipnet::Ipv4Net;
 
@@ -19,7 +20,6 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     };
     let subnet = gateway.trunc();
     let overlaps = |net: &Ipv4Net| net.contains(&subnet) || subnet.contains(net);
-    let help = "give one of the two another subnet: `address` in the configuration of vmlan";
     let mut findings = Vec::new();
     let mut netdevs = Vec::new();
     for it in &facts.addresses {
@@ -29,6 +29,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
                 "{subnet} overlaps {} of {netdev}{owner}: the host sends what is for guests there",
                 it.address
             );
+            let help = help(owner_of(facts, netdev));
             findings.push(Finding::obstacle(CHECK, what).help(help));
             netdevs.push(netdev.clone());
         }
@@ -51,7 +52,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
             } else {
                 Finding::warning(CHECK, what)
             };
-            findings.push(finding.help(help));
+            findings.push(finding.help(help(owner_of(facts, netdev))));
             netdevs.push(netdev.clone());
         }
     }
@@ -63,7 +64,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         let net = other.subnets.iter().find(|net| overlaps(&net.trunc()));
         if let Some(net) = net.filter(|_| !seen) {
             let what = format!("{subnet} overlaps {} of {}", net.trunc(), other.name);
-            let help = format!("{help}; they cannot run at the same time");
+            let help = format!("{}; they cannot run at the same time", help(Some(other)));
             findings.push(Finding::warning(CHECK, what).help(help));
         }
     }
@@ -74,10 +75,24 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// How to have two networks not collide, the other one being `other`.
+fn help(other: Option<&OtherNetwork>) -> String {
+    let help = "give one of the two another subnet: `address` in the configuration of vmlan";
+    match other.and_then(|other| other.adopt.as_ref()) {
+        Some(name) => format!("{help}, or put vmlan in its place: `vmlan libvirt adopt {name}`"),
+        None => help.to_owned(),
+    }
+}
+
+/// The network that has `netdev` as its host interface.
+fn owner_of<'a>(facts: &'a Facts, netdev: &str) -> Option<&'a OtherNetwork> {
+    let mut others = facts.others.iter();
+    others.find(|it| it.interface.as_deref() == Some(netdev))
+}
+
 /// Whose netdev it is, as far as that can be told, in brackets.
 fn owner(facts: &Facts, netdev: &str) -> String {
-    let other = |it: &&super::others::OtherNetwork| it.interface.as_deref() == Some(netdev);
-    match facts.others.iter().find(other) {
+    match owner_of(facts, netdev) {
         Some(other) => format!(" ({})", other.name),
         None if netdev == "docker0" || netdev.starts_with("br-") => " (Docker)".to_owned(),
         None if netdev.starts_with("virbr") => " (libvirt)".to_owned(),
@@ -120,11 +135,17 @@ mod tests {
         let found = subnet::check(&facts);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].level, Level::Obstacle);
+        let help = found[0].help.as_deref().unwrap();
+        assert!(!help.contains("adopt"), "{help}");
         let message = &found[0].message;
         assert!(
             message.contains("virbr0 (the libvirt network \"default\")"),
             "{message}"
         );
+        facts.others[0].adopt = Some("default".into());
+        let found = subnet::check(&facts);
+        let help = found[0].help.as_deref().unwrap();
+        assert!(help.ends_with("`vmlan libvirt adopt default`"), "{help}");
     }
 
     #[test]

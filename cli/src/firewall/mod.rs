@@ -26,6 +26,7 @@ pub(crate) mod watch;
 
 use crate::host::durable;
 use obstacle::{Obstacle, obstacles};
+pub(crate) use rules::table_name;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ pub(crate) use tool::ToolError;
 pub(crate) use wanted::{Wanted, Way};
 
 /// The record in RUN/NAME of what stands on the host.
-const RECORD: &str = "firewall.toml";
+pub(crate) const RECORD: &str = "firewall.toml";
 
 /// The most that is read of it, in bytes.
 const LIMIT: usize = 4096;
@@ -135,7 +136,7 @@ impl Firewall {
         };
         let survey = self.survey(&wanted).await?;
         if survey.own != rules::size(&wanted) {
-            let table = rules::table_name(&self.network);
+            let table = table_name(&self.network);
             tracing::warn!("somebody has changed the nftables table {table}: it is made again");
             transact(&rules::replacing(&wanted)).await?;
         }

@@ -20,7 +20,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// The record's name in RUN/NAME.
-const RECORD: &str = "forwarding.toml";
+pub(crate) const RECORD: &str = "forwarding.toml";
 
 /// The most that is read of one, in bytes.
 const LIMIT: usize = 1 << 16;

@@ -267,6 +267,17 @@ pub(crate) async fn restore(run: &Path, links: &Links) -> Result<Option<Summary>
     }))
 }
 
+/// The NIC whose addresses a killed process has left moved, by the record in
+/// `run`, the folder RUN/NAME, and these addresses.
+pub(crate) fn left(run: &Path) -> Option<(String, Vec<String>)> {
+    let Ok(Found::Ours(record)) = Record::find(run) else {
+        return None;
+    };
+    let global = record.holdings.global();
+    let addresses = global.addresses.iter().map(|it| Shown(it).to_string());
+    Some((record.uplink, addresses.collect()))
+}
+
 fn record_error(run: &Path, action: &'static str, source: io::Error) -> UplinkError {
     UplinkError::Record {
         action,
