@@ -147,6 +147,9 @@ fn after_kill_the_addresses_come_back_by_command_and_at_the_next_start() -> Resu
     switch.launch()?;
     switch.kill();
     assert!(ping(&switch.namespace, OUTSIDE).is_err(), "it needs a mend");
+    let found = switch.cli("doctor --config CONFIG")?;
+    let mend = "`vmlan uplink restore --network ";
+    assert!(found.stdout.contains(mend), "{found:?}");
     let said = switch.cli("uplink restore")?.success()?;
     assert!(said.contains(OWN), "{said}");
     assert_eq!(picture(&switch.namespace)?, before);

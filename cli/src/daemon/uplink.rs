@@ -1,6 +1,7 @@
 //! The uplink of a bridged LAN: the host's addresses and routes, from the NIC
 //! to the host interface and back.
 
+use super::CONTROL;
 use super::network::{Network, chain};
 use crate::args::Place;
 use crate::config::{Config, PortName};
@@ -9,8 +10,11 @@ use crate::host::quiet::Quiet;
 use crate::host::rundir::RunDir;
 use crate::host::uplink::{self, Moved, Summary, UplinkError};
 use crate::model::ApiError;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use pnet_base::MacAddr;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// Puts back what a killed process has left moved, without serving the network.
 pub(super) async fn restore_by_command(place: &Place) -> anyhow::Result<String> {
@@ -19,10 +23,31 @@ pub(super) async fn restore_by_command(place: &Place) -> anyhow::Result<String> 
     // Its sysctls first, which keep the host off the uplink.
     Quiet::open(run.path())?;
     let restored = restore(&run, &Links::new()?).await?;
-    Ok(match restored {
-        Some(summary) => format!("put back: {summary}"),
-        None => format!("network {name} has moved nothing"),
-    })
+    if let Some(summary) = restored {
+        return Ok(format!("put back: {summary}"));
+    }
+    let others = moved_by_others(&place.run_dir(), name.as_str());
+    if let Some(other) = others.first() {
+        bail!(
+            "network {name} has moved nothing, but {} has: `vmlan uplink restore --network {other}`",
+            others.join(", ")
+        );
+    }
+    Ok(format!("network {name} has moved nothing"))
+}
+
+/// The networks below `run` but for `own` that were killed and have left
+/// something moved.
+fn moved_by_others(run: &Path, own: &str) -> Vec<String> {
+    let folders = fs::read_dir(run).into_iter().flatten().flatten();
+    let moved = folders.filter(|folder| {
+        let run = folder.path();
+        uplink::left(&run).is_some() && UnixStream::connect(run.join(CONTROL)).is_err()
+    });
+    let names = moved.map(|folder| folder.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.filter(|name| name != own).collect();
+    names.sort();
+    names
 }
 
 /// Puts back what a killed process has left moved, and says what that was.

@@ -27,7 +27,8 @@ fn firewalls(facts: &Facts) -> Vec<Finding> {
         Ok(obstacles) => obstacles,
         Err(why) => {
             let what = format!("other firewalls were not looked at: {why}");
-            return vec![Finding::unknown(CHECK, what)];
+            let help = "run this as root, with the package nftables installed";
+            return vec![Finding::unknown(CHECK, what).help(help)];
         }
     };
     let judge = |Obstacle { chain, what, mend }: &Obstacle| {

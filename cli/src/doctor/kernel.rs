@@ -42,7 +42,7 @@ fn tun(facts: &Facts) -> Option<Finding> {
     let error = facts.kernel.tun.as_ref().err()?;
     let what = format!("/dev/net/tun cannot be opened: {error}");
     Some(Finding::obstacle("tun", what).help(
-        "load the driver with `modprobe tun`; in a container, pass the device in: \
+        "as root, load the driver with `modprobe tun`; in a container, pass the device in: \
          `--device /dev/net/tun`",
     ))
 }

@@ -217,12 +217,17 @@ fn a_record_of_another_boot_or_that_makes_no_sense_is_not_used() {
             "x".to_owned(),
         ] {
             fs::write(&path, bad).unwrap();
+            assert_eq!(left(run.path()), None);
             assert!(restore(run.path(), &links).await.unwrap().is_none());
             assert!(!path.exists(), "it is put aside");
         }
         assert!(!shown("addr show dev nic").contains("10.1.0.7"));
         fs::write(&path, good).unwrap();
+        let (nic, addresses) = left(run.path()).unwrap();
+        assert_eq!(nic, "nic");
+        assert!(addresses.contains(&"10.1.0.7/16".to_owned()));
         assert!(restore(run.path(), &links).await.unwrap().is_some());
+        assert_eq!(left(run.path()), None);
         assert!(shown("addr show dev nic").contains("10.1.0.7"));
     });
 }
