@@ -90,8 +90,12 @@ impl<'a> Adoption<'a> {
         if let Some(leases) = leases {
             self.import(leases, steps);
         }
+        let (network, bridge) = (&self.plan.network, self.plan.bridge.as_str());
+        // A libvirt of nothing but networks (network:///system) has no domains.
+        let nics = self.virsh.nics(network, bridge).unwrap_or_default();
         for tap in &self.plan.taps {
-            if taps::attach(self.place, &self.plan.name, tap)? {
+            let ids = taps::ids(tap, bridge, &nics);
+            if taps::attach(self.place, &self.plan.name, tap, ids)? {
                 steps.say(format_args!("{tap} is attached"));
             }
         }

@@ -12,7 +12,7 @@ use crate::args::Place;
 use crate::bench::interrupt;
 use crate::client::Client;
 use crate::config::{NetworkName, PortKind};
-use crate::model::PortView;
+use crate::model::{ExternalIds, PortView};
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::io::Write;
@@ -51,7 +51,7 @@ pub(super) fn release(
     let release = Release {
         before: virsh.description(network)?,
         was_active: virsh.network(network)?.active,
-        taps: running(place, &name)?,
+        taps: running(place, &virsh, &name, &record)?,
         serves: service::server(place, &name)?.is_some(),
         keeper: Keeper::find(place, &name),
         place,
@@ -75,17 +75,28 @@ pub(super) fn release(
     }
 }
 
-/// The TAPs that vmlan has as ports: those of guests that run.
-fn running(place: &Place, name: &NetworkName) -> Result<Vec<String>> {
-    if service::server(place, name)?.is_none() {
-        return Ok(Vec::new());
-    }
-    let ports: Vec<PortView> = Client::of(place, name).get("/v1/ports")?;
-    let taken = ports
+/// The TAPs of guests that run: those that vmlan has as ports, and those that
+/// libvirt knows of. Each knows of some that the other does not: vmlan may have
+/// ended, a guest may not be libvirt's.
+fn running(
+    place: &Place,
+    virsh: &Virsh,
+    name: &NetworkName,
+    record: &Record,
+) -> Result<Vec<String>> {
+    // A libvirt of nothing but networks (network:///system) has no domains.
+    let nics = virsh.nics(&record.network, record.bridge.as_str());
+    let mut names: Vec<String> = nics
+        .unwrap_or_default()
         .into_iter()
-        .filter(|port| port.kind == PortKind::Packet)
-        .filter_map(|port| port.interface);
-    taps::among(&taken.collect::<Vec<_>>())
+        .map(|it| it.tap)
+        .collect();
+    if service::server(place, name)?.is_some() {
+        let ports: Vec<PortView> = Client::of(place, name).get("/v1/ports")?;
+        let taken = ports.into_iter().filter(|it| it.kind == PortKind::Packet);
+        names.extend(taken.filter_map(|port| port.interface));
+    }
+    taps::among(&names)
 }
 
 struct Release<'a> {
@@ -176,7 +187,8 @@ impl Release<'_> {
         let log = self.files.log();
         self.keeper.start(self.place, &self.name, &log)?;
         for tap in &self.taps {
-            taps::attach(self.place, &self.name, tap)?;
+            // What it knew of each it has kept itself.
+            taps::attach(self.place, &self.name, tap, ExternalIds::default())?;
         }
         Ok(())
     }
