@@ -121,7 +121,7 @@ impl Plan {
             active: self.state.active,
             autostart: self.state.autostart,
             isolated: self.isolated,
-            config_was_there: self.config_before.as_ref() == Some(&self.translation.config),
+            config_before: self.config_before.clone(),
             config: self.translation.config.clone(),
         }
     }

@@ -138,6 +138,11 @@ impl Virsh {
         Ok(())
     }
 
+    /// Has libvirt forget the network `name`.
+    pub(super) fn undefine(&self, name: &str) -> Result<(), VirshError> {
+        self.run("net-undefine", &[name]).map(drop)
+    }
+
     /// Starts the network `name`, if it is not.
     pub(super) fn start(&self, name: &str) -> Result<(), VirshError> {
         if self.network(name)?.active {
