@@ -178,10 +178,13 @@ impl<'a> Adoption<'a> {
         steps.undo_by("start of vmlan", move || stop.stop(place, &plan.name));
         keeper.start(place, &plan.name, &log)?;
         match &keeper {
-            Keeper::Systemd(unit) => steps.say(format_args!("{unit} is started")),
+            Keeper::Systemd(unit) => {
+                steps.say(format_args!("{unit} is started; {}", keeper.at_boot()));
+            }
             Keeper::Nobody => steps.say(format_args!(
-                "vmlan runs in the background, with its log in {}; nothing starts it at boot",
-                log.display()
+                "vmlan runs in the background, with its log in {}; {}",
+                log.display(),
+                keeper.at_boot()
             )),
         }
         Ok(())

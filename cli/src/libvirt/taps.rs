@@ -38,13 +38,20 @@ pub(super) fn among(names: &[String]) -> Result<Vec<String>> {
 /// # Errors
 /// The kernel does not tell.
 pub(super) fn of_bridge(bridge: &str) -> Result<Vec<String>> {
-    all(|link| {
-        let master = link
-            .master
-            .as_ref()
-            .and_then(|master| master.name.as_deref());
-        link.kind.as_deref() == Some(TAP) && master == Some(bridge)
-    })
+    all(|link| link.kind.as_deref() == Some(TAP) && is_port(link, bridge))
+}
+
+/// What else belongs to `bridge`, such as the veth of a container.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn others_of_bridge(bridge: &str) -> Result<Vec<String>> {
+    all(|link| link.kind.as_deref() != Some(TAP) && is_port(link, bridge))
+}
+
+fn is_port(link: &Link, bridge: &str) -> bool {
+    let master = link.master.as_ref();
+    master.and_then(|master| master.name.as_deref()) == Some(bridge)
 }
 
 fn all(wanted: impl Fn(&Link) -> bool) -> Result<Vec<String>> {

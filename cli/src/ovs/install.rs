@@ -291,8 +291,8 @@ mod tests {
         let host = Host::new();
         host.write("usr/local/sbin/ovs-vsctl", "#!/bin/sh\n");
         let problem = host.install("/usr/bin/vmlan").unwrap_err();
-        assert!(problem.message.contains("ovs-vsctl"), "{problem:?}");
-        assert!(problem.help.unwrap().contains("not of vmlan"));
+        assert!(problem.message.contains("ovs-vsctl is not of vmlan"));
+        assert!(problem.help.unwrap().contains("remove it"));
         assert!(!remove(&host.folder()).unwrap());
     }
 
