@@ -49,7 +49,7 @@ pub(super) struct Network {
     /// Hosts that were added while it ran.
     pub(super) hosts: LiveHosts,
     /// Held for as long as anything is written there.
-    pub(super) _state: StateDir,
+    pub(super) state: Option<StateDir>,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
     pub(super) mac: MacAddr,
@@ -376,6 +376,8 @@ impl Network {
         let released = self.quiet.release_all();
         // Once its netdevs are gone, so that nothing passes without rules.
         let closed = self.close_outside().await;
+        // Whoever finds RUN/NAME free finds STATE/NAME free too.
+        self.state = None;
         self.run.release()?;
         put_back?;
         released?;

@@ -96,7 +96,7 @@ pub(super) async fn start(
         libvirt,
         attached,
         hosts,
-        _state: state,
+        state: Some(state),
         gateway,
         mac,
         started,
