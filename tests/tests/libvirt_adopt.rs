@@ -213,6 +213,124 @@ fn a_failure_half_way_puts_all_back() -> Result<()> {
     as_before("released")
 }
 
+/// Ends vmlan as a crash does.
+fn kill_vmlan(host: &Libvirt) -> Result<()> {
+    host.run("kill -9 $(sed -n 's/^pid = //p' /run/vmlan/default/lock)")?;
+    wait::until("vmlan's end", wait::SOON, || {
+        let links = host.run("ip link")?;
+        ensure!(!links.contains("virbr0"), "{links}");
+        Ok(())
+    })
+}
+
+#[test]
+fn guests_of_an_adoption_come_back_with_vmlan_and_go_back_without_it() -> Result<()> {
+    let host = Libvirt::start()?;
+    host.virsh("net-start default")?;
+    let before = description(&host)?;
+    host.define_domain("one", &on_default(MAC1))?;
+    let one = host.boot("one")?;
+    let address = one.lease("one")?.address;
+    vmlan(&host, "libvirt adopt default")?.success()?;
+    one.ping("192.168.122.1")?;
+
+    // vmlan knows of the guest after a crash, though libvirt does not tell again.
+    kill_vmlan(&host)?;
+    let mut command = host.command("vmlan");
+    command.arg("run");
+    let mut again = process::Process::spawn(command)?;
+    again.wait_for_line("ready: ", 0, wait::SOON, |line| line.starts_with("ready: "))?;
+    one.ping("192.168.122.1")?;
+    let ports = host.json("ports")?.to_string();
+    assert!(ports.contains(MAC1) && ports.contains("vm-id"), "{ports}");
+    wait::until("the domains' MACs", wait::SOON, || {
+        let macs = host.read("/var/lib/libvirt/dnsmasq/virbr0.macs")?;
+        ensure!(macs.contains("\"one\"") && macs.contains(MAC1), "{macs}");
+        Ok(())
+    })?;
+
+    // With vmlan dead and the network forgotten, what was kept is enough.
+    kill_vmlan(&host)?;
+    host.virsh("net-destroy default")?;
+    host.virsh("net-undefine default")?;
+    let shown = vmlan(&host, "libvirt release default --dry-run")?.success()?;
+    assert!(
+        shown.contains("go on with their addresses (vnet0)"),
+        "{shown}"
+    );
+    assert!(host.try_virsh("net-info default")?.status != 0);
+    vmlan(&host, "libvirt release default")?.success()?;
+    assert_eq!(description(&host)?, before);
+    assert_eq!(kind(&host)?, "bridge");
+    one.ping("192.168.122.1")?;
+    assert_eq!(one.lease("one")?.address, address);
+    Ok(())
+}
+
+#[test]
+fn a_release_mends_an_adoption_that_was_cut_off() -> Result<()> {
+    let host = Libvirt::start()?;
+    host.virsh("net-start default")?;
+    host.define_domain("one", &on_default(MAC1))?;
+    let one = host.boot("one")?;
+    let address = one.lease("one")?.address;
+    host.write("/etc/vmlan/mine", "# mine\n")?;
+    host.run("ln -s mine /etc/vmlan/default.toml")?;
+    let (before, files) = (description(&host)?, host.run(FILES)?);
+    // virsh that ends whoever calls it with the command in /run/cut.
+    host.write(
+        "/usr/local/bin/virsh",
+        "#!/bin/sh\ncase \"$*\" in *\"$(cat /run/cut)\"*) kill -9 $PPID; exit 1;; esac\n\
+         exec /usr/bin/virsh \"$@\"\n",
+    )?;
+    host.run("chmod +x /usr/local/bin/virsh")?;
+    // Before the bridge goes, before libvirt has the new description, after it.
+    for cut in ["net-destroy", "net-define", "net-start"] {
+        host.write("/run/cut", cut)?;
+        let killed = vmlan(&host, "libvirt adopt default")?;
+        assert_ne!(killed.status, 0, "{cut}: {}", killed.stdout);
+        assert!(!killed.stderr.contains("as it was"), "{cut}");
+        host.write("/run/cut", "nothing")?;
+        let again = vmlan(&host, "libvirt adopt default")?;
+        assert!(again.stderr.contains("release default"), "{cut}: {again:?}");
+        vmlan(&host, "libvirt release default")?
+            .success()
+            .context(cut)?;
+        assert_eq!(description(&host)?, before, "{cut}");
+        assert_eq!(host.run(FILES)?, files, "{cut}");
+        let link = host.run("readlink /etc/vmlan/default.toml")?;
+        assert_eq!(link.trim(), "mine", "{cut}");
+        assert_eq!(kind(&host)?, "bridge", "{cut}");
+        one.ping("192.168.122.1").context(cut)?;
+        assert_eq!(one.lease("one")?.address, address, "{cut}");
+    }
+    Ok(())
+}
+
+#[test]
+fn of_two_adoptions_at_once_one_succeeds() -> Result<()> {
+    let host = Libvirt::start()?;
+    host.virsh("net-start default")?;
+    let before = description(&host)?;
+    host.run("ip link add veth8 type veth peer name veth9; ip link set veth8 master virbr0")?;
+    let both = host.shell(
+        "vmlan libvirt adopt default & one=$!; vmlan libvirt adopt default & two=$!; \
+         wait $one; one=$?; wait $two; echo status $one $?",
+        ADOPTION,
+    )?;
+    let told = both.stdout.contains("status 0 1") || both.stdout.contains("status 1 0");
+    assert!(told, "{both:?}");
+    assert!(
+        both.stdout.contains("cut off from virbr0: veth8"),
+        "{both:?}"
+    );
+    assert_eq!(kind(&host)?, "tap");
+    vmlan(&host, "libvirt release default")?.success()?;
+    assert_eq!(description(&host)?, before);
+    assert_eq!(kind(&host)?, "bridge");
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_adopted_is_refused_with_a_mend_and_nothing_changes() -> Result<()> {
     let mut host = Libvirt::start()?;

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// How [`lock`] ended.
-pub(super) enum Locked {
+pub(crate) enum Locked {
     /// The lock is held until the file is closed.
     Held(File),
     /// Another open file has it. Only with a non-blocking operation.
@@ -26,7 +26,7 @@ pub(super) enum Locked {
 ///
 /// # Errors
 /// Those of the file system.
-pub(super) fn lock(path: &Path, operation: FlockOperation) -> io::Result<Locked> {
+pub(crate) fn lock(path: &Path, operation: FlockOperation) -> io::Result<Locked> {
     loop {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         // Nobody else may open it: an open file is enough to lock it.

@@ -24,7 +24,7 @@ pub(crate) mod identity;
 mod ingress;
 pub(crate) mod leases;
 pub(crate) mod link;
-mod lock;
+pub(crate) mod lock;
 pub(crate) mod monitor;
 #[cfg(test)]
 pub(crate) mod netns;

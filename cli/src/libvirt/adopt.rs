@@ -7,7 +7,7 @@
 //! and knows the leases. A failure half-way undoes all of it.
 
 use super::plan::Plan;
-use super::record::{Files, remove, text, write};
+use super::record::{Files, Turn, remove, rename, text, write};
 use super::service::Keeper;
 use super::steps::Steps;
 use super::virsh::Virsh;
@@ -39,12 +39,17 @@ pub(super) fn adopt(
     dry_run: bool,
     out: &mut dyn Write,
 ) -> Result<()> {
+    let _turn = if dry_run {
+        None
+    } else {
+        super::check_root()?;
+        Some(Turn::take(place)?)
+    };
     let plan = Plan::make(place, virsh, network)?;
     write!(out, "{plan}")?;
     if dry_run {
         return Ok(());
     }
-    super::check_root()?;
     interrupt::listen()?;
     let mut steps = Steps::new(out);
     steps.say("");
@@ -90,8 +95,12 @@ impl<'a> Adoption<'a> {
         if let Some(leases) = leases {
             self.import(leases, steps);
         }
+        let (network, bridge) = (&self.plan.network, self.plan.bridge.as_str());
+        // A libvirt of nothing but networks (network:///system) has no domains.
+        let nics = self.virsh.nics(network, bridge).unwrap_or_default();
         for tap in &self.plan.taps {
-            if taps::attach(self.place, &self.plan.name, tap)? {
+            let ids = taps::ids(tap, bridge, &nics);
+            if taps::attach(self.place, &self.plan.name, tap, ids)? {
                 steps.say(format_args!("{tap} is attached"));
             }
         }
@@ -123,14 +132,16 @@ impl<'a> Adoption<'a> {
     fn write_config(&self, steps: &mut Steps<'a>) -> Result<()> {
         let plan = self.plan;
         let path = plan.files.config();
-        match &plan.config_before {
-            Some(before) if *before == plan.translation.config => return Ok(()),
-            Some(before) => write(&plan.files.config_before(), before)?,
-            None => fs::create_dir_all(FOLDER).with_context(|| format!("cannot make {FOLDER}"))?,
+        let before = plan.config_before.as_deref();
+        if before == Some(&*plan.translation.config) {
+            return Ok(());
         }
-        steps.undo_by("configuration", || {
-            restore_config(&plan.files, plan.config_before.as_deref())
-        });
+        fs::create_dir_all(FOLDER).with_context(|| format!("cannot make {FOLDER}"))?;
+        steps.undo_by("configuration", move || restore_config(&plan.files, before));
+        if before.is_some() {
+            // As it is: it may be a link, or not for everybody to read.
+            rename(&path, &plan.files.config_before())?;
+        }
         write(&path, &plan.translation.config)?;
         steps.say(format_args!("{} is written", path.display()));
         Ok(())
@@ -167,10 +178,13 @@ impl<'a> Adoption<'a> {
         steps.undo_by("start of vmlan", move || stop.stop(place, &plan.name));
         keeper.start(place, &plan.name, &log)?;
         match &keeper {
-            Keeper::Systemd(unit) => steps.say(format_args!("{unit} is started")),
+            Keeper::Systemd(unit) => {
+                steps.say(format_args!("{unit} is started; {}", keeper.at_boot()));
+            }
             Keeper::Nobody => steps.say(format_args!(
-                "vmlan runs in the background, with its log in {}; nothing starts it at boot",
-                log.display()
+                "vmlan runs in the background, with its log in {}; {}",
+                log.display(),
+                keeper.at_boot()
             )),
         }
         Ok(())
@@ -188,13 +202,13 @@ impl<'a> Adoption<'a> {
     }
 }
 
-/// Puts the configuration back that was there.
+/// Puts the configuration back that was there, also where it never went.
 pub(super) fn restore_config(files: &Files, before: Option<&str>) -> Result<()> {
+    let (path, kept) = (files.config(), files.config_before());
     match before {
-        Some(before) => {
-            write(&files.config(), before)?;
-            remove(&files.config_before())
-        }
-        None => remove(&files.config()),
+        None => remove(&path),
+        Some(before) if text(&kept)?.as_deref() == Some(before) => rename(&kept, &path),
+        Some(before) if text(&path)?.as_deref() == Some(before) => Ok(()),
+        Some(before) => write(&path, before),
     }
 }

@@ -5,22 +5,16 @@ use super::record::RECORD;
 use crate::args::Place;
 use crate::config::{NetworkName, Problem};
 use crate::ovs::install::{self, FOLDER};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Whether it can be installed.
 ///
 /// # Errors
-/// Open vSwitch itself is in use.
-pub(super) fn check() -> Result<()> {
-    let used = install::open_vswitch_in_use();
-    ensure!(
-        used.is_none(),
-        "Open vSwitch is in use on this host ({}), and libvirt has one name, ovs-vsctl, for both",
-        used.unwrap_or_default()
-    );
-    Ok(())
+/// Those of [`install::check`].
+pub(super) fn check() -> Result<(), Problem> {
+    install::check(Path::new(FOLDER))
 }
 
 /// Installs it with the hook that says why a guest is refused; says where it

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) config_before: Option<String>,
     /// Netdevs of guests that run.
     pub(super) taps: Vec<String>,
+    /// Other ports of the bridge.
+    others: Vec<String>,
 }
 
 /// The name of vmlan's network for libvirt's `network`: the one that
@@ -92,6 +94,7 @@ impl Plan {
         let plan = Self {
             network: network.to_owned(),
             taps: taps::of_bridge(bridge.as_str())?,
+            others: taps::others_of_bridge(bridge.as_str())?,
             isolated: read.ports_isolated,
             name,
             state,
@@ -121,7 +124,7 @@ impl Plan {
             active: self.state.active,
             autostart: self.state.autostart,
             isolated: self.isolated,
-            config_was_there: self.config_before.as_ref() == Some(&self.translation.config),
+            config_before: self.config_before.clone(),
             config: self.translation.config.clone(),
         }
     }
@@ -189,6 +192,15 @@ impl fmt::Display for Plan {
                 f,
                 "\nGuests that run go on with their addresses ({taps}), after a moment without \
                  network."
+            )?;
+        }
+        if !self.others.is_empty() {
+            writeln!(
+                f,
+                "\nNot of a guest that vmlan would take, and cut off from {}: {}. `vmlan attach` \
+                 takes one that is to stay.",
+                self.bridge,
+                self.others.join(", ")
             )?;
         }
         if !self.state.active {

@@ -4,9 +4,12 @@
 
 use crate::args::Place;
 use crate::config::{FOLDER, InterfaceName, NetworkName};
+use crate::host::lock::{self, Locked};
 use crate::host::{durable, rundir};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// The file in STATE/NAME without which there is nothing to release.
@@ -14,6 +17,45 @@ pub(super) const RECORD: &str = "libvirt.toml";
 
 /// The most that is read of a kept file, in bytes.
 const MAX: usize = 16 << 20;
+
+/// The file in STATE that is locked while a network changes hands: `ovs-vsctl`
+/// is of all networks.
+const LOCK: &str = ".libvirt-lock";
+
+/// While it lives, nobody else adopts or releases a network.
+#[derive(Debug)]
+pub(super) struct Turn {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Turn {
+    /// Takes the turn among those that have the state folder of `place`.
+    ///
+    /// # Errors
+    /// It is somebody else's now, or the folder cannot be written.
+    pub(super) fn take(place: &Place) -> Result<Self> {
+        let state = place.state_dir();
+        rundir::make_folder(&state)?;
+        let path = state.join(LOCK);
+        let locked = lock::lock(&path, FlockOperation::NonBlockingLockExclusive)
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        match locked {
+            Locked::Held(lock) => Ok(Self { path, _lock: lock }),
+            Locked::ByAnother(_) => bail!(
+                "another `vmlan libvirt` is adopting or releasing a network\nhelp: try again when \
+                 it is done"
+            ),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // One that stays is locked by nobody.
+        let _ = fs::remove_file(&self.path);
+    }
+}
 
 /// How a network stood.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +71,9 @@ pub(super) struct Record {
     pub(super) autostart: bool,
     /// Whether its guests were kept apart.
     pub(super) isolated: bool,
-    /// Whether there was such a configuration already, word for word.
-    pub(super) config_was_there: bool,
+    /// The configuration that was there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) config_before: Option<String>,
     /// The configuration that was made of it.
     pub(super) config: String,
 }
@@ -146,4 +189,34 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
 /// It cannot be removed.
 pub(super) fn remove(path: &Path) -> Result<()> {
     durable::remove_if_there(path).with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Renames the file `from` to `to`.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to)
+        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_at_a_time_the_second_is_told_to_wait() {
+        let state = tempfile::tempdir().unwrap();
+        let place = Place {
+            network: None,
+            run_dir: None,
+            state_dir: Some(state.path().to_owned()),
+        };
+        let first = Turn::take(&place).unwrap();
+        let error = Turn::take(&place).unwrap_err();
+        assert!(error.to_string().contains("try again"), "{error}");
+        drop(first);
+        drop(Turn::take(&place).unwrap());
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
+    }
 }

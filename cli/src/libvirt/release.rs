@@ -3,18 +3,17 @@
 
 use super::adopt::restore_config;
 use super::plan::{self, diff};
-use super::record::{Files, Record, text};
+use super::record::{Files, Record, Turn, rename, text};
 use super::service::{self, Keeper};
 use super::steps::Steps;
-use super::virsh::Virsh;
+use super::virsh::{Virsh, VirshError};
 use super::{front, taps};
 use crate::args::Place;
 use crate::bench::interrupt;
 use crate::client::Client;
 use crate::config::{NetworkName, PortKind};
-use crate::model::PortView;
-use anyhow::{Context as _, Result, bail};
-use std::fs;
+use crate::model::{ExternalIds, PortView};
+use anyhow::{Result, bail};
 use std::io::Write;
 
 /// Gives libvirt's network `network` back; with `dry_run` only shows to `out`
@@ -31,6 +30,12 @@ pub(super) fn release(
     dry_run: bool,
     out: &mut dyn Write,
 ) -> Result<()> {
+    let _turn = if dry_run {
+        None
+    } else {
+        super::check_root()?;
+        Some(Turn::take(place)?)
+    };
     let name = plan::name(place, network)?;
     let files = Files::new(place, &name);
     let Some((record, description)) = files.load()? else {
@@ -48,10 +53,16 @@ pub(super) fn release(
         );
     }
     let virsh = Virsh::new(connect.unwrap_or(&record.connect));
+    let before = match virsh.description(network) {
+        Ok(description) => Some(description),
+        // Somebody has undefined it. What is kept makes it anew.
+        Err(VirshError::NoNetwork(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
     let release = Release {
-        before: virsh.description(network)?,
-        was_active: virsh.network(network)?.active,
-        taps: running(place, &name)?,
+        was_active: before.is_some() && virsh.network(network)?.active,
+        before,
+        taps: running(place, &virsh, &name, &record)?,
         serves: service::server(place, &name)?.is_some(),
         keeper: Keeper::find(place, &name),
         place,
@@ -65,7 +76,6 @@ pub(super) fn release(
     if dry_run {
         return Ok(());
     }
-    super::check_root()?;
     interrupt::listen()?;
     let mut steps = Steps::new(out);
     steps.say("");
@@ -75,17 +85,28 @@ pub(super) fn release(
     }
 }
 
-/// The TAPs that vmlan has as ports: those of guests that run.
-fn running(place: &Place, name: &NetworkName) -> Result<Vec<String>> {
-    if service::server(place, name)?.is_none() {
-        return Ok(Vec::new());
-    }
-    let ports: Vec<PortView> = Client::of(place, name).get("/v1/ports")?;
-    let taken = ports
+/// The TAPs of guests that run: those that vmlan has as ports, and those that
+/// libvirt knows of. Each knows of some that the other does not: vmlan may have
+/// ended, a guest may not be libvirt's.
+fn running(
+    place: &Place,
+    virsh: &Virsh,
+    name: &NetworkName,
+    record: &Record,
+) -> Result<Vec<String>> {
+    // A libvirt of nothing but networks (network:///system) has no domains.
+    let nics = virsh.nics(&record.network, record.bridge.as_str());
+    let mut names: Vec<String> = nics
+        .unwrap_or_default()
         .into_iter()
-        .filter(|port| port.kind == PortKind::Packet)
-        .filter_map(|port| port.interface);
-    taps::among(&taken.collect::<Vec<_>>())
+        .map(|it| it.tap)
+        .collect();
+    if service::server(place, name)?.is_some() {
+        let ports: Vec<PortView> = Client::of(place, name).get("/v1/ports")?;
+        let taken = ports.into_iter().filter(|it| it.kind == PortKind::Packet);
+        names.extend(taken.filter_map(|port| port.interface));
+    }
+    taps::among(&names)
 }
 
 struct Release<'a> {
@@ -94,9 +115,9 @@ struct Release<'a> {
     name: NetworkName,
     files: Files,
     record: Record,
-    /// What libvirt had, and what it has now.
+    /// What libvirt had, and what it has now; none: it has no such network.
     description: String,
-    before: String,
+    before: Option<String>,
     /// Whether the network is active now, and vmlan serves it.
     was_active: bool,
     serves: bool,
@@ -107,7 +128,14 @@ struct Release<'a> {
 impl Release<'_> {
     fn show(&self, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "libvirt's network {}:", self.record.network)?;
-        write!(out, "{}", diff(&self.before, &self.description))?;
+        write!(
+            out,
+            "{}",
+            diff(
+                self.before.as_deref().unwrap_or_default(),
+                &self.description
+            )
+        )?;
         let config = self.files.config();
         let (config, changed) = (config.display(), self.config_was_changed()?);
         if changed {
@@ -117,10 +145,14 @@ impl Release<'_> {
                 "\n{config} was changed since; it is kept as {}.",
                 aside.display()
             )?;
-        } else if self.config_before()?.is_some() {
-            writeln!(out, "\n{config} becomes what it was before.")?;
-        } else {
-            writeln!(out, "\n{config} is removed.")?;
+        }
+        match &self.record.config_before {
+            Some(before) if !changed && *before == self.record.config => {
+                writeln!(out, "\n{config} stays as it is.")?;
+            }
+            Some(_) => writeln!(out, "\n{config} becomes what it was before.")?,
+            None if changed => {}
+            None => writeln!(out, "\n{config} is removed.")?,
         }
         if !self.taps.is_empty() {
             let taps = self.taps.join(", ");
@@ -139,13 +171,11 @@ impl Release<'_> {
         Ok(())
     }
 
+    /// Whether the configuration is neither the one that was made nor, after an
+    /// adoption that was cut off, the one before.
     fn config_was_changed(&self) -> Result<bool> {
-        let now = text(&self.files.config())?;
-        Ok(now.is_some_and(|now| now != self.record.config))
-    }
-
-    fn config_before(&self) -> Result<Option<String>> {
-        text(&self.files.config_before())
+        let (record, now) = (&self.record, text(&self.files.config())?);
+        Ok(now.is_some_and(|now| now != record.config && Some(now) != record.config_before))
     }
 
     fn perform<'s>(&'s self, steps: &mut Steps<'s>) -> Result<()> {
@@ -160,7 +190,10 @@ impl Release<'_> {
             steps.undo_by("end of vmlan", || self.serve_again());
         }
         self.keeper.stop(self.place, &self.name)?;
-        steps.undo_by("description", || virsh.define(&self.before));
+        steps.undo_by("description", || match &self.before {
+            Some(before) => virsh.define(before),
+            None => Ok(virsh.undefine(network)?),
+        });
         virsh.define(&self.description)?;
         virsh.set_autostart(network, record.autostart)?;
         interrupt::check()?;
@@ -176,7 +209,8 @@ impl Release<'_> {
         let log = self.files.log();
         self.keeper.start(self.place, &self.name, &log)?;
         for tap in &self.taps {
-            taps::attach(self.place, &self.name, tap)?;
+            // What it knew of each it has kept itself.
+            taps::attach(self.place, &self.name, tap, ExternalIds::default())?;
         }
         Ok(())
     }
@@ -192,14 +226,9 @@ impl Release<'_> {
             ));
         }
         if self.config_was_changed()? {
-            let (from, to) = (self.files.config(), self.files.config_changed());
-            fs::rename(&from, &to).with_context(|| format!("cannot rename {}", from.display()))?;
+            rename(&self.files.config(), &self.files.config_changed())?;
         }
-        // One that stayed as it was is the user's own.
-        let before = self.config_before()?;
-        if before.is_some() || !self.record.config_was_there {
-            restore_config(&self.files, before.as_deref())?;
-        }
+        restore_config(&self.files, self.record.config_before.as_deref())?;
         front::remove(self.place, &self.name)?;
         self.files.forget()?;
         steps.say(format_args!(

@@ -53,6 +53,19 @@ impl Keeper {
         }
     }
 
+    /// What to know of the next boot.
+    pub(super) fn at_boot(&self) -> String {
+        match self {
+            Self::Systemd(unit) if systemctl("is-enabled", unit).is_ok() => {
+                "it starts at boot".to_owned()
+            }
+            Self::Systemd(unit) => {
+                format!("`systemctl enable {unit}` has it start at boot, too")
+            }
+            Self::Nobody => "nothing starts it at boot".to_owned(),
+        }
+    }
+
     /// Stops the network `name`, if it is served, and waits for its end.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The netdevs of guests that run while their switch is changed: they stay, and
 //! so do the guests; only whom they belong to changes.
 
+use super::virsh::Nic;
 use crate::args::Place;
 use crate::client::{Client, ClientError};
 use crate::config::NetworkName;
@@ -37,13 +38,20 @@ pub(super) fn among(names: &[String]) -> Result<Vec<String>> {
 /// # Errors
 /// The kernel does not tell.
 pub(super) fn of_bridge(bridge: &str) -> Result<Vec<String>> {
-    all(|link| {
-        let master = link
-            .master
-            .as_ref()
-            .and_then(|master| master.name.as_deref());
-        link.kind.as_deref() == Some(TAP) && master == Some(bridge)
-    })
+    all(|link| link.kind.as_deref() == Some(TAP) && is_port(link, bridge))
+}
+
+/// What else belongs to `bridge`, such as the veth of a container.
+///
+/// # Errors
+/// The kernel does not tell.
+pub(super) fn others_of_bridge(bridge: &str) -> Result<Vec<String>> {
+    all(|link| link.kind.as_deref() != Some(TAP) && is_port(link, bridge))
+}
+
+fn is_port(link: &Link, bridge: &str) -> bool {
+    let master = link.master.as_ref();
+    master.and_then(|master| master.name.as_deref()) == Some(bridge)
 }
 
 fn all(wanted: impl Fn(&Link) -> bool) -> Result<Vec<String>> {
@@ -68,16 +76,33 @@ pub(super) fn kind_of(name: &str) -> Result<Option<String>> {
     })
 }
 
-/// Has the network `name` of vmlan take `tap`; says whether that was there to
-/// be taken.
+/// What libvirt would have said of `tap` when it started its domain, of whose
+/// NICs `nics` are some. vmlan takes a netdev again after a restart only if
+/// somebody has said something of it.
+pub(super) fn ids(tap: &str, bridge: &str, nics: &[Nic]) -> ExternalIds {
+    let id = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut ids = ExternalIds::from([id("adopted-from", bridge)]);
+    if let Some(nic) = nics.iter().find(|nic| nic.tap == tap) {
+        ids.extend([id("attached-mac", &nic.mac), id("vm-id", &nic.domain)]);
+    }
+    ids
+}
+
+/// Has the network `name` of vmlan take `tap`, of which `external_ids` say
+/// what it is; says whether that was there to be taken.
 ///
 /// # Errors
 /// vmlan refuses it.
-pub(super) fn attach(place: &Place, name: &NetworkName, tap: &str) -> Result<bool> {
+pub(super) fn attach(
+    place: &Place,
+    name: &NetworkName,
+    tap: &str,
+    external_ids: ExternalIds,
+) -> Result<bool> {
     let attach = Attach {
         interface: tap.parse()?,
         may_exist: true,
-        external_ids: ExternalIds::default(),
+        external_ids,
         keys: BTreeMap::new(),
     };
     let done: Result<Done, _> = Client::of(place, name).send(&Method::POST, "/v1/attach", &attach);

@@ -66,6 +66,17 @@ pub(super) struct State {
     pub(super) autostart: bool,
 }
 
+/// A NIC of a domain that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Nic {
+    /// Its netdev on the host.
+    pub(super) tap: String,
+    /// The domain's UUID.
+    pub(super) domain: String,
+    /// The guest's MAC, as libvirt prints it.
+    pub(super) mac: String,
+}
+
 impl Virsh {
     pub(super) fn new(uri: &str) -> Self {
         Self {
@@ -100,6 +111,23 @@ impl Virsh {
         self.run("net-dumpxml", &["--inactive", name])
     }
 
+    /// The NICs that domains which run have on the network `name` or its
+    /// `bridge`.
+    pub(super) fn nics(&self, name: &str, bridge: &str) -> Result<Vec<Nic>, VirshError> {
+        let mut nics = Vec::new();
+        for domain in self.run("list", &["--uuid"])?.split_whitespace() {
+            // It may have ended meanwhile.
+            let listed = self.run("domiflist", &[domain]).unwrap_or_default();
+            let rows = listed.lines().filter_map(|row| nic(row, name, bridge));
+            nics.extend(rows.map(|(tap, mac)| Nic {
+                tap: tap.to_owned(),
+                domain: domain.to_owned(),
+                mac: mac.to_owned(),
+            }));
+        }
+        Ok(nics)
+    }
+
     /// Gives libvirt a description; it holds from the next start on.
     pub(super) fn define(&self, description: &str) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new().context("cannot make a file for virsh")?;
@@ -108,6 +136,11 @@ impl Virsh {
         let path = file.path().as_os_str();
         self.run_on("net-define", &[path])?;
         Ok(())
+    }
+
+    /// Has libvirt forget the network `name`.
+    pub(super) fn undefine(&self, name: &str) -> Result<(), VirshError> {
+        self.run("net-undefine", &[name]).map(drop)
     }
 
     /// Starts the network `name`, if it is not.
@@ -199,6 +232,18 @@ impl Virsh {
     }
 }
 
+/// The netdev and the MAC in a row of `virsh domiflist` (netdev, type, source,
+/// model, MAC), if it is about the network `name` or its `bridge`.
+fn nic<'a>(row: &'a str, name: &str, bridge: &str) -> Option<(&'a str, &'a str)> {
+    let words: Vec<&str> = row.split_whitespace().collect();
+    let [tap, kind, source @ .., _model, mac] = words.as_slice() else {
+        return None;
+    };
+    let source = source.join(" ");
+    let is_on = (*kind == "network" && source == name) || (*kind == "bridge" && source == bridge);
+    is_on.then_some((tap, mac))
+}
+
 /// Waits for the end of `child`, which is killed where that does not come.
 fn wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     let end = Instant::now() + PATIENCE;
@@ -225,4 +270,28 @@ pub(super) fn check_kept(name: &str, state: State) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_domiflist_counts_for_its_network_and_its_bridge() {
+        let nic = |row| nic(row, "My Net", "virbr0");
+        let mac = "52:54:00:00:00:01";
+        let row = format!(" vnet0   network   My Net   virtio   {mac}");
+        assert_eq!(nic(&row), Some(("vnet0", mac)));
+        let row = format!(" vnet1   bridge   virbr0   -   {mac}");
+        assert_eq!(nic(&row), Some(("vnet1", mac)));
+        for other in [
+            " vnet0   network   default   virtio   52:54:00:00:00:01",
+            " vnet0   bridge   My Net   virtio   52:54:00:00:00:01",
+            " Interface   Type   Source   Model   MAC",
+            "---------------",
+            "",
+        ] {
+            assert_eq!(nic(other), None, "{other}");
+        }
+    }
 }

@@ -47,9 +47,19 @@ const LOCAL_RULES: &str = "/etc/apparmor.d/local/usr.sbin.libvirtd";
 /// The real Open vSwitch is in use, something else has the name in `folder`,
 /// libvirtd may not run this program, or the link cannot be made.
 pub fn install(folder: &Path) -> Result<PathBuf, Problem> {
-    let program = env::current_exe()
-        .map_err(|error| Problem::new(format!("cannot tell where vmlan is: {error}")))?;
-    install_under(Path::new("/"), folder, &program)
+    install_under(Path::new("/"), folder, &program()?)
+}
+
+/// Whether [`install`] can be done; nothing changes.
+///
+/// # Errors
+/// As there, but for the link itself.
+pub fn check(folder: &Path) -> Result<(), Problem> {
+    check_under(Path::new("/"), folder, &program()?)
+}
+
+fn program() -> Result<PathBuf, Problem> {
+    env::current_exe().map_err(|error| Problem::new(format!("cannot tell where vmlan is: {error}")))
 }
 
 /// Makes the hook [`HOOK`], which calls the link in `folder`, and says whether
@@ -113,12 +123,7 @@ pub fn remove(folder: &Path) -> Result<bool, Problem> {
         .map_err(|error| Problem::new(format!("cannot remove {}: {error}", link.display())))
 }
 
-/// Says where the real Open vSwitch is in use on this host, if it is.
-#[must_use]
-pub fn open_vswitch_in_use() -> Option<String> {
-    in_use(Path::new("/"))
-}
-
+/// Where the real Open vSwitch is in use on this host, if it is.
 fn in_use(root: &Path) -> Option<String> {
     let under = |path: &str| root.join(path.trim_start_matches('/'));
     if let Some(socket) = SOCKETS.iter().find(|path| under(path).exists()) {
@@ -150,14 +155,7 @@ fn has_bridge(path: &Path) -> bool {
 }
 
 fn install_under(root: &Path, folder: &Path, program: &Path) -> Result<PathBuf, Problem> {
-    if let Some(how) = in_use(root) {
-        return Err(Problem::new(format!(
-            "Open vSwitch is in use on this host ({how}), and libvirt has one name, {NAME}, \
-             for both"
-        ))
-        .help("keep this network on Open vSwitch, or take that out of use first"));
-    }
-    check_confinement(root, program)?;
+    check_under(root, folder, program)?;
     let link = folder.join(NAME);
     if is_ours(&link) {
         if fs::read_link(&link).is_ok_and(|target| target == program) {
@@ -168,15 +166,33 @@ fn install_under(root: &Path, folder: &Path, program: &Path) -> Result<PathBuf, 
     symlink(program, &link).map_err(|error| {
         let failed = Problem::new(format!("cannot make {}: {error}", link.display()));
         match error.kind() {
-            io::ErrorKind::AlreadyExists => failed.help(format!(
-                "it is not of vmlan: if nothing needs it, remove it: `rm {}`",
-                link.display()
-            )),
             io::ErrorKind::PermissionDenied => failed.help("run this as root"),
             _ => failed,
         }
     })?;
     Ok(link)
+}
+
+fn check_under(root: &Path, folder: &Path, program: &Path) -> Result<(), Problem> {
+    if let Some(how) = in_use(root) {
+        return Err(Problem::new(format!(
+            "Open vSwitch is in use on this host ({how}), and libvirt has one name, {NAME}, \
+             for both"
+        ))
+        .help("keep this network on Open vSwitch, or take that out of use first"));
+    }
+    check_confinement(root, program)?;
+    let link = folder.join(NAME);
+    // Not `exists`: a link to nowhere has the name, too.
+    if fs::symlink_metadata(&link).is_ok() && !is_ours(&link) {
+        let link = link.display();
+        return Err(
+            Problem::new(format!("{link} is not of vmlan")).help(format!(
+                "libvirt would call it for each guest: if nothing needs it, remove it: `rm {link}`"
+            )),
+        );
+    }
+    Ok(())
 }
 
 /// Whether `link` is a link to a program called vmlan.
@@ -275,8 +291,8 @@ mod tests {
         let host = Host::new();
         host.write("usr/local/sbin/ovs-vsctl", "#!/bin/sh\n");
         let problem = host.install("/usr/bin/vmlan").unwrap_err();
-        assert!(problem.message.contains("ovs-vsctl"), "{problem:?}");
-        assert!(problem.help.unwrap().contains("not of vmlan"));
+        assert!(problem.message.contains("ovs-vsctl is not of vmlan"));
+        assert!(problem.help.unwrap().contains("remove it"));
         assert!(!remove(&host.folder()).unwrap());
     }
 
