@@ -46,6 +46,9 @@ step "tests with the real thing" \
 	env RUST_TEST_THREADS=1 cargo test --package vmlan-tests --no-fail-fast "$@"
 step "fuzz targets" fuzz/run.sh 10
 step "benches" cargo bench --workspace --no-run --quiet
+# These two count, and measure no time.
+step "memory a lease, allocations a frame" cargo bench --quiet \
+	--package vmlan-benches --bench leases --bench allocations
 
 for failure in "${failures[@]}"; do
 	echo "failed: $failure"

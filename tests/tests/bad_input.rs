@@ -69,7 +69,6 @@ fn a_value_that_its_key_does_not_take_is_refused() -> Result<()> {
         ("mtu = 100", &["576", "65520"]),
         ("mtu = \"big\"", &["mtu"]),
         ("mac = \"01:00:5e:00:00:01\"", &["01:00:5e:00:00:01"]),
-        ("forward = \"nat\"", &["nat", "isolated"]),
         ("forward = \"isolatd\"", &["isolatd", "isolated"]),
         ("interface = \"a-name-that-is-too-long\"", &["15"]),
     ] {

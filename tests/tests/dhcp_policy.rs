@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{SystemTime, UNIX_EPOCH};
-use vmlan_tests::dhcp_client::udhcpc;
+use vmlan_tests::dhcp_client::{Udhcpc, udhcpc};
 use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, taps};
 
@@ -121,6 +121,30 @@ fn an_exhausted_range_gives_the_oldest_expired_first_then_silence_that_is_counte
     let log = switch.log();
     let said = format!("{MAC3} gets no address, range-exhausted: widen the range");
     assert_eq!(log.matches(&said).count(), 1, "once for all three: {log}");
+    Ok(())
+}
+
+#[test]
+fn a_reload_changes_lease_time_options_and_tags_and_ends_no_lease() -> Result<()> {
+    let base = ISOLATED.to_owned() + &taps(&["c1"]);
+    let switch = Switch::start(&base)?;
+    let c1 = switch.container("c1", MAC1)?;
+    let (client, before) = Udhcpc::start(&c1, "")?;
+    assert_eq!(before.option("lease"), "3600");
+    assert_eq!(before.option("dns"), "192.168.122.1");
+
+    let dhcp = "\n[dhcp]\nlease-time = \"30m\"\n\
+                [[dhcp.match]]\nport = \"c1\"\nset = \"red\"\n\
+                [[dhcp.option]]\noption = \"dns-server\"\nvalue = [\"9.9.9.9\"]\ntag = \"red\"\n\
+                [[dhcp.option]]\noption = \"domain-name\"\nvalue = \"blue\"\ntag = \"!red\"\n";
+    switch.write_config(&(base + dhcp))?;
+    switch.cli("reload")?.success()?;
+    assert_eq!(switch.lease(MAC1)?["state"], "bound");
+    let after = client.renew()?;
+    assert_eq!(after.address, before.address);
+    assert_eq!(after.option("lease"), "1800");
+    assert_eq!(after.option("dns"), "9.9.9.9");
+    assert_eq!(after.option("domain"), "vm");
     Ok(())
 }
 

@@ -14,6 +14,10 @@ use crate::options::{self, Boot, BootError, SettingError};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[expect(missing_docs, reason = "the message says what each one is")]
 pub enum ConfigError {
+    #[error(
+        "the leases of {0} and {1} would be of one client by the new key, which can have one only: change it when one of them has ended"
+    )]
+    OneClient(Ipv4Addr, Ipv4Addr),
     #[error("subnet {0} has no room for clients: take a prefix of /8 to /30")]
     SubnetSize(Ipv4Net),
     #[error("subnets {0} and {1} overlap: make them the same, or apart from each other")]

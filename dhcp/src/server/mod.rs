@@ -126,9 +126,14 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Config::validate`]'s; the former configuration is then kept.
+    /// [`Config::validate`]'s, and [`ConfigError::OneClient`] where another
+    /// [`Config::identity`] would end a live lease; the former configuration is
+    /// then kept.
     pub fn reconfigure(&mut self, config: Config, now: u64) -> Result<(), ConfigError> {
         config.validate()?;
+        if self.config.identity != config.identity {
+            self.refuse_rivals(&config, now)?;
+        }
         self.hosts = Hosts::new(&config.hosts);
         self.links = Links::new(&config);
         self.agents.keep(&self.links);
@@ -145,6 +150,20 @@ impl Server {
         }
         self.limits = OriginLimits::of(self.capacity());
         self.forget_unserved(now);
+        Ok(())
+    }
+
+    /// Refuses `config` if two live leases would be of one client by it.
+    fn refuse_rivals(&self, config: &Config, now: u64) -> Result<(), ConfigError> {
+        let mut trial = Table::new(config.identity, pools(config, &Hosts::new(&config.hosts)));
+        let mut changes = Vec::new();
+        for lease in self.table.iter().filter(|lease| lease.is_live(now)) {
+            if let Some(rival) = trial.lease_of(ClientRef::from(lease)) {
+                return Err(ConfigError::OneClient(rival.address, lease.address));
+            }
+            trial.put(lease.clone(), now, &mut changes);
+            changes.clear();
+        }
         Ok(())
     }
 

@@ -20,8 +20,7 @@ impl Clocks {
     pub(super) fn host() -> Self {
         let boot = std::fs::read_to_string(BOOT_ID);
         Self {
-            // Without /proc no two starts count as of one boot.
-            boot: boot.map_or_else(|_| "-".to_owned(), |id| id.trim().to_owned()),
+            boot: boot.map_or_else(|_| unknown(), |id| id.trim().to_owned()),
             read: Box::new(|| {
                 let uptime = clock_gettime(ClockId::Boottime);
                 let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -56,6 +55,12 @@ impl Clocks {
     pub(super) fn fraction(&self) -> Duration {
         Duration::from_nanos((self.read)().0.subsec_nanos().into())
     }
+}
+
+/// Without /proc no two starts count as of one boot.
+fn unknown() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    format!("unknown-{}", now.unwrap_or_default().as_nanos())
 }
 
 impl fmt::Debug for Clocks {

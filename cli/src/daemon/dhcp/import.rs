@@ -3,6 +3,7 @@
 use super::{DhcpError, DhcpService, bindings, why};
 use pnet_base::MacAddr;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use vmlan_dhcp::clock::shift;
@@ -26,6 +27,7 @@ struct Entry {
 fn parse(text: &str) -> (Vec<Lease>, Vec<String>) {
     let (mut leases, mut faults) = (Vec::new(), Vec::new());
     if !text.trim_start().starts_with('[') {
+        let text: String = text.split_inclusive('\n').map(named).collect();
         for line in leasefile::parse(text.as_bytes()) {
             match line {
                 Ok(lease) => leases.push(lease),
@@ -46,6 +48,19 @@ fn parse(text: &str) -> (Vec<Lease>, Vec<String>) {
         Err(error) => faults.push(error.to_string()),
     }
     (leases, faults)
+}
+
+/// A line of dnsmasq's file, without a name that cannot be a host's: dnsmasq
+/// takes underscores. The lease is worth more than the name.
+fn named(line: &str) -> Cow<'_, str> {
+    let fields: Vec<_> = line.split_ascii_whitespace().collect();
+    match fields.as_slice() {
+        [expiry, mac, address, name, id] if *name != "*" && !hostname::is_label(name) => {
+            let end = if line.ends_with('\n') { "\n" } else { "" };
+            format!("{expiry} {mac} {address} * {id}{end}").into()
+        }
+        _ => line.into(),
+    }
 }
 
 fn lease(entry: &Entry) -> Option<Lease> {
@@ -135,6 +150,9 @@ mod tests {
         let (leases, faults) = parse("0 52:54:00:00:00:05 192.168.122.5 * *\nx\n");
         assert_eq!(leases.len(), 1);
         assert!(faults[0].starts_with("line 2: "), "{faults:?}");
+        let (leases, faults) = parse("9 52:54:00:00:00:05 192.168.122.5 my_pc 01:02\n");
+        assert_eq!(faults, [] as [&str; 0]);
+        assert_eq!((leases[0].expiry, &leases[0].hostname), (9, &None));
         assert_eq!(parse("").0, []);
         assert_eq!(parse("[{]").1.len(), 1);
     }

@@ -329,8 +329,13 @@ proptest! {
                 }
                 30 | 45 if switches => {
                     let next = if i % 50 == 30 { &by_mac } else { &by_id };
-                    server.reconfigure(next.clone(), now).unwrap();
-                    for (gone, _) in server.not_loaded() { disk.remove(&gone.address); }
+                    let live = server.used();
+                    // Refused where it would end a live lease.
+                    let changed = server.reconfigure(next.clone(), now);
+                    prop_assert_eq!(server.used(), live, "{:?}", changed);
+                    if changed.is_ok() {
+                        for (gone, _) in server.not_loaded() { disk.remove(&gone.address); }
+                    }
                     let kept: HashSet<_> = server.records().map(|l| l.address).collect();
                     disk.retain(|address, _| kept.contains(address));
                 }

@@ -1,7 +1,7 @@
 //! Who is served from where: ranges, hosts, tags and identities.
 
 use super::*;
-use crate::config::{Condition, HostKey, Identity, LeaseTime, Match};
+use crate::config::{Condition, ConfigError, HostKey, Identity, LeaseTime, Match};
 use crate::options::Setting;
 use crate::outcome::Event;
 use crate::tag::{Tag, TagMatch};
@@ -366,6 +366,34 @@ fn leases_outlive_a_change_of_identity() {
     server.reconfigure(config(254), T0 + 5).unwrap();
     assert_eq!(answered(&mut server, renew(1, address), T0 + 9), ACK);
     assert_ne!(offered(&mut server, id(discover(2))), address);
+}
+
+#[test]
+fn a_change_of_identity_that_would_end_a_live_lease_is_refused() {
+    let by_mac = config(254);
+    let by_id = Config {
+        identity: Identity::ClientId,
+        ..by_mac.clone()
+    };
+    let mut server = server(by_mac.clone());
+    let mut addresses = Vec::new();
+    for clone in [1, 2] {
+        let address = offered(&mut server, id(discover(clone)));
+        id(select(clone, address)).to(&mut server, T0);
+        addresses.push(address);
+    }
+    let error = server.reconfigure(by_id.clone(), T0 + 5).unwrap_err();
+    let ConfigError::OneClient(first, second) = error else {
+        panic!("{error}");
+    };
+    let mut named = [first, second];
+    named.sort_unstable();
+    addresses.sort_unstable();
+    assert_eq!(named.as_slice(), addresses);
+    assert_eq!(server.config(), &by_mac);
+    assert_eq!(server.used(), 2);
+    server.expire(T0 + 10_000);
+    server.reconfigure(by_id, T0 + 10_000).unwrap();
 }
 
 #[test]
