@@ -1,5 +1,12 @@
 //! The name that a client gives itself.
 
+use crate::wire;
+
+/// Option 12 (RFC 2132 §3.14).
+const HOSTNAME: u8 = 12;
+/// Option 81 (RFC 4702).
+const FQDN: u8 = 81;
+
 /// The longest label (RFC 1035 §2.3.4), in bytes.
 const MAX_LABEL: usize = 63;
 
@@ -23,9 +30,31 @@ pub fn is_domain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
+/// The name by which the client that sent `message` is recorded if the
+/// configuration gives it none: one label, as of [`is_label`]. `None` where it
+/// gives itself none, or one that is no host name. Any bytes may come in.
+#[must_use]
+pub fn in_message(message: &[u8]) -> Option<String> {
+    let [fqdn, option] = [FQDN, HOSTNAME].map(|code| wire::option(message, code));
+    let name = given(fqdn.as_deref(), option.as_deref()).flatten()?;
+    Some(name.to_owned())
+}
+
+/// The name that a client gives itself by option 81, `fqdn`, or by option 12,
+/// `option`; `Some(None)` if it is no host name.
+pub(crate) fn given<'a>(
+    fqdn: Option<&'a [u8]>,
+    option: Option<&'a [u8]>,
+) -> Option<Option<&'a str>> {
+    // RFC 4702 §3.1: option 12 says nothing new beside option 81.
+    let fqdn = fqdn.map(from_fqdn);
+    let option = option.map(from_option);
+    fqdn.filter(Option::is_some).or(option).or(fqdn)
+}
+
 /// The first label of a name as it stands in option 12 (RFC 2132 §3.14), which
 /// some clients end with a NUL; `None` if it is no host name.
-pub(crate) fn from_option(data: &[u8]) -> Option<&str> {
+fn from_option(data: &[u8]) -> Option<&str> {
     let end = data.iter().rposition(|b| *b != 0)? + 1;
     let name = str::from_utf8(data.get(..end)?).ok()?;
     let label = name.split('.').next()?;
@@ -35,7 +64,7 @@ pub(crate) fn from_option(data: &[u8]) -> Option<&str> {
 /// The first label of the name in option 81 (RFC 4702 §2): three bytes of
 /// flags and result codes, then a name in wire form if flag E (0x04) is set,
 /// else in text; `None` if there is no host name.
-pub(crate) fn from_fqdn(data: &[u8]) -> Option<&str> {
+fn from_fqdn(data: &[u8]) -> Option<&str> {
     const WIRE_FORM: u8 = 0x04;
     let (flags, name) = (data.first()?, data.get(3..)?);
     if flags & WIRE_FORM == 0 {
@@ -68,6 +97,18 @@ mod tests {
         assert_eq!(from_option(b"*"), None);
         assert_eq!(from_option(b"\0"), None);
         assert_eq!(from_option(b"\xff\xfe"), None);
+    }
+
+    #[test]
+    fn a_message_gives_the_name_of_option_81_before_that_of_12() {
+        let message = |options: &[u8]| [&[0; 240], options, b"\xff"].concat();
+        let name = |options: &[u8]| in_message(&message(options));
+        assert_eq!(name(b"\x0c\x01a\x51\x04\0\0\0b").as_deref(), Some("b"));
+        assert_eq!(name(b"\x51\x04\0\0\0b").as_deref(), Some("b"));
+        assert_eq!(name(b"\x0c\x01a\x51\x04\0\0\0*").as_deref(), Some("a"));
+        assert_eq!(name(b"\x0c\x08a;reboot"), None);
+        assert_eq!(name(b""), None);
+        assert_eq!(in_message(b""), None);
     }
 
     #[test]

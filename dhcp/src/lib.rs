@@ -114,3 +114,4 @@ pub use probe::{Claimant, Probe};
 pub use sender::{Origin, Sender};
 pub use server::Server;
 pub use tag::{Tag, TagMatch, Tags};
+pub use wire::option;

@@ -54,10 +54,7 @@ impl Request {
     /// The name that the client gives itself; `Some(None)` if it is no host
     /// name.
     pub(super) fn given_name(&self) -> Option<Option<&str>> {
-        // RFC 4702 §3.1: option 12 says nothing new beside option 81.
-        let fqdn = self.fqdn.as_deref().map(hostname::from_fqdn);
-        let option = self.hostname.as_deref().map(hostname::from_option);
-        fqdn.filter(Option::is_some).or(option).or(fqdn)
+        hostname::given(self.fqdn.as_deref(), self.hostname.as_deref())
     }
 }
 

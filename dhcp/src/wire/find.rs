@@ -6,9 +6,13 @@ use super::request::{OPTIONS, guard, overloaded};
 
 const OVERLOAD: u8 = 52;
 
-/// The value of option `code` in a message that [`parse`](super::parse) has
-/// taken, joined from its parts (RFC 3396 §7), wherever these stand.
-pub(crate) fn option(message: &[u8], code: u8) -> Option<Vec<u8>> {
+/// The value of option `code` in a client's message, the UDP payload: joined
+/// from its parts (RFC 3396 §7), those in the fields `file` and `sname`
+/// included where option 52 says that they are there. `None` if it has none. Any
+/// bytes may come in: a field with an option that does not fit in it counts
+/// for nothing.
+#[must_use]
+pub fn option(message: &[u8], code: u8) -> Option<Vec<u8>> {
     let (mut found, mut overload) = (None, None);
     let options = message.get(OPTIONS)?;
     join(options, OVERLOAD, &mut overload);

@@ -13,7 +13,7 @@
 //!   read once, whatever stands in it.
 //! - `relay` takes apart what a relay agent adds (option 82), `user_class` what
 //!   a client says of its user (option 77).
-//! - `find` looks for an option that the configuration asks for.
+//! - `find` looks for an option that the configuration or the caller asks for.
 //! - `reply` writes what the server says: it splits long options, and puts
 //!   options into `file` and `sname` when there is no room before.
 
@@ -28,7 +28,7 @@ const IN_FILE: u8 = 1;
 /// Option 52: there are options in the field `sname`.
 const IN_SNAME: u8 = 2;
 
-pub(crate) use find::option;
+pub use find::option;
 pub(crate) use relay::RelayInfo;
 pub(crate) use reply::{Header, Response, encode};
 pub(crate) use request::{Kind, Request, parse};

@@ -154,8 +154,12 @@ impl DhcpService {
                 return Ok(());
             }
             (Some(config), Some(server)) => {
+                let kept = server.records().count();
                 server.reconfigure(config, now)?;
-                state.keeper.rewrite();
+                // It changes no lease, but it may forget some.
+                if server.records().count() != kept {
+                    state.keeper.rewrite();
+                }
                 state.make_ready();
             }
             (Some(config), None) => {

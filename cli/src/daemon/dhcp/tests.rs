@@ -302,6 +302,26 @@ fn another_configuration_writes_the_file_without_what_it_forgets() {
 }
 
 #[test]
+fn another_configuration_that_forgets_nothing_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = service(folder.path());
+    service.configure(Some(config(254))).unwrap();
+    assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
+    let written = || {
+        let mut files: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (std::fs::read(&path).unwrap(), path))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = written();
+    service.configure(Some(config(253))).unwrap();
+    assert_eq!(written(), before);
+}
+
+#[test]
 fn setting_the_clock_ends_no_lease_and_shows_its_end_by_the_new_time() {
     for set in [3600, -3600, 7200, -7200] {
         let folder = tempfile::tempdir().unwrap();

@@ -23,6 +23,14 @@ pub(super) struct Holder {
     pub(super) expiry: u64,
 }
 
+impl Holder {
+    /// Whether `other` is the same client: the same station, or another one
+    /// with the same client identifier, to which the lease has moved.
+    fn is(&self, other: &Self) -> bool {
+        self.mac == other.mac || self.client_id.is_some() && self.client_id == other.client_id
+    }
+}
+
 impl From<&Lease> for Holder {
     fn from(lease: &Lease) -> Self {
         Self {
@@ -262,7 +270,7 @@ impl Line {
                 ..call(Action::Add, now)
             });
         };
-        if told.mac != now.mac {
+        if !told.is(now) {
             return self.told.take().map(|told| call(Action::Del, &told));
         }
         if told.hostname != now.hostname

@@ -4,14 +4,11 @@
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStringExt;
-use vmlan_dhcp::{Tag, Tags};
+use vmlan_dhcp::{Tag, Tags, hostname, option};
 
 /// Where the relay agent's address stands in a message (RFC 2131 §2).
 const GIADDR: std::ops::Range<usize> = 24..28;
-/// Where the options start, behind the cookie.
-const OPTIONS: std::ops::RangeFrom<usize> = 240..;
 
-const HOSTNAME: u8 = 12;
 const REQUESTED_ADDRESS: u8 = 50;
 const PARAMETERS: u8 = 55;
 const VENDOR_CLASS: u8 = 60;
@@ -41,39 +38,40 @@ impl ClientData {
     /// known to be whole. What is not there is left out. `tags` is what the
     /// server has marked the client with.
     pub(super) fn read(message: &[u8], tags: &Tags) -> Self {
-        let options = message.get(OPTIONS).unwrap_or_default();
+        let option = |code| option(message, code);
         let mut data = Self {
-            takes_up: joined(options, REQUESTED_ADDRESS).is_some(),
+            takes_up: option(REQUESTED_ADDRESS).is_some(),
             variables: Vec::new(),
         };
-        data.text("VENDOR_CLASS", joined(options, VENDOR_CLASS));
-        data.text("SUPPLIED_HOSTNAME", joined(options, HOSTNAME));
-        if let Some(vendor) = joined(options, VENDOR_OPTIONS)
+        data.text("VENDOR_CLASS", option(VENDOR_CLASS));
+        let name = hostname::in_message(message);
+        data.text("SUPPLIED_HOSTNAME", name.map(String::into_bytes));
+        if let Some(vendor) = option(VENDOR_OPTIONS)
             && let Some(gateway) = broadband_forum(&vendor)
         {
-            data.text("CPEWAN_OUI", joined(gateway, 1));
-            data.text("CPEWAN_SERIAL", joined(gateway, 2));
-            data.text("CPEWAN_CLASS", joined(gateway, 3));
+            data.text("CPEWAN_OUI", part(gateway, 1));
+            data.text("CPEWAN_SERIAL", part(gateway, 2));
+            data.text("CPEWAN_CLASS", part(gateway, 3));
         }
-        if let Some(relay) = joined(options, RELAY) {
-            data.text("CIRCUIT_ID", joined(&relay, 1));
-            data.text("SUBSCRIBER_ID", joined(&relay, 6));
-            data.text("REMOTE_ID", joined(&relay, 2));
+        if let Some(relay) = option(RELAY) {
+            data.text("CIRCUIT_ID", part(&relay, 1));
+            data.text("SUBSCRIBER_ID", part(&relay, 6));
+            data.text("REMOTE_ID", part(&relay, 2));
         }
-        if let Some(codes) = joined(options, PARAMETERS) {
+        if let Some(codes) = option(PARAMETERS) {
             let codes: Vec<_> = codes.iter().map(u8::to_string).collect();
             data.text("REQUESTED_OPTIONS", Some(codes.join(",").into_bytes()));
         }
         let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
         data.text("TAGS", Some(tags.join(" ").into_bytes()));
-        data.text("MUD_URL", joined(options, MUD_URL));
+        data.text("MUD_URL", option(MUD_URL));
         if let Some(Ok(relay)) = message.get(GIADDR).map(<[u8; 4]>::try_from)
             && relay != [0; 4]
         {
             let relay = Ipv4Addr::from(relay).to_string();
             data.text("RELAY_ADDRESS", Some(relay.into_bytes()));
         }
-        let classes = joined(options, USER_CLASS).unwrap_or_default();
+        let classes = option(USER_CLASS).unwrap_or_default();
         for (n, class) in user_classes(&classes).enumerate() {
             data.text(&format!("USER_CLASS{n}"), Some(class.to_vec()));
         }
@@ -93,32 +91,17 @@ impl ClientData {
     }
 }
 
-/// The value of the option `code` among `options`, joined from its parts (RFC
-/// 3396).
-fn joined(options: &[u8], code: u8) -> Option<Vec<u8>> {
-    const PAD: u8 = 0;
-    const END: u8 = 255;
-    let mut rest = options;
-    let mut value: Option<Vec<u8>> = None;
-    while let Some((found, after)) = rest.split_first() {
-        match *found {
-            PAD => rest = after,
-            END => break,
-            found => {
-                let Some((length, after)) = after.split_first() else {
-                    break;
-                };
-                let Some((part, after)) = after.split_at_checked((*length).into()) else {
-                    break;
-                };
-                if found == code {
-                    value.get_or_insert_default().extend_from_slice(part);
-                }
-                rest = after;
-            }
+/// The first of `parts`, the options inside an option, that has the number
+/// `code`.
+fn part(mut parts: &[u8], code: u8) -> Option<Vec<u8>> {
+    loop {
+        let ([found, length], rest) = parts.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked((*length).into())?;
+        if *found == code {
+            return Some(value.to_vec());
         }
+        parts = rest;
     }
-    value
 }
 
 /// The options of the Broadband Forum in option 125 (RFC 3925).
@@ -199,6 +182,31 @@ mod tests {
                 "USER_CLASS0=one",
                 "USER_CLASS1=two",
             ]
+        );
+    }
+
+    #[test]
+    fn the_supplied_name_is_the_one_that_the_server_goes_by() {
+        let name = |options: &[&[u8]]| read(options).pop().map(|(_, value)| value);
+        let fqdn = b"\x51\x0b\x04\0\0\x03web\x02vm\0";
+        assert_eq!(name(&[fqdn]).as_deref(), Some("web"));
+        assert_eq!(name(&[b"\x0c\x02db", fqdn]).as_deref(), Some("web"));
+        assert_eq!(name(&[b"\x0c\x05db.vm"]).as_deref(), Some("db"));
+        assert_eq!(name(&[b"\x0c\x08a;reboot"]), None);
+    }
+
+    #[test]
+    fn options_in_the_fields_of_file_and_server_name_are_read() {
+        let mut message = message(&[b"\x34\x01\x03", b"\x3c\x02MS"]);
+        let (server_name, file) = (44, 108);
+        message[file..][..10].copy_from_slice(b"\x3c\x01F\x32\x04\x0a\0\0\x01\xff");
+        message[server_name..][..6].copy_from_slice(b"\x0c\x03web\xff");
+        let data = ClientData::read(&message, &Tags::default());
+        assert!(data.takes_up);
+        let variables = [("VENDOR_CLASS", "MSF"), ("SUPPLIED_HOSTNAME", "web")];
+        assert_eq!(
+            data.variables,
+            variables.map(|(name, value)| (name.to_owned(), value.into()))
         );
     }
 

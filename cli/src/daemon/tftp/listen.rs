@@ -128,7 +128,7 @@ impl Listener {
             return;
         }
         let refused = match Packet::parse(bytes) {
-            Ok(Packet::Read(request)) => return self.requested(client, &request, settings),
+            Ok(Packet::Read(request)) => return self.requested(client, &request, bytes, settings),
             Ok(Packet::Write) => "it wants to write, and this server is read-only".to_owned(),
             // Never answered by an error: that would go on for ever between two
             // servers.
@@ -146,8 +146,15 @@ impl Listener {
         });
     }
 
-    /// Starts the transfer of a file, or says why not.
-    fn requested(&mut self, client: SocketAddrV4, request: &Request<'_>, settings: &Settings) {
+    /// Starts the transfer of a file, or says why not. `request` came as
+    /// `packet`.
+    fn requested(
+        &mut self,
+        client: SocketAddrV4,
+        request: &Request<'_>,
+        packet: &[u8],
+        settings: &Settings,
+    ) {
         let shown = shown(request.file);
         let path = name::path(request.file, &settings.root, settings.lowercase);
         let opened = path
@@ -163,7 +170,7 @@ impl Listener {
                 });
             }
         };
-        let (slot, heard) = match self.slots.admit(client) {
+        let (slot, heard) = match self.slots.admit(client, packet) {
             Admission::Slot(slot, heard) => (slot, heard),
             Admission::Repeated => return,
             Admission::Full => {

@@ -2,7 +2,8 @@
 //!
 //! Anybody can send a request in another's name. So a transfer that nobody has
 //! acknowledged anything of yet gives way to a new one when there are as many
-//! as may be; those that a client takes part in stay.
+//! as may be, or when its client asks for something else from the same port;
+//! those that a client takes part in stay.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -25,6 +26,8 @@ pub(super) struct Slots {
 #[derive(Debug)]
 struct Slot {
     client: SocketAddrV4,
+    /// Its request, as it came.
+    request: Box<[u8]>,
     heard: Heard,
     task: Option<AbortHandle>,
 }
@@ -55,12 +58,18 @@ pub(super) enum Admission {
 }
 
 impl Slots {
-    /// Admits a request of `client`, or not.
-    pub(super) fn admit(&mut self, client: SocketAddrV4) -> Admission {
+    /// Admits a request of `client`, the packet `request`, or not. One that
+    /// nobody has acknowledged an answer of gives way to another request from
+    /// the same port: its client has gone on to that.
+    pub(super) fn admit(&mut self, client: SocketAddrV4, request: &[u8]) -> Admission {
         let unheard = |slot: &Slot| !slot.heard.get();
-        let mut own = self.transfers.values();
-        if own.any(|slot| slot.client == client && unheard(slot)) {
-            return Admission::Repeated;
+        let mut all = self.transfers.iter();
+        let waiting = all.find(|(_, slot)| slot.client == client && unheard(slot));
+        if let Some((&id, slot)) = waiting {
+            if *slot.request == *request {
+                return Admission::Repeated;
+            }
+            self.end(id);
         }
         let own = |slot: &Slot| slot.client.ip() == client.ip();
         let crowded = self.transfers.values().filter(|slot| own(slot)).count() >= MAX_PER_CLIENT;
@@ -70,20 +79,26 @@ impl Slots {
             let Some(id) = oldest.map(|(id, _)| *id) else {
                 return Admission::Full;
             };
-            if let Some(task) = self.transfers.remove(&id).and_then(|slot| slot.task) {
-                task.abort();
-            }
+            self.end(id);
         }
         let id = self.next;
         self.next += 1;
         let heard = Heard::default();
         let slot = Slot {
             client,
+            request: request.into(),
             heard: heard.clone(),
             task: None,
         };
         self.transfers.insert(id, slot);
         Admission::Slot(id, heard)
+    }
+
+    /// Ends the transfer `id` before its time.
+    fn end(&mut self, id: u64) {
+        if let Some(task) = self.transfers.remove(&id).and_then(|slot| slot.task) {
+            task.abort();
+        }
     }
 
     /// The transfer `id` is run by `task`.
@@ -112,9 +127,11 @@ mod tests {
         SocketAddrV4::new(Ipv4Addr::from_bits(0x0a00_0000 + address), port)
     }
 
+    const REQUEST: &[u8] = b"\0\x01boot\0octet\0";
+
     /// The transfer that a request of `client` gets.
     fn admitted(slots: &mut Slots, client: SocketAddrV4) -> (u64, Heard) {
-        match slots.admit(client) {
+        match slots.admit(client, REQUEST) {
             Admission::Slot(id, heard) => (id, heard),
             other => panic!("{client}: {other:?}"),
         }
@@ -124,13 +141,35 @@ mod tests {
     fn a_repeated_request_is_known_until_its_answer_is_acknowledged() {
         let mut slots = Slots::default();
         let (_, heard) = admitted(&mut slots, client(1, 2070));
-        assert!(matches!(slots.admit(client(1, 2070)), Admission::Repeated));
+        assert!(matches!(
+            slots.admit(client(1, 2070), REQUEST),
+            Admission::Repeated
+        ));
         // Another program of the client.
         admitted(&mut slots, client(1, 2071));
         // A boot ROM that starts anew uses the same port again.
         heard.set();
         admitted(&mut slots, client(1, 2070));
         assert_eq!(slots.len(), 3);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn another_request_from_a_port_takes_the_place_of_one_that_nobody_has_answered() {
+        let mut slots = Slots::default();
+        let (probe, _) = admitted(&mut slots, client(1, 2070));
+        let task = tokio::spawn(std::future::pending::<()>());
+        slots.run_by(probe, task.abort_handle());
+        for request in [
+            &b"\0\x01boot\0octet\0tsize\x000\0"[..],
+            b"\0\x01other\0octet\0",
+        ] {
+            let admission = slots.admit(client(1, 2070), request);
+            assert!(matches!(admission, Admission::Slot(..)), "{admission:?}");
+            let again = slots.admit(client(1, 2070), request);
+            assert!(matches!(again, Admission::Repeated), "{again:?}");
+            assert_eq!(slots.len(), 1);
+        }
+        assert!(task.await.unwrap_err().is_cancelled());
     }
 
     #[test]
@@ -142,7 +181,10 @@ mod tests {
             heard.set();
             ids.push(id);
         }
-        assert!(matches!(slots.admit(client(1, 999)), Admission::Full));
+        assert!(matches!(
+            slots.admit(client(1, 999), REQUEST),
+            Admission::Full
+        ));
         admitted(&mut slots, client(2, 999));
         slots.free(ids[3]);
         admitted(&mut slots, client(1, 999));
@@ -169,7 +211,10 @@ mod tests {
         for n in (0..).take(MAX) {
             admitted(&mut slots, client(n, 7)).1.set();
         }
-        assert!(matches!(slots.admit(client(9999, 7)), Admission::Full));
+        assert!(matches!(
+            slots.admit(client(9999, 7), REQUEST),
+            Admission::Full
+        ));
         assert_eq!(slots.len(), MAX);
     }
 }

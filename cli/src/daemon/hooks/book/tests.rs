@@ -85,6 +85,27 @@ fn an_address_that_goes_to_another_is_deleted_first() {
 }
 
 #[test]
+fn a_client_that_moves_to_another_station_is_old() {
+    let mut book = book();
+    let at = |last, name, id: &[u8]| {
+        let client_id = Some(id.into());
+        let holder = holder(last, name, 10);
+        Some(Holder {
+            client_id,
+            ..holder
+        })
+    };
+    book.set(ADDRESS, at(1, "web", b"disk"), None);
+    assert_eq!(runs(&mut book), ["add 1 web"]);
+    book.set(ADDRESS, at(2, "web", b"disk"), None);
+    assert_eq!(runs(&mut book), ["old 2 web"]);
+    book.set(ADDRESS, at(3, "db", b"disk"), None);
+    assert_eq!(runs(&mut book), ["old 3  web", "old 3 db"]);
+    book.set(ADDRESS, at(4, "db", b"other"), None);
+    assert_eq!(runs(&mut book), ["del 3 db", "add 4 db"]);
+}
+
+#[test]
 fn what_changes_while_it_waits_is_told_once() {
     let mut book = book();
     book.set(ADDRESS, Some(holder(1, "web", 10)), None);
