@@ -155,7 +155,8 @@ fn a_range_over_the_gateway_never_gives_the_gateway_away() -> Result<()> {
     assert!(udhcpc(&c2, "-t 2 -T 1").is_err());
     assert_eq!(switch.json("leases")?.as_array().map(Vec::len), Some(1));
 
-    // What is given back goes to the next.
+    // What is given back, and not in use any more, goes to the next.
+    c1.run("ip addr flush dev eth0")?;
     switch.cli("lease del 192.168.122.2")?.success()?;
     assert_eq!(udhcpc(&c2, "")?.address, Ipv4Addr::new(192, 168, 122, 2));
     Ok(())
