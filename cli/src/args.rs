@@ -59,6 +59,16 @@ impl Place {
         self.network.clone().unwrap_or_default()
     }
 
+    /// The same folders, with another network meant.
+    #[must_use]
+    pub fn of(&self, network: &NetworkName) -> Self {
+        Self {
+            network: Some(network.clone()),
+            run_dir: self.run_dir.clone(),
+            state_dir: self.state_dir.clone(),
+        }
+    }
+
     /// The folder that holds one folder of sockets for each network.
     #[must_use]
     pub fn run_dir(&self) -> PathBuf {

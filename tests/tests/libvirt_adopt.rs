@@ -264,6 +264,8 @@ fn guests_of_an_adoption_come_back_with_vmlan_and_go_back_without_it() -> Result
     assert_eq!(kind(&host)?, "bridge");
     one.ping("192.168.122.1")?;
     assert_eq!(one.lease("one")?.address, address);
+    let tables = host.run("nft list tables")?;
+    assert!(!tables.contains("vmlan"), "{tables}");
     Ok(())
 }
 

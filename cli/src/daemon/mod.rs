@@ -14,6 +14,7 @@ mod eventlog;
 mod greeting;
 mod hooks;
 mod hosts;
+mod leftovers;
 mod libvirt;
 mod message;
 mod metrics;
@@ -78,6 +79,19 @@ pub fn restore_uplink(place: &Place) -> anyhow::Result<String> {
         .build()
         .context("cannot start the control thread")?
         .block_on(uplink::restore_by_command(place))
+}
+
+/// Takes away what a run of the network that was killed has left on the host:
+/// firewall rules, forwarding, sysctls, moved addresses.
+///
+/// # Errors
+/// Somebody serves the network, or something cannot be taken away.
+pub fn remove_leftovers(place: &Place) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?
+        .block_on(leftovers::remove(place))
 }
 
 /// Allows as many open files as may be: each port has at least one, and the

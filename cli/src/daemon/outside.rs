@@ -3,9 +3,10 @@
 
 use super::network::{Network, chain};
 use crate::config::Forward;
-use crate::firewall::{ToolError, Wanted};
+use crate::firewall::{Firewall, ToolError, Wanted};
 use crate::host::forwarding::{self, GivenUp};
 use crate::host::link::LinkError;
+use crate::host::rundir::RunDir;
 use crate::host::sysctl;
 use crate::model::ApiError;
 
@@ -44,7 +45,7 @@ impl Network {
             }
         };
         if !is_routed {
-            self.stop_forwarding(&users).map_err(|e| failed(chain(e)))?;
+            stop_forwarding(&self.run, &users).map_err(|e| failed(chain(e)))?;
             // It may have been routed until now.
             return self.sysctls_at_start(&interface);
         }
@@ -75,22 +76,7 @@ impl Network {
 
     /// Takes away from the host what [`open_outside`](Self::open_outside) did.
     pub(super) async fn close_outside(&mut self) -> anyhow::Result<()> {
-        let users = self.firewall.forwarders().await.unwrap_or_else(unknown);
-        let stopped = self.stop_forwarding(&users);
-        self.firewall.remove().await?;
-        Ok(stopped?)
-    }
-
-    fn stop_forwarding(&self, users: &[String]) -> Result<(), forwarding::ForwardingError> {
-        match forwarding::give_up(&self.run, users)? {
-            GivenUp::AsItWas => {}
-            GivenUp::Off => tracing::info!("net.ipv4.ip_forward is off again"),
-            GivenUp::NeededBy(others) => tracing::info!(
-                "net.ipv4.ip_forward stays on: {} came meanwhile and may need it",
-                others.join(", ")
-            ),
-        }
-        Ok(())
+        close(&mut self.firewall, &self.run).await
     }
 
     /// Sets the sysctls of the host's own interface again that somebody has
@@ -127,6 +113,27 @@ impl Network {
             Err(error) => tracing::warn!("{}", chain(error)),
         }
     }
+}
+
+/// Takes away the rules of the network that holds `run`, and forwarding where
+/// nobody else needs it.
+pub(super) async fn close(firewall: &mut Firewall, run: &RunDir) -> anyhow::Result<()> {
+    let users = firewall.forwarders().await.unwrap_or_else(unknown);
+    let stopped = stop_forwarding(run, &users);
+    firewall.remove().await?;
+    Ok(stopped?)
+}
+
+fn stop_forwarding(run: &RunDir, users: &[String]) -> Result<(), forwarding::ForwardingError> {
+    match forwarding::give_up(run, users)? {
+        GivenUp::AsItWas => {}
+        GivenUp::Off => tracing::info!("net.ipv4.ip_forward is off again"),
+        GivenUp::NeededBy(others) => tracing::info!(
+            "net.ipv4.ip_forward stays on: {} came meanwhile and may need it",
+            others.join(", ")
+        ),
+    }
+    Ok(())
 }
 
 /// Without an answer nobody is known to need forwarding.

@@ -268,11 +268,7 @@ struct Unanswered {
 }
 
 async fn status_of(place: &Place, name: &NetworkName) -> Result<StatusView, Unanswered> {
-    let place = Place {
-        network: Some(name.clone()),
-        run_dir: place.run_dir.clone(),
-        state_dir: place.state_dir.clone(),
-    };
+    let place = place.of(name);
     // The client has a runtime of its own.
     let asked = tokio::task::spawn_blocking(move || Client::new(&place).get("/v1/status")).await;
     let (why, ended) = match asked {

@@ -12,6 +12,7 @@ use crate::args::Place;
 use crate::bench::interrupt;
 use crate::client::Client;
 use crate::config::{NetworkName, PortKind};
+use crate::daemon;
 use crate::model::{ExternalIds, PortView};
 use anyhow::{Result, bail};
 use std::io::Write;
@@ -190,6 +191,8 @@ impl Release<'_> {
             steps.undo_by("end of vmlan", || self.serve_again());
         }
         self.keeper.stop(self.place, &self.name)?;
+        // One that was killed could not do that itself.
+        daemon::remove_leftovers(&self.place.of(&self.name))?;
         steps.undo_by("description", || match &self.before {
             Some(before) => virsh.define(before),
             None => Ok(virsh.undefine(network)?),

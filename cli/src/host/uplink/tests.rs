@@ -82,9 +82,11 @@ fn furnish() {
     }
 }
 
-/// Without what runs down by itself.
+/// Without what runs down by itself, and the state of links, which follows that
+/// of others a moment later.
 fn steady(picture: [String; 3]) -> [String; 3] {
     picture.map(|text| {
+        let text = text.replace("\"linkdown\"", "");
         let mut parts = text.split("\"expires\":");
         let head = parts.next().unwrap_or_default().to_owned();
         parts.fold(head, |text, part| {
