@@ -19,6 +19,7 @@ packages=(
 	dhcpcd-base        # dhcpcd
 	docker.io          # a host whose firewall drops what it forwards
 	ethtool            # offloads on and off
+	faketime           # a wall clock that is set for one program
 	firewalld          # another one
 	g++                # builds libFuzzer, for the fuzz targets
 	ipxe-qemu          # the ROM that boots guests from the network

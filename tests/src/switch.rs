@@ -239,6 +239,43 @@ impl Switch {
         self.start_by(command)
     }
 
+    /// As [`Switch::launch`], with a wall clock that [`Switch::set_clock`] sets
+    /// for it alone, by libfaketime. The time since boot is the host's.
+    ///
+    /// # Errors
+    /// As [`Switch::launch`].
+    pub fn launch_with_clock(&mut self) -> Result<()> {
+        self.set_clock("+0")?;
+        let run = self.command(self.run_arguments());
+        let mut command = self.namespace.command("env");
+        command
+            .arg("LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+            .args(["FAKETIME_NO_CACHE=1", "DONT_FAKE_MONOTONIC=1"])
+            .arg(format!(
+                "FAKETIME_TIMESTAMP_FILE={}",
+                self.clock_file().display()
+            ))
+            // `ip netns exec NAME` has been done.
+            .args(run.get_args().skip(3));
+        self.start_by(command)
+    }
+
+    /// Sets the wall clock of [`Switch::launch_with_clock`] to the host's and
+    /// `offset`, such as `-1h`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn set_clock(&self, offset: &str) -> Result<()> {
+        // In one step: vmlan reads it whenever it asks for the time.
+        let new = self.folder.path().join("clock.new");
+        fs::write(&new, format!("{offset}\n"))?;
+        fs::rename(new, self.clock_file()).context("cannot set the clock")
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.folder.path().join("clock")
+    }
+
     /// Starts it with `mount ARGUMENTS` done on the state folder.
     fn launch_mounted(&mut self, arguments: &str) -> Result<()> {
         let state = self.folder.path().join("state");

@@ -120,6 +120,45 @@ fn a_read_only_folder_stops_new_leases_and_no_others_until_it_is_writable() -> R
 }
 
 #[test]
+fn a_clock_that_is_set_by_an_hour_ends_no_lease_and_prolongs_none() -> Result<()> {
+    let mut switch = Switch::prepare(&config())?;
+    switch.launch_with_clock()?;
+    let c1 = switch.container("c1", MAC)?;
+    let (client, lease) = Udhcpc::start(&c1, "")?;
+    let end = |switch: &Switch| -> Result<i64> {
+        let lease = switch.lease(MAC)?;
+        ensure!(lease["state"] == "bound", "{lease}");
+        lease["expiry"].as_i64().context("no expiry")
+    };
+    let first = end(&switch)?;
+    for (n, (offset, hours)) in [("+1h", 1), ("-1h", -1)].into_iter().enumerate() {
+        switch.set_clock(offset)?;
+        let again = client.renew()?;
+        ensure!(again.address == lease.address, "{again:?}");
+        let left: u64 = again.option("lease").parse()?;
+        ensure!((3500..=3600).contains(&left), "{left} s");
+        // Another client has it write, and so look at the clock.
+        let other = switch.container(["c2", "c3"][n], OTHER)?;
+        ensure!(udhcpc(&other, "")?.address != lease.address);
+        let said = "the wall clock was set: leases run on";
+        let times = switch.log().matches(said).count();
+        ensure!(times == n + 1, "{}", switch.log());
+        let moved = end(&switch)? - first;
+        let wanted = hours * 3600;
+        ensure!((wanted..wanted + 100).contains(&moved), "{moved} s");
+        wait::until("the lease file", wait::SOON, || {
+            let file = fs::read_to_string(switch.state_file("leases"))?;
+            let line = file.lines().find(|line| line.contains(MAC));
+            let written = line.and_then(|line| line.split(' ').next());
+            let written: i64 = written.context("no lease")?.parse()?;
+            ensure!((written - first - moved).abs() < 2, "{file}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
 fn leases_of_dnsmasq_are_taken_over_by_a_running_server() -> Result<()> {
     let switch = Switch::start(&config())?;
     let file = switch.config_path().with_file_name("dnsmasq.leases");
