@@ -216,10 +216,11 @@ fn a_failure_half_way_puts_all_back() -> Result<()> {
 /// Ends vmlan as a crash does.
 fn kill_vmlan(host: &Libvirt) -> Result<()> {
     host.run("kill -9 $(sed -n 's/^pid = //p' /run/vmlan/default/lock)")?;
+    // The kernel closes its files one by one.
     wait::until("vmlan's end", wait::SOON, || {
         let links = host.run("ip link")?;
         ensure!(!links.contains("virbr0"), "{links}");
-        Ok(())
+        host.run("flock -n /run/vmlan/default/lock true").map(drop)
     })
 }
 
