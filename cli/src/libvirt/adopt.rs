@@ -39,12 +39,7 @@ pub(super) fn adopt(
     dry_run: bool,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let _turn = if dry_run {
-        None
-    } else {
-        super::check_root()?;
-        Some(Turn::take(place)?)
-    };
+    let _turn = Turn::to_change(place, dry_run)?;
     let plan = Plan::make(place, virsh, network)?;
     write!(out, "{plan}")?;
     if dry_run {

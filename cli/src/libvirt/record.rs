@@ -30,6 +30,19 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// The turn of a command that changes a network. A dry run changes nothing,
+    /// and waits for nobody.
+    ///
+    /// # Errors
+    /// As of [`Turn::take`], and who is not root cannot change one.
+    pub(super) fn to_change(place: &Place, dry_run: bool) -> Result<Option<Self>> {
+        if dry_run {
+            return Ok(None);
+        }
+        super::check_root()?;
+        Self::take(place).map(Some)
+    }
+
     /// Takes the turn among those that have the state folder of `place`.
     ///
     /// # Errors

@@ -31,12 +31,7 @@ pub(super) fn release(
     dry_run: bool,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let _turn = if dry_run {
-        None
-    } else {
-        super::check_root()?;
-        Some(Turn::take(place)?)
-    };
+    let _turn = Turn::to_change(place, dry_run)?;
     let name = plan::name(place, network)?;
     let files = Files::new(place, &name);
     let Some((record, description)) = files.load()? else {

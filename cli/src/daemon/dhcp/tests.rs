@@ -161,15 +161,19 @@ fn a_message_is_answered_that_is_for_the_server_or_for_all() {
     }
 }
 
+/// A network whose segment is asked for an address before it is offered.
+fn probing() -> Config {
+    Config {
+        probe: true,
+        ..config(254)
+    }
+}
+
 #[test]
 fn a_message_waits_for_its_probe_and_others_are_answered_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = service(folder.path());
-    let probing = Config {
-        probe: true,
-        ..config(254)
-    };
-    service.configure(Some(probing)).unwrap();
+    service.configure(Some(probing())).unwrap();
     assert_eq!(service.due(), None);
     let discover = message(1, MAC, Ipv4Addr::BROADCAST);
     assert_eq!(service.respond(std::slice::from_ref(&discover)).len(), 0);
@@ -195,11 +199,7 @@ fn a_message_waits_for_its_probe_and_others_are_answered_meanwhile() {
 fn a_reply_to_its_probe_has_a_message_get_another_address_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut service = service(folder.path());
-    let probing = Config {
-        probe: true,
-        ..config(254)
-    };
-    service.configure(Some(probing)).unwrap();
+    service.configure(Some(probing())).unwrap();
     let discover = message(1, MAC, Ipv4Addr::BROADCAST);
     assert_eq!(service.respond(&[discover]).len(), 0);
     let first = service.due().unwrap();
