@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use foldhash::HashMap;
+use crate::hash::HashMap;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 

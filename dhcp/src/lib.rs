@@ -87,6 +87,7 @@
 pub mod clock;
 pub mod config;
 pub mod glob;
+mod hash;
 mod hold;
 mod host;
 pub mod hostname;

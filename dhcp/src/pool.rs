@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-use foldhash::HashSet;
+use crate::hash::HashSet;
 
 /// All ranges, none of which overlaps another, and the addresses in them that
 /// are never handed out.

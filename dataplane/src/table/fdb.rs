@@ -2,8 +2,10 @@
 //!
 //! Theory of operation: one flat array of slots, at most half full, searched by
 //! linear probing from a keyed hash of the station (guests choose their MACs,
-//! so an unkeyed hash could be filled with collisions). A slot is two words,
-//! four slots a cache line: a look-up is one hash and, nearly always, one line.
+//! so an unkeyed hash could be filled with collisions; foldhash's *fast* kind
+//! crowds MACs that are numbered in turn under one key in fifty, its *quality*
+//! kind does not). A slot is two words, four slots a cache line: a look-up is
+//! one hash and, nearly always, one line.
 //!
 //! **Readers never wait.** Workers look up and refresh ages without a lock. A
 //! slot changes hands as busy, value, key, so a reader that finds its key
@@ -27,7 +29,7 @@ mod writer;
 use super::{MAX_PORTS, PortId, Tick};
 use crate::MacAddr;
 use crate::port::sys::memory::prefer_huge_pages;
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64};

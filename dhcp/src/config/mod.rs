@@ -11,7 +11,7 @@ mod tests;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-use foldhash::HashSet;
+use crate::hash::HashSet;
 use ipnet::Ipv4Net;
 
 use crate::options::{Boot, Setting};

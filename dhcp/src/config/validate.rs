@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use foldhash::{HashMap, HashSet};
+use crate::hash::{HashMap, HashSet};
 use ipnet::Ipv4Net;
 use thiserror::Error;
 

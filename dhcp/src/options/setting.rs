@@ -1,6 +1,6 @@
 //! An option with the conditions on which a client gets it.
 
-use foldhash::HashSet;
+use crate::hash::HashSet;
 use thiserror::Error;
 
 use super::{MAX_ENCAPSULATED, is_computed};

@@ -13,7 +13,7 @@
 
 use std::net::Ipv4Addr;
 
-use foldhash::HashMap;
+use crate::hash::HashMap;
 use ipnet::Ipv4Net;
 
 use super::Server;

@@ -18,8 +18,8 @@ mod tests;
 
 use std::net::Ipv4Addr;
 
+use crate::hash::{HashMap, HashSet};
 use foldhash::quality::FixedState;
-use foldhash::{HashMap, HashSet};
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 

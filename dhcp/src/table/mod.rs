@@ -13,7 +13,7 @@ mod records;
 
 use std::net::Ipv4Addr;
 
-use foldhash::HashMap;
+use crate::hash::HashMap;
 use pnet_base::MacAddr;
 
 use crate::config::Identity;

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use foldhash::HashMap;
+use crate::hash::HashMap;
 use pnet_base::MacAddr;
 
 use super::ClientRef;

@@ -109,6 +109,21 @@ fn a_port_that_fills_the_table_makes_room_for_the_share_of_another() {
 }
 
 #[test]
+fn stations_numbered_in_turn_lie_near_where_they_are_searched() {
+    for _ in 0..200 {
+        let fdb = Fdb::new(1000, None);
+        let mut longest = 0;
+        for n in 0..1000 {
+            fdb.learn(mac(n), 0, P1, NOW);
+            let key = key(mac(n), 0);
+            let (at, _) = fdb.find(key).expect("just learned");
+            longest = longest.max(at.wrapping_sub(fdb.home(key)) & fdb.mask());
+        }
+        assert!(longest < 150, "{longest} slots of {}", fdb.slots.len());
+    }
+}
+
+#[test]
 fn a_flushed_port_starts_from_nothing_again() {
     let fdb = Fdb::new(16, Some(3000));
     for round in 0..4 {
