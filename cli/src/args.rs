@@ -14,6 +14,7 @@ use crate::bench::BenchArgs;
 use crate::config::{InterfaceName, PortName, Value, key_value, value};
 use crate::libvirt::LibvirtCommand;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use pnet_base::MacAddr;
 use std::path::PathBuf;
 
@@ -157,6 +158,14 @@ pub enum Command {
     /// namespaces of its own, and removes all of it at the end. Progress is
     /// shown on stderr, the results on stdout.
     Bench(BenchArgs),
+    /// Print what completes vmlan's commands in a shell
+    ///
+    /// The Debian package has these files already. Else, for bash: `vmlan
+    /// completions bash > ~/.local/share/bash-completion/completions/vmlan`.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// How to show something.

@@ -38,6 +38,7 @@ fn every_command_is_there() {
         "vmlan fdb flush --port lan0",
         "vmlan leases --json",
         "vmlan lease del 192.168.122.4",
+        "vmlan completions bash",
         "vmlan host add 52:54:00:00:00:01",
         "vmlan host add 52:54:00:*:*:* db --set red --set blue",
         "vmlan host add 52:54:00:00:00:01 192.168.122.9 db --lease-time 2h",
