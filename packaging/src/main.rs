@@ -11,6 +11,8 @@ mod man;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser};
 use clap_complete::Shell;
+use jiff::Timestamp;
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use vmlan::args::Cli;
@@ -33,7 +35,7 @@ const COMPLETIONS: [(Shell, &str); 3] = [
 fn main() -> anyhow::Result<()> {
     let Args { dir } = Args::parse();
     let man = dir.join("man");
-    for page in man::pages(Cli::command()) {
+    for page in man::pages(Cli::command(), &date()?) {
         write(&man.join(&page.file), &page.text)?;
     }
     for (shell, file) in COMPLETIONS {
@@ -42,6 +44,20 @@ fn main() -> anyhow::Result<()> {
         write(&dir.join("completions").join(file), &script)?;
     }
     Ok(())
+}
+
+/// The date of the pages: of SOURCE_DATE_EPOCH, so that the same source makes
+/// the same package (reproducible-builds.org), or today.
+fn date() -> anyhow::Result<String> {
+    let time = match env::var("SOURCE_DATE_EPOCH") {
+        Ok(seconds) => seconds
+            .parse()
+            .ok()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .with_context(|| format!("SOURCE_DATE_EPOCH={seconds} is no time"))?,
+        Err(_) => Timestamp::now(),
+    };
+    Ok(time.strftime("%Y-%m-%d").to_string())
 }
 
 fn write(file: &Path, text: &[u8]) -> anyhow::Result<()> {

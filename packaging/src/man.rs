@@ -55,14 +55,15 @@ const FILES: [(&str, &str); 6] = [
 /// The pages that are not made here.
 const WRITTEN: [&str; 2] = ["vmlan.toml(5)", "vmlan-bridge-helper(8)"];
 
-/// The pages of `command` and all commands below it.
-pub(crate) fn pages(command: Command) -> Vec<Page> {
+/// The pages of `command` and all commands below it, as of `date`, which is
+/// written as 2026-11-24.
+pub(crate) fn pages(command: Command, date: &str) -> Vec<Page> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
     let top = name(&command);
     commands(&command)
         .into_iter()
-        .map(|command| page(command, &top))
+        .map(|command| page(command, &top, date))
         .collect()
 }
 
@@ -80,9 +81,10 @@ fn name(command: &Command) -> String {
     name.unwrap_or_else(|| command.get_name()).to_owned()
 }
 
-fn page(command: &Command, top: &str) -> Page {
+fn page(command: &Command, top: &str, date: &str) -> Page {
     let man = Man::new(command.clone())
         .title(name(command).to_uppercase())
+        .date(date)
         .source(format!("vmlan {}", env!("CARGO_PKG_VERSION")))
         .manual("vmlan");
     let mut text = Vec::new();
@@ -116,7 +118,11 @@ fn rest(command: &Command, top: &str) -> Roff {
         roff.text([bold(*line)]);
     }
     roff.control("SH", ["SEE ALSO"]);
-    let mut pages: Vec<String> = commands(command).iter().skip(1).map(|c| page_of(c)).collect();
+    let mut pages: Vec<String> = commands(command)
+        .iter()
+        .skip(1)
+        .map(|c| page_of(c))
+        .collect();
     if name(command) != top {
         pages.insert(0, format!("{top}(1)"));
     }
