@@ -16,4 +16,5 @@ cargo build --quiet --release -p vmlan -p vmlan-bridge-helper -p vmlan-packaging
 made=$target/release/package
 rm -rf "$made"
 "$target/release/vmlan-packaging" "$made"
+gzip -9n "$made"/man/*
 cargo deb --quiet --strip --no-build -p vmlan ${version:+--deb-version "$version"}

@@ -202,7 +202,11 @@ fn groff_and_mandoc_have_nothing_to_say_of_the_pages() {
         text: fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(file)).unwrap(),
     });
     for page in pages().into_iter().chain(written) {
-        let groff = output("groff", &["-K", "utf8", "-man", "-Tutf8", "-ww", "-z"], &page.text);
+        let groff = output(
+            "groff",
+            &["-K", "utf8", "-man", "-Tutf8", "-ww", "-z"],
+            &page.text,
+        );
         assert_eq!(groff, "", "{}", page.file);
         let mandoc = output("mandoc", &["-T", "lint", "-W", "warning"], &page.text);
         assert_eq!(mandoc, "", "{}", page.file);

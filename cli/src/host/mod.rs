@@ -19,7 +19,7 @@ pub(crate) mod attached;
 pub(crate) mod domains;
 pub(crate) mod durable;
 pub(crate) mod forwarding;
-mod group;
+pub(crate) mod group;
 pub(crate) mod hosts;
 pub(crate) mod identity;
 mod ingress;
