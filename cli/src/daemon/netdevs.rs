@@ -4,6 +4,7 @@
 use super::network::{Network, chain, no_port, warn_not_kept};
 use super::ports::{NamedPort, Netdev, Origin};
 use crate::config::{Port, PortKind, PortName, PortSettings};
+use crate::events::Event;
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
 use crate::model::{self, ApiError, ExternalIds, Fault};
@@ -130,7 +131,7 @@ impl Network {
                         own.up = true;
                     }
                     _ => {
-                        self.remove_since(&name, &format!(": {netdev} is gone"));
+                        self.remove_since(&name, Some(format!("{netdev} is gone")));
                     }
                 }
             }
@@ -146,8 +147,11 @@ impl Network {
                 netdev.name.clone_from(&link.name);
                 if netdev.up != link.carrier {
                     netdev.up = link.carrier;
-                    let state = if link.carrier { "up" } else { "down" };
-                    tracing::info!("port {name} is {state}");
+                    let port = name.to_string();
+                    self.events.tell(match link.carrier {
+                        true => Event::PortUp { port },
+                        false => Event::PortDown { port },
+                    });
                 }
             }
             if let Err(error) = self.quiet.follow(link) {
@@ -155,10 +159,10 @@ impl Network {
             }
             if let (PortKind::Packet, Some(master)) = (kind, &link.master) {
                 let why = format!(
-                    ": {} now belongs to {master}, which forwards its frames",
+                    "{} now belongs to {master}, which forwards its frames",
                     link.name
                 );
-                self.remove_since(&name, &why);
+                self.remove_since(&name, Some(why));
             }
             return;
         }

@@ -2,6 +2,7 @@
 //! goes away again: each part takes itself down when it is dropped.
 
 use super::dhcp::DhcpService;
+use super::events::Events;
 use super::libvirt::LibvirtFiles;
 use super::network::Network;
 use super::ports::{Origin, Ports};
@@ -69,7 +70,8 @@ pub(super) async fn start(
         None => identity.mac(),
     };
 
-    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
+    let told = Events::new(config.name.as_str());
+    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac, told.clone());
     let hosts = LiveHosts::open(state.path())?;
     let attached =
         Attached::open(state.path()).context("cannot read which netdevs were attached")?;
@@ -93,6 +95,7 @@ pub(super) async fn start(
         dhcp,
         tftp: TftpService::default(),
         ports: Ports::default(),
+        events: told,
         libvirt,
         attached,
         hosts,
