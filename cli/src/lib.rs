@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod doctor;
 pub mod events;
 mod firewall;
+pub mod follow;
 mod host;
 pub mod libvirt;
 pub mod log;

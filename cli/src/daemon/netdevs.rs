@@ -106,7 +106,10 @@ impl Network {
     /// Follows a netdev.
     pub(super) async fn link_changed(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Changed(link) => self.link_seen(&link).await,
+            LinkEvent::Changed(link) => {
+                self.uplink_seen(&link.name, true);
+                self.link_seen(&link).await;
+            }
             LinkEvent::Sysctls => {
                 if let Err(error) = self.quiet.keep_from_forwarding() {
                     tracing::warn!("{}", chain(error));
@@ -117,6 +120,7 @@ impl Network {
                 index,
                 name: netdev,
             } => {
+                self.uplink_seen(&netdev, false);
                 self.ports.forget(index);
                 let Some((name, port)) = self.ports.by_index(index) else {
                     return;
@@ -135,6 +139,20 @@ impl Network {
                     }
                 }
             }
+        }
+    }
+
+    /// Tells that the netdev that leads outside has gone, or come.
+    fn uplink_seen(&mut self, netdev: &str, there: bool) {
+        let uplink = self.config.uplink.as_ref();
+        let Some(uplink) = uplink.filter(|uplink| uplink.as_str() == netdev) else {
+            return;
+        };
+        let interface = uplink.to_string();
+        match (std::mem::replace(&mut self.uplink_gone, !there), there) {
+            (false, false) => self.events.tell(Event::UplinkGone { interface }),
+            (true, true) => self.events.tell(Event::UplinkBack { interface }),
+            _ => {}
         }
     }
 

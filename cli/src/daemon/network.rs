@@ -45,6 +45,8 @@ pub(super) struct Network {
     pub(super) tftp: TftpService,
     pub(super) ports: Ports,
     pub(super) events: Events,
+    /// The netdev that leads outside was there, and has gone.
+    pub(super) uplink_gone: bool,
     /// What libvirt's users see.
     pub(super) libvirt: LibvirtFiles,
     /// Netdevs that are to come back after a restart.

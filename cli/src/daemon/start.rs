@@ -44,6 +44,7 @@ pub(super) async fn start(
         config.forward = Forward::Isolated;
         config.attach.clear();
     }
+    crate::log::configure(config.log.as_ref());
     let interface = config.interface.as_ref().map(|name| name.as_str());
     let run = RunDir::claim(&place.run_dir(), config.name.as_str(), interface)?;
     for left in run.leftovers() {
@@ -96,6 +97,7 @@ pub(super) async fn start(
         tftp: TftpService::default(),
         ports: Ports::default(),
         events: told,
+        uplink_gone: false,
         libvirt,
         attached,
         hosts,

@@ -73,7 +73,7 @@ pub enum Event {
         /// Its name.
         port: String,
     },
-    /// The netdev that leads outside is gone.
+    /// The netdev that leads outside is not there, or not any more.
     UplinkGone {
         /// Its name.
         interface: String,

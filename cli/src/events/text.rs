@@ -17,7 +17,7 @@ impl fmt::Display for Event {
             Self::PortDown { port } => write!(f, "port {port} is down"),
             Self::UplinkGone { interface } => write!(
                 f,
-                "the uplink {interface} is gone: until it comes back, guests get nowhere"
+                "there is no uplink {interface}: until it comes, guests get nowhere"
             ),
             Self::UplinkBack { interface } => write!(f, "the uplink {interface} is there again"),
             Self::LeaseBound { mac, address, port } => {

@@ -53,6 +53,16 @@ pub(crate) fn start() {
     }
 }
 
+/// Writes lines by the filter of a configuration, unless [`VARIABLE`] has one.
+pub(crate) fn configure(filter: Option<&LogFilter>) {
+    let named = std::env::var_os(VARIABLE).is_some_and(|text| !text.is_empty());
+    if let Some(filter) = filter
+        && !named
+    {
+        set(filter.clone());
+    }
+}
+
 /// The filter that holds.
 #[must_use]
 pub fn filter() -> LogFilter {

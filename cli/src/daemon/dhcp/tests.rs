@@ -5,7 +5,7 @@ use crate::host::leases::{Folder, LeaseStore};
 use bytes::Bytes;
 use etherparse::PacketBuilder;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vmlan_dataplane::hairpin::Request;
 use vmlan_dataplane::table::PortId;
 use vmlan_dhcp::{LeaseState, leasefile};
