@@ -12,12 +12,13 @@ use crate::model::ApiError;
 
 impl Network {
     /// Has the host forward for the network, or not, and gives it the rules for
-    /// that, as the configuration says.
-    pub(super) async fn open_outside(&mut self) -> Result<(), ApiError> {
+    /// that, as the configuration says. Gives the sysctls that were otherwise.
+    pub(super) async fn open_outside(&mut self) -> Result<Vec<String>, ApiError> {
         let failed = |error: String| ApiError::runtime(error);
         let Some(wanted) = Wanted::of(&self.config, self.gateway) else {
             let closed = self.close_outside().await;
-            return closed.map_err(|e| failed(format!("{e:#}")));
+            closed.map_err(|e| failed(format!("{e:#}")))?;
+            return Ok(Vec::new());
         };
         let (interface, is_routed) = (wanted.interface.clone(), wanted.way.is_routed());
         if let Some(uplink) = wanted.way.uplink()
@@ -53,18 +54,22 @@ impl Network {
         if turned_on {
             tracing::info!("net.ipv4.ip_forward was off: it is on until vmlan ends");
         }
-        let routed = sysctl::route_host_interface(&interface);
-        routed.map(drop).map_err(|e| failed(chain(e)))
+        self.forwarding_is_off = false;
+        let routed = sysctl::route_host_interface(&interface).map_err(|e| failed(chain(e)))?;
+        let mut changed = Vec::from_iter(turned_on.then(|| "net.ipv4.ip_forward".to_owned()));
+        changed.extend(routed);
+        Ok(changed)
     }
 
-    /// Gives the host's own interface, which is not up yet, its sysctls.
-    pub(super) fn sysctls_at_start(&self, interface: &str) -> Result<(), ApiError> {
+    /// Gives the host's own interface, which is not up yet, its sysctls, and
+    /// says which were otherwise.
+    pub(super) fn sysctls_at_start(&self, interface: &str) -> Result<Vec<String>, ApiError> {
         let set = match self.config.forward {
-            Forward::Bridge => return Ok(()),
+            Forward::Bridge => return Ok(Vec::new()),
             // What is routed is opened once the rules are there.
             _ => sysctl::isolate_host_interface(interface),
         };
-        set.map(drop).map_err(|e| ApiError::runtime(chain(e)))
+        set.map_err(|e| ApiError::runtime(chain(e)))
     }
 
     /// Looks after the rules once somebody has changed some.
@@ -81,7 +86,7 @@ impl Network {
 
     /// Sets the sysctls of the host's own interface again that somebody has
     /// written for all netdevs at once, as Docker does to turn on forwarding.
-    pub(super) fn sysctls_changed(&self) {
+    pub(super) fn sysctls_changed(&mut self) {
         let Some(interface) = self.ports.host_interface() else {
             return;
         };
@@ -89,15 +94,22 @@ impl Network {
             Forward::Bridge => return,
             Forward::Isolated => (sysctl::isolate_host_interface(interface), "isolated"),
             Forward::Nat | Forward::Route | Forward::Open => {
-                match sysctl::host_forwards() {
-                    Ok(Some(now)) if now == "0" => {
+                let is_off = matches!(sysctl::host_forwards(), Ok(Some(now)) if now == "0");
+                let was_off = std::mem::replace(&mut self.forwarding_is_off, is_off);
+                match (was_off, is_off) {
+                    // The kernel tells of each netdev that has it written.
+                    (true, true) => return,
+                    (false, true) => {
                         tracing::warn!(
                             "somebody has turned off net.ipv4.ip_forward: guests reach nothing \
                              outside (help: `vmlan reload` turns it on again)"
                         );
                         return;
                     }
-                    _ => {}
+                    (true, false) => {
+                        tracing::info!("somebody has turned net.ipv4.ip_forward on again");
+                    }
+                    (false, false) => {}
                 }
                 (sysctl::route_host_interface(interface), "as it was made")
             }
