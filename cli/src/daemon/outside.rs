@@ -4,7 +4,7 @@
 use super::network::{Network, chain};
 use crate::config::Forward;
 use crate::firewall::{Firewall, ToolError, Wanted};
-use crate::host::forwarding::{self, GivenUp};
+use crate::host::forwarding::{self, ForwardingError, GivenUp};
 use crate::host::link::LinkError;
 use crate::host::rundir::RunDir;
 use crate::host::sysctl;
@@ -46,7 +46,10 @@ impl Network {
             }
         };
         if !is_routed {
-            stop_forwarding(&self.run, &users).map_err(|e| failed(chain(e)))?;
+            let stopped = stop_forwarding(&self.run, &users).map_err(|e| failed(chain(e)))?;
+            if let Some(stopped) = stopped {
+                tracing::info!("{stopped}");
+            }
             // It may have been routed until now.
             return self.sysctls_at_start(&interface);
         }
@@ -81,7 +84,11 @@ impl Network {
 
     /// Takes away from the host what [`open_outside`](Self::open_outside) did.
     pub(super) async fn close_outside(&mut self) -> anyhow::Result<()> {
-        close(&mut self.firewall, &self.run).await
+        let closed = close(&mut self.firewall, &self.run).await?;
+        if let Some(forwarding) = closed.forwarding {
+            tracing::info!("{forwarding}");
+        }
+        Ok(())
     }
 
     /// Sets the sysctls of the host's own interface again that somebody has
@@ -127,25 +134,37 @@ impl Network {
     }
 }
 
-/// Takes away the rules of the network that holds `run`, and forwarding where
-/// nobody else needs it.
-pub(super) async fn close(firewall: &mut Firewall, run: &RunDir) -> anyhow::Result<()> {
-    let users = firewall.forwarders().await.unwrap_or_else(unknown);
-    let stopped = stop_forwarding(run, &users);
-    firewall.remove().await?;
-    Ok(stopped?)
+/// What [`close`] has done.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// What was taken away from the firewall.
+    pub(super) removed: Vec<String>,
+    /// What became of forwarding, if the network had turned it on.
+    pub(super) forwarding: Option<String>,
 }
 
-fn stop_forwarding(run: &RunDir, users: &[String]) -> Result<(), forwarding::ForwardingError> {
-    match forwarding::give_up(run, users)? {
-        GivenUp::AsItWas => {}
-        GivenUp::Off => tracing::info!("net.ipv4.ip_forward is off again"),
-        GivenUp::NeededBy(others) => tracing::info!(
+/// Takes away the rules of the network that holds `run`, and forwarding where
+/// nobody else needs it.
+pub(super) async fn close(firewall: &mut Firewall, run: &RunDir) -> anyhow::Result<Closed> {
+    let users = firewall.forwarders().await.unwrap_or_else(unknown);
+    let stopped = stop_forwarding(run, &users);
+    let removed = firewall.remove().await?;
+    Ok(Closed {
+        removed,
+        forwarding: stopped?,
+    })
+}
+
+/// Puts forwarding back, and says so if the network had turned it on.
+fn stop_forwarding(run: &RunDir, users: &[String]) -> Result<Option<String>, ForwardingError> {
+    Ok(match forwarding::give_up(run, users)? {
+        GivenUp::AsItWas => None,
+        GivenUp::Off => Some("net.ipv4.ip_forward is off again".to_owned()),
+        GivenUp::NeededBy(others) => Some(format!(
             "net.ipv4.ip_forward stays on: {} came meanwhile and may need it",
             others.join(", ")
-        ),
-    }
-    Ok(())
+        )),
+    })
 }
 
 /// Without an answer nobody is known to need forwarding.

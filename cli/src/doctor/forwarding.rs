@@ -144,7 +144,7 @@ fn rp_filter(facts: &Facts) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{facts, route, running};
+    use super::super::facts::values::{facts, route, running};
     use super::super::{Level, forwarding};
     use crate::config::Forward;
 

@@ -141,7 +141,7 @@ fn obstacles(facts: &Facts, link: &Link) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::facts::tests::{address, facts, netdev, other};
+    use super::super::facts::values::{address, facts, netdev, other};
     use super::*;
     use crate::host::link::Master;
 

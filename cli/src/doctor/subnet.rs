@@ -102,7 +102,7 @@ fn owner(facts: &Facts, netdev: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{address, facts, other, route};
+    use super::super::facts::values::{address, facts, other, route};
     use super::super::{Level, subnet};
 
     #[test]
