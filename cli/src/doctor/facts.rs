@@ -126,7 +126,7 @@ impl Facts {
         let Some(wanted) = self.wanted() else {
             return Ok(Vec::new());
         };
-        match Survey::take(&wanted.network, &wanted.interface).await {
+        match Survey::take(&wanted.network, Some(&wanted)).await {
             Ok(survey) => Ok(obstacles(&survey, &wanted)),
             Err(error) => Err(error.to_string()),
         }

@@ -2,8 +2,9 @@
 
 use super::Finding;
 use super::facts::Facts;
+use crate::config::Forward;
 use crate::firewall::obstacle::Obstacle;
-use crate::firewall::survey::Owner;
+use crate::firewall::survey::{Dropping, Owner, Why};
 
 const CHECK: &str = "forwarding";
 
@@ -31,13 +32,21 @@ fn firewalls(facts: &Facts) -> Vec<Finding> {
             return vec![Finding::unknown(CHECK, what).help(help)];
         }
     };
-    let judge = |Obstacle { chain, what, mend }: &Obstacle| {
-        let opened = matches!(chain.owner, Owner::Docker | Owner::Firewalld);
+    let judge = |obstacle: &Obstacle| {
+        let Dropping { owner, why, .. } = &obstacle.chain;
+        let has_place = matches!(owner, Owner::Docker | Owner::Firewalld);
+        // What passes an open network is what the host's own rules let through.
+        let opened = has_place && *why == Why::Unaware && facts.config.forward != Forward::Open;
         if opened && facts.status.is_err() {
-            let fine = format!("{chain} drops {what}: `vmlan run` lets that through");
+            let fine = format!("{}: `vmlan run` lets that through", obstacle.message());
             return Finding::fine(CHECK, fine);
         }
-        Finding::obstacle(CHECK, format!("{chain} drops {what}")).help(mend.clone())
+        let finding = if obstacle.is_certain() {
+            Finding::obstacle(CHECK, obstacle.message())
+        } else {
+            Finding::unknown(CHECK, obstacle.message())
+        };
+        finding.help(obstacle.mend.clone())
     };
     let found: Vec<_> = obstacles.iter().map(judge).collect();
     if found.is_empty() && facts.config.forward.is_routed() {

@@ -151,7 +151,7 @@ impl Firewall {
     /// [`ToolError`].
     pub(crate) async fn forwarders(&self) -> Result<Vec<String>, ToolError> {
         match &self.record {
-            Some(it) => Ok(Survey::take(&self.network, &it.interface).await?.forwarders),
+            Some(_) => Ok(Survey::take(&self.network, None).await?.forwarders),
             None => Ok(Vec::new()),
         }
     }
@@ -167,7 +167,7 @@ impl Firewall {
         if self.record.is_none() {
             return Ok(removed);
         }
-        let survey = Survey::take(&self.network, "").await.unwrap_or_default();
+        let survey = Survey::take(&self.network, None).await.unwrap_or_default();
         let table = transact(&rules::removing(&self.network)).await;
         if survey.own > 0 {
             let name = table_name(&self.network);
@@ -188,7 +188,7 @@ impl Firewall {
     }
 
     async fn survey(&self, wanted: &Wanted) -> Result<Survey, ToolError> {
-        Survey::take(&self.network, &wanted.interface).await
+        Survey::take(&self.network, Some(wanted)).await
     }
 
     /// Has other firewalls let the network through where they have a place for
