@@ -12,6 +12,7 @@ use super::ask::{self, Asked, Offer};
 use super::others::{OtherNetwork, others};
 use crate::args::Place;
 use crate::config::{Address, Config, Loaded};
+use crate::daemon::CONNECT;
 use crate::daemon::leftovers::Leftovers;
 use crate::firewall::obstacle::{Obstacle, obstacles};
 use crate::firewall::survey::Survey;
@@ -103,7 +104,7 @@ impl Facts {
         };
         facts.kernel.nft = facts.try_rules().await;
         facts.firewall = facts.survey().await;
-        facts.ask_servers().await;
+        facts.ask_servers(place).await;
         Ok(facts)
     }
 
@@ -132,13 +133,15 @@ impl Facts {
         }
     }
 
-    async fn ask_servers(&mut self) {
+    async fn ask_servers(&mut self, place: &Place) {
         if self.status.is_err() {
             return;
         }
         let mut told = self.told_name_servers();
         if !self.config.dhcp.enabled {
-            self.offers = self.ask_for_offers().await;
+            let run = place.run_dir().join(self.config.name.as_str());
+            let socket = run.join(CONNECT);
+            self.offers = self.ask_for_offers(&socket).await;
             let offers = self.offers.iter().flatten();
             told.extend(offers.flat_map(|offer| offer.name_servers.clone()));
         }
@@ -150,14 +153,18 @@ impl Facts {
         }
     }
 
-    async fn ask_for_offers(&self) -> Result<Vec<Offer>, String> {
-        let own = self.netdevs.iter().find(|link| self.is_own(&link.name));
-        match own.and_then(|link| Some((&link.name, link.mac?))) {
-            Some((name, mac)) => ask::dhcp_servers(name, mac)
-                .await
-                .map_err(|error| format!("cannot ask by {name}: {error}")),
-            None => Err("the network has no host interface to ask by".to_owned()),
+    async fn ask_for_offers(&self, socket: &Path) -> Result<Vec<Offer>, String> {
+        let is_there = |name: &str| self.netdevs.iter().any(|link| link.name == name);
+        if let Some(uplink) = self
+            .config
+            .uplink
+            .as_ref()
+            .filter(|it| !is_there(it.as_str()))
+        {
+            return Err(format!("the uplink {uplink} is not there"));
         }
+        let asked = ask::dhcp_servers(socket).await;
+        asked.map_err(|error| format!("cannot ask by {}: {error}", socket.display()))
     }
 
     /// The gateway's address with its prefix: the running network's, else the
