@@ -29,6 +29,9 @@ pub(in crate::doctor) struct Kernel {
     pub(in crate::doctor) ip_forward: Option<bool>,
     /// `net.ipv4.conf.NETDEV.rp_filter`, of `all` and of each netdev.
     pub(in crate::doctor) rp_filter: Vec<(String, u8)>,
+    /// Packets that reverse path filters have dropped since the host started
+    /// (`IPReversePathFilter` in /proc/net/netstat).
+    pub(in crate::doctor) rp_dropped: u64,
     /// Netdevs by which nothing comes in that is to be forwarded:
     /// `net.ipv4.conf.NETDEV.forwarding` is 0.
     pub(in crate::doctor) not_forwarding: Vec<String>,
@@ -77,6 +80,10 @@ impl Kernel {
             io_uring_disabled: number(Path::new("/proc/sys/kernel/io_uring_disabled")).unwrap_or(0),
             ip_forward: number(Path::new("/proc/sys/net/ipv4/ip_forward")).map(|v| v != 0),
             rp_filter: rp_filter.collect(),
+            rp_dropped: read(Path::new("/proc/thread-self/net/netstat"))
+                .ok()
+                .and_then(|text| counter(&text, "IPReversePathFilter"))
+                .unwrap_or(0),
             not_forwarding: not_forwarding.map(str::to_owned).collect(),
             wireless: names
                 .filter(|name| is_wireless(name))
@@ -88,4 +95,30 @@ impl Kernel {
 
 fn number(path: &Path) -> Option<u8> {
     read(path).ok()?.trim().parse().ok()
+}
+
+/// The counter `name` in the text of /proc/net/netstat: a line of names, and
+/// one of their values.
+fn counter(text: &str, name: &str) -> Option<u64> {
+    let lines: Vec<&str> = text.lines().collect();
+    let (pairs, _) = lines.as_chunks::<2>();
+    pairs.iter().find_map(|[names, values]| {
+        let mut both = names.split(' ').zip(values.split(' '));
+        both.find_map(|(it, value)| (it == name).then(|| value.parse().ok())?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_stands_below_its_name() {
+        let text = "TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 3 17\n\
+                    IpExt: InNoRoutes\nIpExt: 5\n";
+        assert_eq!(counter(text, "IPReversePathFilter"), Some(17));
+        assert_eq!(counter(text, "InNoRoutes"), Some(5));
+        assert_eq!(counter(text, "OutNoRoutes"), None);
+        assert_eq!(counter("", "InNoRoutes"), None);
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) fn facts(text: &str) -> Facts {
             io_uring_disabled: 0,
             ip_forward: Some(true),
             rp_filter: Vec::new(),
+            rp_dropped: 0,
             not_forwarding: Vec::new(),
             wireless: Vec::new(),
         },
