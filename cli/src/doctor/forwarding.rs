@@ -223,7 +223,10 @@ mod tests {
         assert_eq!(forwarding::check(&facts).len(), 2);
         facts.kernel.rp_dropped = 3;
         let found = forwarding::check(&facts);
-        assert!(found[2].message.contains("(eth1) have dropped 3 packets"), "{found:?}");
+        assert!(
+            found[2].message.contains("(eth1) have dropped 3 packets"),
+            "{found:?}"
+        );
         let help = found[2].help.as_deref().unwrap();
         assert!(help.contains("net/ipv4/conf/eth1/rp_filter=2"), "{help}");
         facts.kernel.rp_filter[0].1 = 0;

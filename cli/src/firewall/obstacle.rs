@@ -169,8 +169,8 @@ fn firewalld_mend(wanted: &Wanted, zone: Option<&str>) -> String {
             let policy = format!("firewall-cmd --permanent --policy to-{interface}");
             format!(
                 "a policy lets others reach guests: `firewall-cmd --permanent --new-policy \
-                 to-{interface}`, `{policy} --set-target ACCEPT --add-ingress-zone ANY \
-                 --add-egress-zone {zone}` and `firewall-cmd --reload`"
+                 to-{interface}`, `{policy} --set-target ACCEPT`, `{policy} --add-ingress-zone \
+                 ANY`, `{policy} --add-egress-zone {zone}` and `firewall-cmd --reload`"
             )
         }
         _ => format!(

@@ -205,6 +205,11 @@ fn a_rule_that_drops_what_comes_by_the_interface_is_found_in_sets_and_maps_too()
     ] {
         assert_eq!(why(sets, rule), None, "{rule}");
     }
+    // Chains that look for what is not local, as ufw's do.
+    let not_local = "jump strange; iifname vmlan0 udp dport 69 accept; drop";
+    let strange = "chain strange { fib daddr type local return; drop; }
+";
+    assert_eq!(why(strange, not_local), None);
     // Whoever is not in it is dropped.
     assert_eq!(why(OTHERS, "iifname != @shut drop"), Some(Why::Unaware));
     assert_eq!(why("", "iifname != eth7 drop"), Some(Why::Unaware));

@@ -124,6 +124,8 @@ impl<'a> Rules<'a> {
         depth: usize,
     ) -> End<'a> {
         let (family, table, chain) = place;
+        // Some may be back where they came from, for other rules to judge.
+        let mut some_returned = false;
         for rule in self.by_chain.get(&place).into_iter().flatten() {
             seen.rules += 1;
             if seen.rules > MOST || depth > DEEPEST {
@@ -141,7 +143,10 @@ impl<'a> Rules<'a> {
                         names: case.names,
                     }),
                     Verdict::Return if is_sure => return End::Return,
-                    Verdict::Return => continue,
+                    Verdict::Return => {
+                        some_returned = depth > 0;
+                        continue;
+                    }
                     Verdict::Jump(to) | Verdict::Goto(to) => {
                         match self.pass((family, table, to), packet, seen, depth + 1) {
                             End::Drop(drop) => End::Drop(Drop {
@@ -160,7 +165,12 @@ impl<'a> Rules<'a> {
                     }
                 };
                 if is_sure {
-                    return end;
+                    let is_drop = matches!(end, End::Drop(_));
+                    return if is_drop && some_returned {
+                        End::Return
+                    } else {
+                        end
+                    };
                 }
                 if let (End::Drop(_), Some(set)) = (end, case.unread) {
                     seen.unread = Some(set);
