@@ -2,6 +2,7 @@
 //! `RUN/NAME/control.sock`, one connection a request.
 
 use crate::args::Place;
+use crate::host::group;
 use crate::config::NetworkName;
 use crate::model::ApiError;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -269,9 +270,10 @@ impl Client {
 /// can be seen.
 fn whom(socket: &Path) -> String {
     let owner = socket.ancestors().find_map(|path| path.metadata().ok());
-    match owner.map(|metadata| metadata.uid()) {
-        None | Some(0) => "root".to_owned(),
-        Some(uid) => format!("the user {uid}, who runs `vmlan run`, or as root"),
+    match owner.map(|metadata| (metadata.uid(), metadata.gid())) {
+        None | Some((0, 0)) => "root".to_owned(),
+        Some((0, _)) => format!("root, or as a member of the group {}", group::NAME),
+        Some((uid, _)) => format!("the user {uid}, who runs `vmlan run`, or as root"),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The `vmlan` program: does one command and says how it went.
 
 use anyhow::{Context as _, bail};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
 use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
@@ -67,7 +68,7 @@ fn exit_status(error: &anyhow::Error) -> u8 {
 
 fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
     // Whoever talks to a network believes what is in its folders.
-    if !matches!(command, Command::Check { .. }) {
+    if !matches!(command, Command::Check { .. } | Command::Completions { .. }) {
         place.check_fallbacks()?;
     }
     let client = || Client::new(&place);
@@ -152,6 +153,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         }
         Command::Libvirt(command) => libvirt::run(&place, &command, &mut io::stdout().lock()),
         Command::Bench(args) => measure(&args),
+        Command::Completions { shell } => complete(shell),
         Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
     }
 }
@@ -203,6 +205,13 @@ fn measure(args: &BenchArgs) -> anyhow::Result<()> {
         print(&report.text())?;
     }
     report.verdict()
+}
+
+/// Prints what completes the commands in `shell`.
+fn complete(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "vmlan", &mut script);
+    print(&String::from_utf8(script)?)
 }
 
 /// Shows what is odd about a configuration that can be used.

@@ -8,6 +8,7 @@
 //!   whose [`console`] is a serial line.
 //! - [`switch`] is `vmlan run` in a namespace of its own; [`libvirt`] a host with
 //!   libvirtd, whose domains are guests.
+//! - [`machine`] is a clean Debian with systemd, for the package.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
 //! - [`outside`] is a host between a guest and an internet, with Docker or
@@ -33,6 +34,7 @@ pub mod hostile;
 pub mod killed;
 pub mod lan;
 pub mod libvirt;
+pub mod machine;
 pub mod namespace;
 pub mod outside;
 pub mod process;

@@ -31,15 +31,20 @@ impl State {
         };
         let address = server.config().server;
         let mut outcomes: Vec<(&Request, Outcome)> = Vec::new();
+        let mut unread = Vec::new();
         for asked in &probed {
-            if let Some((message, sender)) = received(&asked.request, server.config()) {
+            if let Some(Ok((message, sender))) = received(&asked.request, server.config()) {
                 let outcome = server.probed(asked.probe, asked.claimant, message, sender, now);
                 outcomes.push((&asked.request, outcome));
             }
         }
         for request in requests {
-            if let Some((message, sender)) = received(request, server.config()) {
-                outcomes.push((request, server.handle(message, sender, now)));
+            match received(request, server.config()) {
+                Some(Ok((message, sender))) => {
+                    outcomes.push((request, server.handle(message, sender, now)));
+                }
+                Some(Err(silence)) => unread.push((request, silence)),
+                None => {}
             }
         }
         let changes = outcomes.iter().flat_map(|(_, outcome)| &outcome.changes);
@@ -85,6 +90,9 @@ impl State {
                 }
             }
         }
+        for (request, silence) in unread {
+            self.silent(silence, &request.frame);
+        }
         self.ask_for(&asked_for);
         replies
     }
@@ -129,18 +137,24 @@ impl State {
     }
 }
 
-/// The message in `request` and who sent it, if it is for this server.
-fn received<'a>(request: &'a Request, config: &Config) -> Option<(&'a [u8], Sender)> {
+/// The message in `request` and who sent it, or why it is not read; `None` if it
+/// holds none.
+fn received<'a>(
+    request: &'a Request,
+    config: &Config,
+) -> Option<Result<(&'a [u8], Sender), Silence>> {
     let received = message::unwrap(&request.frame)?;
     let (address, to) = (config.server, received.destination);
+    if !received.is_intact {
+        return Some(Err(Silence::BadChecksum));
+    }
     if ![address, Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
-        tracing::debug!("DHCP: a message gets no answer: it is for {to}");
-        return None;
+        return Some(Err(Silence::OtherServer));
     }
     let sender = Sender {
         origin: Origin(request.ingress.0.into()),
         mac: received.source,
         unicast: to == address,
     };
-    Some((received.message, sender))
+    Some(Ok((received.message, sender)))
 }
