@@ -165,6 +165,13 @@ pub enum Command {
         /// What to write from now on; nothing: show it.
         filter: Option<LogFilter>,
     },
+    /// Take away what a killed `vmlan run` has left on this host
+    ///
+    /// Rules of the firewall, forwarding, sysctls, and the addresses of an
+    /// uplink. `vmlan run` does so itself at its end, and after a crash at its
+    /// next start: this is for a network that is not to be started again.
+    /// Refused while the network runs; leases and configuration stay.
+    Cleanup,
     /// Look for what keeps the network from working on this host
     ///
     /// Checks rights, kernel, netdevs, subnet, forwarding and firewalls, and,

@@ -147,6 +147,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Uplink(UplinkCommand::Restore) => {
             print(&format!("{}\n", daemon::restore_uplink(&place)?))
         }
+        Command::Cleanup => print(&format!("{}\n", daemon::clean_up(&place)?)),
         Command::Doctor { config, format } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
             warn(&loaded);

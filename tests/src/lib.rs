@@ -44,6 +44,7 @@ pub mod station;
 pub mod stream_peer;
 pub mod switch;
 pub mod transfer;
+pub mod ufw;
 pub mod vmm;
 pub mod wait;
 

@@ -14,7 +14,7 @@ mod events;
 mod greeting;
 mod hooks;
 mod hosts;
-mod leftovers;
+pub(crate) mod leftovers;
 mod libvirt;
 mod message;
 mod metrics;
@@ -83,16 +83,30 @@ pub fn restore_uplink(place: &Place) -> anyhow::Result<String> {
 }
 
 /// Takes away what a run of the network that was killed has left on the host:
-/// firewall rules, forwarding, sysctls, moved addresses.
+/// firewall rules, forwarding, sysctls, moved addresses. Gives a line for each.
 ///
 /// # Errors
 /// Somebody serves the network, or something cannot be taken away.
-pub fn remove_leftovers(place: &Place) -> anyhow::Result<()> {
+pub fn remove_leftovers(place: &Place) -> anyhow::Result<Vec<String>> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?
         .block_on(leftovers::remove(place))
+}
+
+/// [`remove_leftovers`] as a command: gives what to show, and names other
+/// networks that have left something.
+///
+/// # Errors
+/// Those of [`remove_leftovers`].
+pub fn clean_up(place: &Place) -> anyhow::Result<String> {
+    log::start();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?
+        .block_on(leftovers::remove_by_command(place))
 }
 
 /// Allows as many open files as may be: each port has at least one, and the

@@ -40,6 +40,8 @@ pub(super) struct Network {
     /// What the uplink held, while the host interface has it.
     pub(super) moved: Option<Moved>,
     pub(super) firewall: Firewall,
+    /// Somebody has turned off net.ipv4.ip_forward, and the log says so.
+    pub(super) forwarding_is_off: bool,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) tftp: TftpService,

@@ -57,9 +57,10 @@ impl Report {
 /// the error says which is which.
 pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     let Some(file) = &network.file else {
-        let said = "the network runs by the built-in configuration: nothing to read";
-        tracing::info!("reload: {said}");
-        return Ok(said.to_owned());
+        let mut report = Report::default();
+        report.done("the network runs by the built-in configuration: nothing to read");
+        change_outside(network, &network.config.clone(), &mut report).await;
+        return report.finish();
     };
     let loaded =
         Loaded::read(file, Some(&network.config.name)).map_err(|error| unusable(&error))?;
@@ -173,8 +174,12 @@ fn change_tftp(network: &mut Network, old: &Config, report: &mut Report) {
 async fn change_outside(network: &mut Network, old: &Config, report: &mut Report) {
     let outside = |config: &Config| (config.forward, config.uplink.clone(), config.nat);
     match network.open_outside().await {
-        Ok(()) if outside(&network.config) == outside(old) => {}
-        Ok(()) => report.done(format!("forward is {} now", network.config.forward.name())),
+        Ok(otherwise) if outside(&network.config) == outside(old) => {
+            for sysctl in otherwise {
+                report.done(format!("{sysctl} was changed by somebody: it is set again"));
+            }
+        }
+        Ok(_) => report.done(format!("forward is {} now", network.config.forward.name())),
         Err(error) => {
             report.failed(format!("forward: {}", error.one_line()));
             let config = &mut network.config;

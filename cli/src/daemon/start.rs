@@ -92,6 +92,7 @@ pub(super) async fn start(
         quiet,
         moved: None,
         firewall,
+        forwarding_is_off: false,
         switch,
         dhcp,
         tftp: TftpService::default(),
