@@ -128,7 +128,7 @@ impl<'a> Adoption<'a> {
         let plan = self.plan;
         let path = plan.files.config();
         let before = plan.config_before.as_deref();
-        if before == Some(&*plan.translation.config) {
+        if before == Some(plan.config()) {
             return Ok(());
         }
         fs::create_dir_all(FOLDER).with_context(|| format!("cannot make {FOLDER}"))?;
@@ -137,7 +137,7 @@ impl<'a> Adoption<'a> {
             // As it is: it may be a link, or not for everybody to read.
             rename(&path, &plan.files.config_before())?;
         }
-        write(&path, &plan.translation.config)?;
+        write(&path, plan.config())?;
         steps.say(format_args!("{} is written", path.display()));
         Ok(())
     }
@@ -167,11 +167,11 @@ impl<'a> Adoption<'a> {
 
     fn bring_up(&self, steps: &mut Steps<'a>) -> Result<()> {
         let (place, plan) = (self.place, self.plan);
-        let keeper = Keeper::find(place, &plan.name);
+        let keeper = Keeper::find(&plan.name);
         let log = plan.files.log();
         let stop = keeper.clone();
         steps.undo_by("start of vmlan", move || stop.stop(place, &plan.name));
-        keeper.start(place, &plan.name, &log)?;
+        keeper.start(&plan.name, &log)?;
         match &keeper {
             Keeper::Systemd(unit) => {
                 steps.say(format_args!("{unit} is started; {}", keeper.at_boot()));

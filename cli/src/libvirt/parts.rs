@@ -51,6 +51,18 @@ impl Parts {
         self.0.iter().map(|part| part.text.as_str()).collect()
     }
 
+    /// The bytes of the text that each part is, and of the description that it
+    /// came from.
+    fn places(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let mut end = 0;
+        let places = self.0.iter().filter_map(|part| {
+            let start = end;
+            end += part.text.len();
+            Some((start..end, part.origin.as_ref()?.span.clone()))
+        });
+        places.collect()
+    }
+
     /// The number of the part that holds `line`, counted from 1.
     fn part_of(&self, line: usize) -> Option<usize> {
         let mut last = 0;
@@ -69,14 +81,14 @@ impl Parts {
         mut self,
         name: &NetworkName,
         source: &Source,
-    ) -> Result<(String, Vec<Left>), ConfigError> {
+    ) -> Result<(Source, Vec<Left>), ConfigError> {
         let mut left = Vec::new();
         loop {
             let text = self.text();
             // Only its own text is shown, with places of the description.
             let made = Path::new("what is made of it");
             let Err(error) = Loaded::parse(made, &text, Some(name)) else {
-                return Ok((text, left));
+                return Ok((Source::made_of(source, &text, self.places()), left));
             };
             let mut refused: Vec<usize> = Vec::new();
             for located in error.problems() {

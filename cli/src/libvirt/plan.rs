@@ -111,8 +111,13 @@ impl Plan {
 
     /// Whether the files are there that the configuration names.
     fn check_config(&self) -> Result<(), ConfigError> {
-        let config = &self.translation.config;
-        Loaded::parse(&self.files.config(), config, Some(&self.name))?.check_files()
+        let config = self.translation.config.clone();
+        Loaded::parse_source(config, Some(&self.name))?.check_files()
+    }
+
+    /// The configuration that is made of it.
+    pub(super) fn config(&self) -> &str {
+        self.translation.config.text()
     }
 
     /// What is to be kept of it.
@@ -125,7 +130,7 @@ impl Plan {
             autostart: self.state.autostart,
             isolated: self.isolated,
             config_before: self.config_before.clone(),
-            config: self.translation.config.clone(),
+            config: self.config().to_owned(),
         }
     }
 }
@@ -155,7 +160,7 @@ impl fmt::Display for Plan {
         let config = self.files.config();
         let config = config.display();
         match &self.config_before {
-            Some(before) if *before == self.translation.config => {
+            Some(before) if *before == self.config() => {
                 writeln!(f, "{config} stays as it is")?;
             }
             Some(before) => {
@@ -164,11 +169,11 @@ impl fmt::Display for Plan {
                     "{config} is there already; it would become the following, and is kept as {}",
                     self.files.config_before().display()
                 )?;
-                f.write_str(&diff(before, &self.translation.config))?;
+                f.write_str(&diff(before, self.config()))?;
             }
             None => {
                 writeln!(f, "{config}:")?;
-                for line in self.translation.config.lines() {
+                for line in self.config().lines() {
                     writeln!(f, "    {line}")?;
                 }
             }
