@@ -90,7 +90,7 @@ impl<'a> Adoption<'a> {
         if let Some(leases) = leases {
             self.import(leases, steps);
         }
-        let (network, bridge) = (&self.plan.network, self.plan.bridge.as_str());
+        let (network, bridge) = (&self.plan.network, self.plan.now().0.as_str());
         // A libvirt of nothing but networks (network:///system) has no domains.
         let nics = self.virsh.nics(network, bridge).unwrap_or_default();
         for tap in &self.plan.taps {
@@ -145,12 +145,20 @@ impl<'a> Adoption<'a> {
     /// Ends libvirt's bridge and dnsmasq. Returns what that had leased.
     fn take_down(&self, steps: &mut Steps<'a>) -> Result<Option<String>> {
         let (plan, virsh) = (self.plan, self.virsh);
-        let path = PathBuf::from(format!("{LEASES}/{}.status", plan.bridge));
+        let (bridge, isolated) = plan.now();
+        let path = PathBuf::from(format!("{LEASES}/{bridge}.status"));
         let leases = text(&path)?;
         if plan.state.active {
             steps.undo_by("stop of the network", move || {
-                virsh.start(&plan.network)?;
-                taps::give(&plan.taps, plan.bridge.as_str(), plan.isolated)
+                match &plan.running {
+                    None => virsh.start(&plan.network)?,
+                    Some(running) => {
+                        virsh.define(&running.description)?;
+                        virsh.start(&plan.network)?;
+                        virsh.define(&plan.description)?;
+                    }
+                }
+                taps::give(&plan.taps, bridge.as_str(), isolated)
             });
             virsh.stop(&plan.network)?;
         }

@@ -6,6 +6,9 @@ use super::translate::{Surroundings, translate};
 use super::xml::Network;
 use crate::config::{ConfigError, Loaded, NetworkName, Problem, Source};
 
+/// So many things that are not carried over are told one by one.
+const MAX_TOLD: usize = 1000;
+
 /// The configuration that the description in `source` makes, with a warning
 /// for each thing that is not carried over. `network` is the network's name
 /// here; none: the one that it has there.
@@ -28,12 +31,14 @@ pub fn load(source: &Source, network: Option<&NetworkName>) -> Result<Loaded, Co
     };
     let translation = translate(&read, source, &around)?;
     let mut loaded = Loaded::parse_source(translation.config, Some(&around.name))?;
-    let left = translation.left.into_iter().map(|left| {
+    let more = translation.left.len().saturating_sub(MAX_TOLD);
+    let left = translation.left.into_iter().take(MAX_TOLD).map(|left| {
         let problem = Problem::new(format!("{} is not carried over", left.what)).help(left.reason);
         source.locate(left.span, problem)
     });
     let top = read.name.span();
-    let notes = translation.notes.into_iter();
+    let more = (more > 0).then(|| format!("{more} more are not carried over"));
+    let notes = translation.notes.into_iter().chain(more);
     let notes = notes.map(|note| source.locate(top.clone(), Problem::new(note)));
     loaded.warnings.extend(left.chain(notes));
     Ok(loaded)

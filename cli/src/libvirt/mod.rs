@@ -7,7 +7,8 @@
 //! description that libvirt gets meanwhile. [`load`](mod@load) runs such a network
 //! without libvirt.
 //!
-//! What is done: [`plan`] looks at all of it and shows it, [`adopt`] and
+//! What is done: [`plan`] looks at all of it and shows it ([`running`]: also what
+//! runs where that is something else), [`adopt`] and
 //! [`release`] do it in [`steps`] that can be undone, by [`virsh`], [`service`]
 //! (vmlan as a process), [`taps`] (guests that run) and [`front`] (how libvirt
 //! tells of guests); [`record`] keeps what was there before.
@@ -24,6 +25,7 @@ mod record;
 mod redefine;
 mod release;
 mod resolvers;
+mod running;
 mod service;
 mod steps;
 mod taps;

@@ -7,6 +7,11 @@ use crate::config::{ConfigError, Loaded, NetworkName, Source};
 use std::ops::Range;
 use std::path::Path;
 
+/// How often parts are taken out before the whole is given up: some 20 each
+/// time. A description is not wrong in so many places by mistake, and each time
+/// all of it is read again.
+const MAX_ROUNDS: usize = 25;
+
 /// A piece of TOML: whole lines, with a newline at the end.
 #[derive(Debug)]
 struct Part {
@@ -76,13 +81,15 @@ impl Parts {
     /// refuses. `source` is the description.
     ///
     /// # Errors
-    /// Something essential is refused, or a part that should be right.
+    /// Something essential is refused, or a part that should be right, or very
+    /// many.
     pub(super) fn finish(
         mut self,
         name: &NetworkName,
         source: &Source,
     ) -> Result<(Source, Vec<Left>), ConfigError> {
         let mut left = Vec::new();
+        let mut rounds = 0;
         loop {
             let text = self.text();
             // Only its own text is shown, with places of the description.
@@ -113,8 +120,11 @@ impl Parts {
                     _ => {}
                 }
             }
-            if refused.is_empty() {
-                return Err(error);
+            rounds += 1;
+            if refused.is_empty() || rounds > MAX_ROUNDS {
+                let made = Source::made_of(source, &text, self.places());
+                let located = Loaded::parse_source(made, Some(name)).err();
+                return Err(located.unwrap_or(error));
             }
             let mut index = 0;
             self.0.retain(|_| {

@@ -113,6 +113,11 @@ impl Virsh {
         self.run("net-dumpxml", &["--inactive", name])
     }
 
+    /// The description of the network `name` as it runs.
+    pub(super) fn running(&self, name: &str) -> Result<String, VirshError> {
+        self.run("net-dumpxml", &[name])
+    }
+
     /// The NICs that domains which run have on the network `name` or its
     /// `bridge`.
     pub(super) fn nics(&self, name: &str, bridge: &str) -> Result<Vec<Nic>, VirshError> {
