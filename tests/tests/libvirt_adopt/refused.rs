@@ -67,6 +67,17 @@ fn what_cannot_be_adopted_is_refused_with_a_mend_and_nothing_changes() -> Result
     refused(&host, "libvirt adopt default", &[HOOK, "is not of vmlan"])?;
     host.run(&format!("rm {HOOK}"))?;
 
+    // What is left out is told before.
+    let plain = description(&host)?;
+    let limit = "<bandwidth><inbound average='1000'/></bandwidth><ip ";
+    host.write("/run/limit.xml", &plain.replacen("<ip ", limit, 1))?;
+    host.virsh("net-define /run/limit.xml")?;
+    let shown = vmlan(&host, "libvirt adopt default --dry-run")?.success()?;
+    let told = "<bandwidth>: there are no rate limits";
+    assert!(shown.contains(told), "{shown}");
+    host.write("/run/plain.xml", &plain)?;
+    host.virsh("net-define /run/plain.xml")?;
+
     // A name that is somebody else's.
     host.run("ip link add virbr0 type veth peer name veth9")?;
     refused(
