@@ -7,7 +7,7 @@ mod port;
 
 pub use dhcp::{HostCommand, LeaseCommand};
 pub use fdb::FdbCommand;
-pub use place::Place;
+pub use place::{Place, RUN_DIR, STATE_DIR};
 pub use port::{PortCommand, key_map};
 
 use crate::bench::BenchArgs;

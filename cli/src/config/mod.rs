@@ -322,12 +322,23 @@ impl Loaded {
         text: &str,
         network: Option<&NetworkName>,
     ) -> Result<Self, ConfigError> {
-        let source = Source::new(path, text);
+        Self::parse_source(Source::new(path, text), network)
+    }
+
+    /// As [`parse`](Self::parse), of the text of `source`.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn parse_source(
+        source: Source,
+        network: Option<&NetworkName>,
+    ) -> Result<Self, ConfigError> {
         let (table, syntax) = DeTable::parse_recoverable(source.text());
         if !syntax.is_empty() {
             // What was parsed of the rest may be misread: no further errors.
+            let end = source.text().len();
             let problems = syntax.iter().map(|error| {
-                let span = error.span().unwrap_or(text.len()..text.len());
+                let span = error.span().unwrap_or(end..end);
                 (span, Problem::new(error.message()).help(SYNTAX_HELP))
             });
             return Err(ConfigError::new(&source, problems.collect()));
@@ -356,14 +367,15 @@ impl Loaded {
     }
 
     /// Reads the file `path`; `network` as with [`parse`](Self::parse). One
-    /// that starts with `<`, as no TOML does, is libvirt's description of a
-    /// network.
+    /// that starts with `<`, as no TOML does, or is called `.xml` is libvirt's
+    /// description of a network.
     ///
     /// # Errors
     /// It cannot be read, or all that is wrong with it.
     pub fn read(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
         let text = text(path)?;
-        if text.trim_start().starts_with('<') {
+        let called_xml = path.extension().is_some_and(|it| it == "xml");
+        if called_xml || text.trim_start().starts_with('<') {
             return crate::libvirt::load(&Source::new(path, &text), network);
         }
         Self::parse(path, &text, network)
