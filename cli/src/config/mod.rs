@@ -12,6 +12,8 @@ mod dhcp_match;
 mod dhcp_option;
 mod dhcp_pool;
 mod dhcp_tags;
+pub mod dns;
+mod dns_tables;
 pub mod explain;
 mod files;
 mod forward;
@@ -32,6 +34,7 @@ pub mod value;
 mod vlan;
 
 pub use dhcp_option::DhcpOption;
+pub use dns::Dns;
 pub use forward::{Forward, Nat};
 pub use glob::Pattern;
 pub use hook::Hook;
@@ -92,6 +95,8 @@ pub struct Config {
     pub switch: Switch,
     /// The embedded DHCP server.
     pub dhcp: Dhcp,
+    /// The name server.
+    pub dns: Dns,
     /// The TFTP server; none: off.
     pub tftp: Option<Tftp>,
     /// How libvirt sees the network; none: it does not.
@@ -273,6 +278,7 @@ impl Config {
             nat: Nat::default(),
             switch: Switch::default(),
             dhcp: Dhcp::default(),
+            dns: Dns::default(),
             tftp: None,
             libvirt: None,
             ports: Vec::new(),
