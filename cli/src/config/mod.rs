@@ -13,6 +13,7 @@ mod dhcp_option;
 mod dhcp_pool;
 mod dhcp_tags;
 pub mod dns;
+mod dns_explain;
 mod dns_tables;
 pub mod explain;
 mod files;

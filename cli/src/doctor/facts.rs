@@ -464,6 +464,7 @@ pub(super) mod tests {
             },
             leases: Fill { used: 0, size: 0 },
             dhcp: None,
+            dns: None,
             tftp: None,
             uptime: 1,
             version: "0".into(),

@@ -13,7 +13,8 @@ mod names;
 mod server;
 mod sockets;
 
-pub(super) use counters::{Counters, Tally};
+use counters::Counters;
+pub(super) use counters::Tally;
 pub(super) use names::Names;
 
 use crate::config::{Config, Forward};
