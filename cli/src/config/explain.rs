@@ -2,8 +2,8 @@
 
 use super::value::duration_text;
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, HostEntry, Libvirt, Mac, Nat, NetworkName, Port,
-    PortKind, Switch, Tftp,
+    Address, Config, Dhcp, DhcpOption, Events, Forward, HostEntry, Libvirt, Mac, Nat, NetworkName,
+    Port, PortKind, Switch, Tftp,
 };
 use ipnet::Ipv4Net;
 use std::fmt;
@@ -50,6 +50,7 @@ impl fmt::Display for Explained<'_> {
             line("tftp", tftp_text(tftp))?;
         }
         match config.events.drops {
+            drops if drops == Events::default().drops => {}
             0 => line("events", "drops are none".into())?,
             most => line("events", format!("more than {most} drops/s are one"))?,
         }
