@@ -12,6 +12,10 @@ mod dhcp_match;
 mod dhcp_option;
 mod dhcp_pool;
 mod dhcp_tags;
+pub mod dns;
+mod dns_explain;
+mod dns_tables;
+mod events;
 pub mod explain;
 mod files;
 mod forward;
@@ -32,6 +36,8 @@ pub mod value;
 mod vlan;
 
 pub use dhcp_option::DhcpOption;
+pub use dns::Dns;
+pub use events::Events;
 pub use forward::{Forward, Nat};
 pub use glob::Pattern;
 pub use hook::Hook;
@@ -46,6 +52,7 @@ pub use tftp::Tftp;
 pub use value::{LeaseTime, Value};
 pub use vlan::Vlan;
 
+use crate::log::LogFilter;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 use section::Findings;
@@ -92,8 +99,14 @@ pub struct Config {
     pub switch: Switch,
     /// The embedded DHCP server.
     pub dhcp: Dhcp,
+    /// The name server.
+    pub dns: Dns,
     /// The TFTP server; none: off.
     pub tftp: Option<Tftp>,
+    /// From when on something is an event.
+    pub events: Events,
+    /// Which log lines are written; none: as said at the start.
+    pub log: Option<LogFilter>,
     /// How libvirt sees the network; none: it does not.
     pub libvirt: Option<Libvirt>,
     /// Netdevs that are taken as packet ports when they appear.
@@ -273,7 +286,10 @@ impl Config {
             nat: Nat::default(),
             switch: Switch::default(),
             dhcp: Dhcp::default(),
+            dns: Dns::default(),
             tftp: None,
+            events: Events::default(),
+            log: None,
             libvirt: None,
             ports: Vec::new(),
             places: Places::default(),
