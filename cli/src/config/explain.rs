@@ -43,6 +43,9 @@ impl fmt::Display for Explained<'_> {
         for text in dhcp(config) {
             line("dhcp", text)?;
         }
+        for text in super::dns_explain::lines(config) {
+            line("dns", text)?;
+        }
         if let Some(tftp) = &config.tftp {
             line("tftp", tftp_text(tftp))?;
         }
@@ -389,6 +392,7 @@ forward      nat: guests reach everything, behind the host's address
 nat          outside a guest has the address of the netdev by which it leaves, TCP and UDP ports 1024 to 65535
 switch       8192 stations at most, forgotten after 5m of silence
 dhcp         the whole subnet, leases of 1h
+dns          leases and hosts in vm, kept for 1m at most; the rest is asked of the host's name servers
 attach       netdevs named vnet*
 "
         );

@@ -60,7 +60,7 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
         let mut report = Report::default();
         report.done("the network runs by the built-in configuration: nothing to read");
         change_outside(network, &network.config.clone(), &mut report).await;
-        return report.finish();
+        return report.finish(&network.events);
     };
     let loaded =
         Loaded::read(file, Some(&network.config.name)).map_err(|error| unusable(&error))?;
@@ -80,6 +80,7 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     let new_program = network.dhcp.hooks().configure(&network.config);
     change_dhcp(network, &old, served, &mut report);
     network.dhcp.restate(new_program);
+    change_names(network, &old, &mut report);
     change_tftp(network, &old, &mut report);
     change_outside(network, &old, &mut report).await;
     if network.config.libvirt != old.libvirt {
@@ -148,6 +149,22 @@ fn change_dhcp(
             // As it still is, so that the next reload tries again.
             network.config.dhcp.clone_from(&old.dhcp);
             network.config.domain.clone_from(&old.domain);
+        }
+    }
+}
+
+/// Answers by the new settings, also where they are the same: that forgets what
+/// others have answered.
+fn change_names(network: &mut Network, old: &Config, report: &mut Report) {
+    let changed = network.config.dns != old.dns;
+    match network.serve_names() {
+        Ok(()) if !changed => {}
+        Ok(()) if !network.config.dns.enabled => report.done("DNS is off now"),
+        Ok(()) if !old.dns.enabled => report.done("DNS is on now"),
+        Ok(()) => report.done("DNS settings changed"),
+        Err(error) => {
+            report.failed(chain(error));
+            network.config.dns.clone_from(&old.dns);
         }
     }
 }

@@ -24,6 +24,7 @@ mod tests;
 mod unanswered;
 mod view;
 
+use super::dns::Names;
 use super::events::{self, Events};
 use super::hooks::Hooks;
 use crate::host::leases::LeaseFileError;
@@ -37,12 +38,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::Notify;
 use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::Responder;
 use vmlan_dataplane::table::PortId;
-use vmlan_dhcp::{Change, Config, ConfigError, Event, LeftOut, Origin, Server};
+use vmlan_dhcp::{Change, Config, ConfigError, Event, Lease, LeftOut, Origin, Server};
 
 /// The server, shared by the responder's thread and the control API.
 #[derive(Debug, Clone)]
@@ -68,6 +70,8 @@ struct State {
     counters: Counters,
     unanswered: Unanswered,
     hooks: Hooks,
+    /// What the name server knows of leases.
+    names: Names,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
     awake_at: Option<u64>,
@@ -120,6 +124,7 @@ impl DhcpService {
                 counters: Counters::default(),
                 unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
+                names: Names::default(),
                 awake_at: None,
                 earlier: Arc::default(),
                 leases_changed: Arc::default(),
@@ -144,6 +149,7 @@ impl DhcpService {
             (None, _) => {
                 let bound = state.bound(now);
                 state.server = None;
+                state.names.clear();
                 state.forget_probes();
                 state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
                 state.leases_changed.notify_one();
@@ -212,6 +218,11 @@ impl DhcpService {
         state.server.is_some().then(|| state.counters.clone())
     }
 
+    /// The names of those who have a lease.
+    pub(super) fn names(&self) -> Names {
+        self.state().names.clone()
+    }
+
     /// The program that is told of leases.
     pub(super) fn hooks(&self) -> Hooks {
         self.state().hooks.clone()
@@ -259,7 +270,20 @@ impl State {
             .collect()
     }
 
+    /// Tells the switch and the name server who has an address from now on.
     fn tell(&self, mut bindings: Vec<Binding>) {
+        if let Some(server) = &self.server {
+            let now = self.keeper.now();
+            let leases = bindings.iter().map(|(address, _)| {
+                let lease = server.lease_at(*address).filter(|it| it.is_live(now));
+                let ends = |lease: &Lease| match lease.expiry {
+                    0 => None,
+                    expiry => Some(Instant::now() + self.keeper.until(expiry)),
+                };
+                (*address, lease.map(|lease| (lease, ends(lease))))
+            });
+            self.names.set(leases);
+        }
         // Clients behind a relay agent are on no port: nobody here asks for them.
         if let Some(server) = &self.server {
             let own = server.config().subnet;
