@@ -193,7 +193,7 @@ pub(super) fn running(facts: &Facts) -> Vec<Finding> {
     vec![match &facts.status {
         Ok(_) => Finding::fine("network", format!("{name} is running")),
         Err(why) => Finding::unknown("network", why.clone())
-            .help("what depends on the running network is not checked"),
+            .help("`vmlan run` starts it; DHCP and name servers are checked once it runs"),
     }]
 }
 
