@@ -2,8 +2,8 @@
 //! `RUN/NAME/control.sock`, one connection a request.
 
 use crate::args::Place;
-use crate::host::group;
 use crate::config::NetworkName;
+use crate::host::group;
 use crate::model::ApiError;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;

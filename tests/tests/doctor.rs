@@ -100,7 +100,7 @@ fn obstacles_are_named_with_their_mend_and_a_sound_host_has_none() -> Result<()>
 #[test]
 fn dhcp_servers_of_a_lan_are_found_and_a_second_one_is_warned_of() -> Result<()> {
     let config = "name = \"lab\"\nforward = \"bridge\"\nuplink = \"uplink0\"\n\
-                  interface = \"vmlan0\"\n[[port]]\nname = \"c1\"\nkind = \"tap\"\n";
+                  interface = \"\"\n[[port]]\nname = \"c1\"\nkind = \"tap\"\n";
     let mut switch = Switch::prepare(config)?;
     let mut lan = Lan::new(&switch.namespace, "uplink0")?;
     switch.launch()?;

@@ -52,7 +52,10 @@ impl Guests {
         // Frames are for ports that are there.
         wait::until("the guests' ports", SOON, || {
             let ports = machine.sh("vmlan ports")?;
-            ensure!(ports.contains("stream0") && ports.contains("stream1"), "{ports}");
+            ensure!(
+                ports.contains("stream0") && ports.contains("stream1"),
+                "{ports}"
+            );
             Ok(())
         })?;
         let [first, second] = guests;
@@ -202,7 +205,10 @@ fn the_sockets_are_for_the_group_and_for_nobody_else() -> Result<()> {
     let bob = machine
         .run("setpriv --reuid=bob --regid=bob --init-groups vmlan status --run-dir /run/vmlan")?;
     assert_eq!(bob.status, 1, "{bob:?}");
-    assert!(bob.stderr.contains("a member of the group vmlan"), "{bob:?}");
+    assert!(
+        bob.stderr.contains("a member of the group vmlan"),
+        "{bob:?}"
+    );
     let helper = machine.sh("stat --format='%U:%G %a' /usr/lib/vmlan/vmlan-bridge-helper")?;
     assert_eq!(helper, "root:vmlan 4750\n");
     Ok(())
