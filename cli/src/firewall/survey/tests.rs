@@ -188,6 +188,7 @@ fn a_rule_that_drops_what_comes_by_the_interface_is_found_in_sets_and_maps_too()
         ("", "oifname vmlan0 drop"),
         ("", "iifname vmap { vmlan0 : drop }"),
         ("", "iifname vmlan0 jump guests"),
+        ("", "meta nfproto ipv4 iifname vmlan0 log drop"),
         (SET, "iifname @shut drop"),
         (MAP, "iifname vmap @ways"),
     ] {
@@ -202,6 +203,7 @@ fn a_rule_that_drops_what_comes_by_the_interface_is_found_in_sets_and_maps_too()
         ("", "ct state vmap { established : accept, invalid : drop }"),
         ("", "iifname vmlan0 accept; oifname vmlan0 accept; drop"),
         ("", "iifname eth7 drop; oifname eth7 drop"),
+        ("", "meta nfproto ipv6 iifname vmlan0 drop"),
     ] {
         assert_eq!(why(sets, rule), None, "{rule}");
     }
