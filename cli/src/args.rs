@@ -7,12 +7,13 @@ mod port;
 
 pub use dhcp::{HostCommand, LeaseCommand};
 pub use fdb::FdbCommand;
-pub use place::Place;
+pub use place::{Place, RUN_DIR, STATE_DIR};
 pub use port::{PortCommand, key_map};
 
 use crate::bench::BenchArgs;
 use crate::config::{InterfaceName, PortName, Value, key_value, value};
 use crate::libvirt::LibvirtCommand;
+use crate::log::LogFilter;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use pnet_base::MacAddr;
@@ -136,6 +137,34 @@ pub enum Command {
     Libvirt(LibvirtCommand),
     /// Read the configuration again, apply what changed and say what was done
     Reload,
+    /// Show what happens on the network, until Ctrl-C
+    ///
+    /// Ports that come and go, leases, stations that move, addresses and
+    /// identifiers that two stations have, drops over a threshold. Exit status
+    /// 0 where vmlan is stopped meanwhile, 1 where it is killed.
+    Events {
+        /// How to show it: JSON is an object a line.
+        #[command(flatten)]
+        format: Format,
+        /// Begin with those that are kept, the last 1000
+        #[arg(long, conflicts_with = "since")]
+        history: bool,
+        /// Begin with those after the one of this number, `seq` in JSON
+        #[arg(long, value_name = "SEQ")]
+        since: Option<u64>,
+        /// End once these are shown
+        #[arg(long)]
+        no_follow: bool,
+    },
+    /// Show or change which log lines vmlan writes, while it runs
+    ///
+    /// FILTER is a level (off, error, warn, info, debug, trace), or levels of
+    /// modules with commas between: info,vmlan::daemon::dhcp=debug. It holds
+    /// until vmlan ends; `level` under [log] is for good.
+    Log {
+        /// What to write from now on; nothing: show it.
+        filter: Option<LogFilter>,
+    },
     /// Take away what a killed `vmlan run` has left on this host
     ///
     /// Rules of the firewall, forwarding, sysctls, and the addresses of an

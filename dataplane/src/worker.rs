@@ -19,6 +19,7 @@ use crate::frame::finish::Finisher;
 use crate::frame::{BURST, Burst, Frame};
 use crate::hairpin::arp;
 use crate::hairpin::queue::Punts;
+use crate::notice::Notices;
 use crate::policy::DropReason;
 use crate::polling::Polling;
 use crate::port::{CloseReason, Egress, Ingress, Received, Sent, Transmitter};
@@ -43,6 +44,7 @@ pub(crate) struct Start {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) fdb: Arc<Fdb>,
+    pub(crate) notices: Arc<Notices>,
     /// How long it looks for more after a busy burst, at most.
     pub(crate) polling: Duration,
     pub(crate) commands: Receiver<Command>,
@@ -92,6 +94,9 @@ pub(crate) struct Worker {
     answer: Frame,
     clock: Clock,
     now: Tick,
+    notices: Arc<Notices>,
+    /// Frames were dropped since the reader of the notices was last woken.
+    dropped: bool,
     stopping: bool,
 }
 
@@ -107,12 +112,14 @@ impl Worker {
             slots: (0..MAX_PORTS).map(|_| None).collect(),
             ready: Vec::with_capacity(MAX_PORTS.into()),
             touched: Vec::with_capacity(MAX_PORTS.into()),
-            forwarder: Forwarder::sharing(start.settings, start.fdb),
+            forwarder: Forwarder::sharing(start.settings, start.fdb, Arc::clone(&start.notices)),
             burst: Burst::default(),
             finisher: Finisher::new(start.transmitter),
             answer: Frame::default(),
             clock: start.clock,
             now: Tick::default(),
+            notices: start.notices,
+            dropped: false,
             stopping: false,
         }
     }
@@ -146,6 +153,9 @@ impl Worker {
             let frames = self.serve_ready();
             if self.ready.is_empty() {
                 self.polling.drained(frames);
+            }
+            if std::mem::take(&mut self.dropped) {
+                self.notices.raise();
             }
             self.forwarder.fdb().sweep_when_due(self.now);
         }
@@ -254,6 +264,7 @@ impl Worker {
         if event.is_writable() {
             let mut sent = Sent::default();
             slot.egress.writable(&mut sent);
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
         // An error or a hang-up shows in the next receive.
@@ -287,6 +298,7 @@ impl Worker {
         self.burst.clear();
         let received = ingress.receive(&mut self.burst);
         slot.counters.rx.drops.merge(self.burst.refused());
+        self.dropped |= !self.burst.refused().is_empty();
         *frames += self.burst.frames().len();
         self.forward(id);
         self.send_queues();
@@ -313,6 +325,7 @@ impl Worker {
             answer: sent_back,
             punts,
             now,
+            dropped,
             ..
         } = self;
         forwarder.begin_burst();
@@ -350,6 +363,7 @@ impl Worker {
                 slot.counters.rx.count(frame.len());
                 if let Some(reason) = drop {
                     slot.counters.rx.drops.add(reason, 1);
+                    *dropped = true;
                 }
             }
         }
@@ -367,6 +381,7 @@ impl Worker {
             self.finisher
                 .transmit(queued, slot.egress.as_ref(), &mut sent);
             slot.queue.clear();
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
     }

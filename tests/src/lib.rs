@@ -11,6 +11,7 @@
 //! - [`machine`] is a clean Debian with systemd, for the package.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
+//! - [`follower`] follows the events of a network.
 //! - [`outside`] is a host between a guest and an internet, with Docker or
 //!   firewalld on it.
 //! - [`hostile`] makes frames and messages that no honest guest sends.
@@ -28,6 +29,7 @@ pub mod console;
 pub mod dhcp_client;
 pub mod differential;
 pub mod exchange;
+pub mod follower;
 pub mod frame;
 pub mod guest;
 pub mod hostile;

@@ -77,10 +77,16 @@ impl Place {
     }
 }
 
+/// The run folder of root's networks.
+pub const RUN_DIR: &str = "/run/vmlan";
+
+/// The state folder of root's networks.
+pub const STATE_DIR: &str = "/var/lib/vmlan";
+
 /// The run folder that the system or the session has for us.
 fn run_folder() -> Option<PathBuf> {
     if geteuid().is_root() {
-        return Some("/run/vmlan".into());
+        return Some(RUN_DIR.into());
     }
     let session = || {
         let dir = PathBuf::from(format!("/run/user/{}", geteuid().as_raw()));
@@ -93,7 +99,7 @@ fn run_folder() -> Option<PathBuf> {
 /// The state folder that the system or the session has for us.
 fn state_folder() -> Option<PathBuf> {
     if geteuid().is_root() {
-        return Some("/var/lib/vmlan".into());
+        return Some(STATE_DIR.into());
     }
     let home = || absolute("HOME").map(|home| home.join(".local/state"));
     let dir = absolute("XDG_STATE_HOME").or_else(home)?;

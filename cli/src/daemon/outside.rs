@@ -3,6 +3,7 @@
 
 use super::network::{Network, chain};
 use crate::config::Forward;
+use crate::events::Event;
 use crate::firewall::{Firewall, ToolError, Wanted};
 use crate::host::forwarding::{self, ForwardingError, GivenUp};
 use crate::host::link::LinkError;
@@ -24,7 +25,10 @@ impl Network {
         if let Some(uplink) = wanted.way.uplink()
             && let Err(LinkError::NoSuchName(_)) = self.links.by_name(uplink).await
         {
-            tracing::warn!("there is no netdev {uplink} yet: until it comes, guests get nowhere");
+            self.uplink_gone = true;
+            self.events.tell(Event::UplinkGone {
+                interface: uplink.to_owned(),
+            });
         }
         // Rules first: nothing is forwarded without them.
         let users = match self.firewall.apply(wanted).await {
@@ -77,8 +81,10 @@ impl Network {
 
     /// Looks after the rules once somebody has changed some.
     pub(super) async fn rules_changed(&mut self) {
-        if let Err(error) = self.firewall.restore().await {
-            tracing::warn!("{}", chain(error));
+        match self.firewall.restore().await {
+            Ok(None) => {}
+            Ok(Some(what)) => self.events.tell(Event::HostRestored { what }),
+            Err(error) => tracing::warn!("{}", chain(error)),
         }
     }
 
@@ -107,10 +113,12 @@ impl Network {
                     // The kernel tells of each netdev that has it written.
                     (true, true) => return,
                     (false, true) => {
-                        tracing::warn!(
-                            "somebody has turned off net.ipv4.ip_forward: guests reach nothing \
-                             outside (help: `vmlan reload` turns it on again)"
-                        );
+                        self.events.tell(Event::HostChanged {
+                            what: "somebody has turned off net.ipv4.ip_forward: guests reach \
+                                   nothing outside"
+                                .to_owned(),
+                            mend: "`vmlan reload` turns it on again".to_owned(),
+                        });
                         return;
                     }
                     (true, false) => {
@@ -124,9 +132,10 @@ impl Network {
         match changed {
             Ok(changed) => {
                 for key in changed {
-                    tracing::warn!(
+                    let what = format!(
                         "somebody has changed {key}: it is set back, to keep {interface} {why}"
                     );
+                    self.events.tell(Event::HostRestored { what });
                 }
             }
             Err(error) => tracing::warn!("{}", chain(error)),

@@ -2,6 +2,8 @@
 //! goes away again: each part takes itself down when it is dropped.
 
 use super::dhcp::DhcpService;
+use super::dns::DnsService;
+use super::events::Events;
 use super::libvirt::LibvirtFiles;
 use super::network::Network;
 use super::ports::{Origin, Ports};
@@ -43,6 +45,7 @@ pub(super) async fn start(
         config.forward = Forward::Isolated;
         config.attach.clear();
     }
+    crate::log::configure(config.log.as_ref());
     let interface = config.interface.as_ref().map(|name| name.as_str());
     let run = RunDir::claim(&place.run_dir(), config.name.as_str(), interface)?;
     for left in run.leftovers() {
@@ -69,7 +72,8 @@ pub(super) async fn start(
         None => identity.mac(),
     };
 
-    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
+    let told = Events::new(config.name.as_str());
+    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac, told.clone());
     let hosts = LiveHosts::open(state.path())?;
     let attached =
         Attached::open(state.path()).context("cannot read which netdevs were attached")?;
@@ -81,6 +85,7 @@ pub(super) async fn start(
     };
     let (switch, events) = Switch::start(&settings, workers, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
+    let dns = DnsService::new(dhcp.names());
     let libvirt = LibvirtFiles::new(dhcp.leases_changed());
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),
@@ -92,8 +97,11 @@ pub(super) async fn start(
         forwarding_is_off: false,
         switch,
         dhcp,
+        dns,
         tftp: TftpService::default(),
         ports: Ports::default(),
+        events: told,
+        uplink_gone: false,
         libvirt,
         attached,
         hosts,
@@ -125,6 +133,7 @@ async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyh
     tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
     network.open_outside().await?;
+    network.serve_names()?;
     network.serve_tftp()?;
     for port in network.configured_ports() {
         network

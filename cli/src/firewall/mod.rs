@@ -126,22 +126,25 @@ impl Firewall {
     }
 
     /// Looks whether all is still there, since somebody has changed rules, and
-    /// makes again what is not.
+    /// makes again what is not. It says what that was.
     ///
     /// # Errors
     /// [`FirewallError`].
-    pub(crate) async fn restore(&mut self) -> Result<(), FirewallError> {
+    pub(crate) async fn restore(&mut self) -> Result<Option<String>, FirewallError> {
         let Some(wanted) = self.wanted.clone() else {
-            return Ok(());
+            return Ok(None);
         };
+        let mut restored = None;
         let survey = self.survey(&wanted).await?;
         if survey.own != rules::size(&wanted) {
             let table = table_name(&self.network);
-            tracing::warn!("somebody has changed the nftables table {table}: it is made again");
             transact(&rules::replacing(&wanted)).await?;
+            restored = Some(format!(
+                "somebody has changed the nftables table {table}: it is made again"
+            ));
         }
         self.meet_others(&wanted, survey).await?;
-        Ok(())
+        Ok(restored)
     }
 
     /// The programs whose rules want the host to forward; none where nothing of

@@ -1,7 +1,7 @@
 //! What still stands in a network's way, and what a person can do about it.
 
 use super::survey::{Dropping, Flavour, Hook, Owner, Survey, Why};
-use super::wanted::{Service, Wanted, Way};
+use super::wanted::{Wanted, Way};
 use std::fmt;
 
 /// A chain of another firewall that drops what the network wants let through.
@@ -139,25 +139,28 @@ fn iptables_mend(insert: &str, interface: &str, only_nat: bool) -> String {
 
 fn input_mend(chain: &Dropping, wanted: &Wanted) -> String {
     let interface = &wanted.interface;
-    let each = |command: &dyn Fn(u16) -> String| {
-        let commands = wanted.services.iter().map(|it| command(Service::port(*it)));
+    let each = |command: &dyn Fn(&str, u16) -> String| {
+        let doors = wanted.services.iter().flat_map(|it| it.doors());
+        let commands = doors.map(|(protocol, port)| command(protocol, *port));
         let commands: Vec<_> = commands.map(|it| format!("`{it}`")).collect();
         commands.join(" and ")
     };
     let iptables = |flavour| {
         let insert = iptables_insert(flavour, &chain.chain);
-        each(&|port| format!("{insert} -i {interface} -p udp --dport {port} -j ACCEPT"))
+        each(&|protocol, port| {
+            format!("{insert} -i {interface} -p {protocol} --dport {port} -j ACCEPT")
+        })
     };
     match chain.owner {
         Owner::Firewalld => firewalld_mend(wanted, None),
-        Owner::Ufw => {
-            each(&|port| format!("ufw allow in on {interface} to any port {port} proto udp"))
-        }
+        Owner::Ufw => each(&|protocol, port| {
+            format!("ufw allow in on {interface} to any port {port} proto {protocol}")
+        }),
         Owner::Docker => iptables(Flavour::Nft),
         Owner::Iptables(flavour) => iptables(flavour),
-        Owner::Nftables => each(&|port| {
+        Owner::Nftables => each(&|protocol, port| {
             format!(
-                "{} iifname {interface} udp dport {port} accept",
+                "{} iifname {interface} {protocol} dport {port} accept",
                 insert(chain)
             )
         }),

@@ -49,15 +49,13 @@ impl State {
         }
         let changes = outcomes.iter().flat_map(|(_, outcome)| &outcome.changes);
         let saved = self.save(changes, now);
-        if let Err(error) = &saved {
+        if saved.is_err() {
             for (_, outcome) in &mut outcomes {
                 // What ran out did so whatever the disk says; nothing else happened.
                 outcome.changes.clear();
                 let ran_out = |event: &Event| matches!(event, Event::Expired { .. });
                 outcome.events.retain(ran_out);
             }
-            let what = format!("DHCP: no lease is given out or renewed: {error}");
-            self.log.trouble(&what, Instant::now());
         }
         let told = outcomes.iter().flat_map(|(_, o)| bindings::of(o, now));
         self.tell(told.collect());
@@ -65,7 +63,7 @@ impl State {
         let (mut replies, mut asked_for) = (Vec::new(), Vec::new());
         for (request, outcome) in &outcomes {
             self.hooks.observe(outcome, &request.frame, now);
-            self.note(&outcome.events);
+            self.note(&outcome.events, Some(request.ingress));
             if saved.is_err() {
                 self.counters.silence(Silence::NotRecorded);
                 continue;
@@ -121,18 +119,14 @@ impl State {
         self.end_probes(addresses);
     }
 
-    /// Counts that the message in `frame` gets no answer, and logs it where an
+    /// Counts that the message in `frame` gets no answer, and tells of it where an
     /// operator can mend it.
     fn silent(&mut self, silence: Silence, frame: &[u8]) {
         tracing::debug!("DHCP: a message gets no answer: {silence}");
         self.counters.silence(silence);
-        let now = Instant::now();
-        let client = || {
-            let client = message::unwrap(frame).and_then(|received| received.client());
-            client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string())
-        };
-        if let Some(line) = self.unanswered.line(silence, client, now) {
-            self.log.trouble(&line, now);
+        let client = || message::unwrap(frame).and_then(|received| received.client());
+        if let Some(event) = self.unanswered.event(silence, client, Instant::now()) {
+            self.events.tell(event);
         }
     }
 }
