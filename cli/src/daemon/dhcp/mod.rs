@@ -313,7 +313,7 @@ impl State {
 fn why(reason: LeftOut) -> &'static str {
     match reason {
         LeftOut::AddressTaken => "another lease has the address",
-        LeftOut::ClientHasAnother => "its client has another lease, which lasts longer",
+        LeftOut::ClientHasAnother => "its client has a lease that runs already",
         LeftOut::NotServed => "it ran out, and the address is not served any more",
         LeftOut::LeaseLimit => "there are as many leases as the server keeps",
         LeftOut::OtherSubnet => "it is of another subnet",
