@@ -12,6 +12,7 @@ mod connections;
 mod dhcp;
 mod eventlog;
 mod greeting;
+mod handover;
 mod hooks;
 mod hosts;
 mod leftovers;
@@ -36,6 +37,7 @@ use crate::log;
 use anyhow::{Context as _, bail};
 use api::Shared;
 use connections::Connections;
+use handover::{Given, Takers};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixListener as StdListener;
@@ -51,19 +53,20 @@ const CONTROL: &str = "control.sock";
 /// Where qemu's `-netdev stream` connects to, in RUN/NAME.
 pub(crate) const CONNECT: &str = "vm.sock";
 
-/// Serves the network that `loaded` describes.
+/// Serves the network that `loaded` describes; where it `takes_over`, in the
+/// place of the process that serves it now.
 ///
 /// # Errors
 /// What keeps it from being served. Nothing of it is left behind then but its
 /// identity in STATE/NAME, so that it has the same MAC address next time.
-pub fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+pub fn run(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Result<()> {
     log::start();
     allow_files();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?
-        .block_on(serve(place, loaded))
+        .block_on(serve(place, loaded, takes_over))
 }
 
 /// Puts back what a `vmlan run` of this network that was killed has moved from
@@ -104,23 +107,33 @@ fn allow_files() {
     }
 }
 
-async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Result<()> {
     // Before anything is made, so that a signal meanwhile ends it in order.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut leave = signal(SignalKind::user_defined2())?;
 
-    let (network, events) = start::start(place, loaded).await?;
+    let (network, events) = start::start(place, loaded, takes_over).await?;
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
     tokio::spawn(libvirt::keep(network.clone()));
     let result = async {
-        let (mut monitor, mut connections) = open(&network).await?;
+        let (mut monitor, mut connections, mut takers) = open(&network).await?;
         let mut rules = Watch::new();
-        loop {
+        Ok(loop {
             tokio::select! {
-                _ = terminate.recv() => break tracing::info!("ends by SIGTERM"),
-                _ = interrupt.recv() => break tracing::info!("ends by SIGINT"),
+                _ = terminate.recv() => break End::Stops("SIGTERM"),
+                _ = interrupt.recv() => break End::Stops("SIGINT"),
+                _ = leave.recv() => match handover::leave(&network).await {
+                    Ok(()) => return Ok(End::Leaves),
+                    Err(error) => tracing::warn!("{error:#}"),
+                },
+                taker = takers.next() => {
+                    if handover::give(&network, &taker).await == Given::Away {
+                        return Ok(End::Leaves);
+                    }
+                }
                 _ = hangup.recv() => hung_up(&network).await,
                 event = monitor.next() => followed(&network, event).await,
                 () = rules.changed() => network.lock().await.rules_changed().await,
@@ -138,10 +151,22 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
                     Some(Event::Stopped(Ok(()))) | None => bail!("the switch has stopped"),
                 },
             }
-        }
-        Ok(())
+        })
     }
     .await;
+    let result = match result {
+        Ok(End::Leaves) => {
+            // Nothing else may happen: the network is another process's.
+            let held = network.lock().await;
+            held.dhcp.hooks().finish().await;
+            return Ok(());
+        }
+        Ok(End::Stops(signal)) => {
+            tracing::info!("ends by {signal}");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let hooks = network.lock().await.dhcp.hooks();
@@ -150,9 +175,17 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     result.and(stopped)
 }
 
+/// How serving ends.
+enum End {
+    /// By this signal; all that was made goes.
+    Stops(&'static str),
+    /// Another process serves from here on; all stays.
+    Leaves,
+}
+
 /// Opens the network to the outside: sockets, netdevs that are there already,
 /// and says so.
-async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
+async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections, Takers)> {
     let mut held = network.lock().await;
     let monitor = Monitor::new(held.links.clone())?;
     let links = held.links.all().await?;
@@ -161,8 +194,9 @@ async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
         held.link_changed(LinkEvent::Changed(link)).await;
     }
     // What changed meanwhile, and all that is there once more, comes up here.
-    let connections = Connections::new(listener(held.run.listen(CONNECT)?)?);
-    let control = listener(held.run.listen(CONTROL)?)?;
+    let connections = Connections::new(listener(held.listen_on(CONNECT)?)?);
+    let control = listener(held.listen_on(CONTROL)?)?;
+    let takers = Takers::listen(network, &mut held)?;
     let routes = api::router(network.clone());
     tokio::spawn(async move {
         if let Err(error) = axum::serve(control, routes).await {
@@ -173,7 +207,7 @@ async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
     // Whoever started us may have closed the other end.
     let _ = write!(out, "{}", greeting::Greeting(&held)).and_then(|()| out.flush());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    Ok((monitor, connections))
+    Ok((monitor, connections, takers))
 }
 
 fn listener(socket: StdListener) -> io::Result<UnixListener> {

@@ -80,6 +80,7 @@ impl Network {
         if port.origin == Origin::Pattern {
             port.origin = Origin::Command;
         }
+        self.write_record();
         Ok(())
     }
 
@@ -128,6 +129,7 @@ impl Network {
                     (Some(own), PortKind::Tap) => {
                         own.index = None;
                         own.up = true;
+                        self.write_record();
                     }
                     _ => {
                         self.remove_since(&name, &format!(": {netdev} is gone"));
@@ -150,6 +152,7 @@ impl Network {
                     tracing::info!("port {name} is {state}");
                 }
             }
+            self.write_record();
             if let Err(error) = self.quiet.follow(link) {
                 tracing::warn!("{}", chain(error));
             }
@@ -306,6 +309,8 @@ impl Network {
                     netdev: Some(netdev),
                     origin,
                     external_ids: ExternalIds::new(),
+                    offload: port.offload,
+                    dhcp: port.dhcp,
                 };
                 self.named(&port.name, packet);
             }
