@@ -1,5 +1,6 @@
 //! `vmlan run` in a namespace of its own.
 
+use crate::manager::Manager;
 use crate::namespace::Namespace;
 use crate::process::{self, Outcome, Process};
 use crate::target_dir;
@@ -274,6 +275,51 @@ impl Switch {
 
     fn clock_file(&self) -> PathBuf {
         self.folder.path().join("clock")
+    }
+
+    /// Starts another vmlan that takes over from the running one, and wants that
+    /// to end in order.
+    ///
+    /// # Errors
+    /// One of the two does otherwise; with what it printed.
+    pub fn take_over(&mut self) -> Result<()> {
+        let mut before = self.process.take().context("vmlan does not run")?;
+        let arguments = format!("{} --takeover", self.run_arguments());
+        self.start_by(self.command(&arguments))
+            .with_context(|| format!("the one before:\n{}", before.stderr()))?;
+        let status = before.wait(SOON)?;
+        ensure!(status.success(), "{status}\n{}", before.stderr());
+        Ok(())
+    }
+
+    /// Runs another vmlan that is to take over and must not be able to.
+    ///
+    /// # Errors
+    /// It runs on; it is killed then.
+    pub fn refuse_takeover(&self) -> Result<Outcome> {
+        let arguments = format!("{} --takeover", self.run_arguments());
+        process::run(self.command(&arguments), SOON)
+    }
+
+    /// As [`Switch::launch`], as a service of `manager`, with the files that it
+    /// keeps.
+    ///
+    /// # Errors
+    /// As [`Switch::launch`].
+    pub fn launch_under(&mut self, manager: &Manager) -> Result<()> {
+        let (command, inheritance) = manager.adopt(&self.command(self.run_arguments()))?;
+        let started = self.start_by(command);
+        drop(inheritance);
+        started
+    }
+
+    /// The process id of the running vmlan.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn id(&self) -> Result<u32> {
+        let process = self.process.as_ref().context("vmlan does not run")?;
+        Ok(process.id())
     }
 
     /// Starts it with `mount ARGUMENTS` done on the state folder.

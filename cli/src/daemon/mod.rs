@@ -25,9 +25,11 @@ mod outside;
 mod ports;
 mod reload;
 mod start;
+mod states;
 mod tftp;
 mod uplink;
 mod view;
+mod watchdog;
 
 use crate::args::Place;
 use crate::config::Loaded;
@@ -120,6 +122,10 @@ async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Resul
     tokio::spawn(libvirt::keep(network.clone()));
     let result = async {
         let (mut monitor, mut connections, mut takers) = open(&network).await?;
+        {
+            let held = network.lock().await;
+            watchdog::start(held.switch.clone(), held.dhcp.clone(), &network)?;
+        }
         let mut rules = Watch::new();
         Ok(loop {
             tokio::select! {
@@ -167,8 +173,7 @@ async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Resul
         }
         Err(error) => Err(error),
     };
-    // Without systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    states::stopping();
     let hooks = network.lock().await.dhcp.hooks();
     hooks.finish().await;
     let stopped = network.lock().await.stop().await;
@@ -206,7 +211,7 @@ async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections, Takers)
     let mut out = io::stdout().lock();
     // Whoever started us may have closed the other end.
     let _ = write!(out, "{}", greeting::Greeting(&held)).and_then(|()| out.flush());
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    states::ready(&held);
     Ok((monitor, connections, takers))
 }
 
@@ -232,8 +237,11 @@ fn forwarded(
 }
 
 async fn hung_up(network: &Shared) {
+    let mut network = network.lock().await;
+    states::reloading();
     // It says itself what it did, and what not.
-    let _ = reload::reload(&mut *network.lock().await).await;
+    let _ = reload::reload(&mut network).await;
+    states::ready(&network);
 }
 
 async fn followed(network: &Shared, event: Result<LinkEvent, MonitorError>) {
