@@ -56,6 +56,12 @@ impl fmt::Display for Report {
     }
 }
 
+/// The network's config.
+#[must_use]
+pub fn config() -> String {
+    ISOLATED.to_owned() + "[attach]\nmatch = [\"vnet*\"]\n" + &taps(&["c1"]) + &packets(&["v1"])
+}
+
 /// The network of the run: each kind of port once.
 #[derive(Debug)]
 pub struct Lab {
@@ -77,11 +83,7 @@ impl Lab {
     /// # Errors
     /// Something does not come up.
     pub fn start(manager: Option<&Manager>) -> Result<Self> {
-        let config = ISOLATED.to_owned()
-            + "[attach]\nmatch = [\"vnet*\"]\n"
-            + &taps(&["c1"])
-            + &packets(&["v1"]);
-        let mut switch = Switch::prepare(&config)?;
+        let mut switch = Switch::prepare(&config())?;
         let neighbour = Namespace::new("v1")?;
         neighbour.veth("eth0", &switch.namespace, "v1")?;
         match manager {

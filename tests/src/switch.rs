@@ -526,20 +526,41 @@ impl Switch {
     /// # Errors
     /// vmlan does not run, or has no such thread.
     pub fn thread_ticks(&self, name: &str) -> Result<u64> {
+        let folder = self.thread(name)?;
+        // Fields 14 and 15 (proc_pid_stat(5)); the second, in brackets, may
+        // hold anything.
+        let stat = fs::read_to_string(folder.join("stat"))?;
+        let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        Ok(ticks.sum::<Result<u64, _>>()?)
+    }
+
+    /// Makes the thread called `name` hang at its next wait, as long as the answer
+    /// lives: a tracer holds it there, and it alone.
+    ///
+    /// # Errors
+    /// vmlan does not run, or has no such thread.
+    pub fn hang(&self, name: &str) -> Result<Process> {
+        let folder = self.thread(name)?;
+        let thread = folder.file_name().context("no number")?;
+        let mut command = Command::new("strace");
+        command
+            .args(["-qq", "-o", "/dev/null", "-e", "trace=epoll_wait"])
+            .args(["-e", "inject=epoll_wait:delay_enter=600s", "-p"])
+            .arg(thread);
+        Process::spawn(command)
+    }
+
+    /// The folder in /proc of the thread called `name`.
+    fn thread(&self, name: &str) -> Result<PathBuf> {
         let process = self.process.as_ref().context("vmlan does not run")?;
         for task in fs::read_dir(format!("/proc/{}/task", process.id()))? {
             let folder = task?.path();
-            if fs::read_to_string(folder.join("comm"))?.trim() != name {
-                continue;
+            if fs::read_to_string(folder.join("comm"))?.trim() == name {
+                return Ok(folder);
             }
-            // Fields 14 and 15 (proc_pid_stat(5)); the second, in brackets, may
-            // hold anything.
-            let stat = fs::read_to_string(folder.join("stat"))?;
-            let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
-            let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
-            return Ok(ticks.sum::<Result<u64, _>>()?);
         }
-        anyhow::bail!("there is no thread {name}")
+        bail!("there is no thread {name}")
     }
 
     /// Its resident memory in KiB.

@@ -7,13 +7,13 @@ use super::keep::{self, Kept};
 use super::record::{Fixed, Record};
 use super::store::{self, Files, Store};
 use crate::args::Place;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::daemon::network::Network;
 use crate::daemon::{CONNECT, CONTROL};
 use crate::host::quiet::{Quiet, QuietError};
 use crate::host::rundir::{RunDir, RunDirError};
 use crate::host::statedir::StateDir;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use ipnet::Ipv4Net;
 
 /// A process that starts.
@@ -64,11 +64,13 @@ impl Heir {
         }
         let estate = if asks && let Some(asked) = Asked::ask(&run)? {
             if let Some(key) = asked.network.differs(config) {
-                bail!(
-                    "the running vmlan (process {}) has another `{key}`, which makes it another \
-                     network: stop it and start the other",
+                let problem = Problem::new(format!(
+                    "the running vmlan (process {}) has another `{key}`, so its ports cannot go on",
                     asked.pid
-                );
+                ));
+                return Err(problem
+                    .help("stop it and start this one, or leave the key as it is")
+                    .into());
             }
             Estate::Asked(Box::new(asked))
         } else if asks {
