@@ -59,6 +59,7 @@ pub(super) async fn start(
         tracing::warn!("{aside}");
     }
     let links = Links::new()?;
+    heir.clear(&config, &links).await?;
     let mut moved = None;
     if heir.inherits() {
         moved = Moved::inherit(run.path());

@@ -52,7 +52,7 @@ pub fn adopt(files: Vec<OwnedFd>, offload: bool) -> io::Result<(Port, String)> {
     let files: Vec<_> = files.into_iter().map(File::from).map(Arc::new).collect();
     let mut name: io::Result<String> = Err(ErrorKind::InvalidInput.into());
     for file in &files {
-        name = Ok(tun::name(file)?);
+        name = Ok(tun::name(&**file)?);
     }
     Ok((port(files, offload)?, name?))
 }

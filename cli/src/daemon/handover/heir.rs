@@ -10,17 +10,21 @@ use crate::args::Place;
 use crate::config::{Config, Problem};
 use crate::daemon::network::Network;
 use crate::daemon::{CONNECT, CONTROL};
+use crate::host::link::{LinkError, Links};
 use crate::host::quiet::{Quiet, QuietError};
 use crate::host::rundir::{RunDir, RunDirError};
 use crate::host::statedir::StateDir;
 use anyhow::Context as _;
 use ipnet::Ipv4Net;
+use vmlan_dataplane::port::sys::tun;
 
 /// A process that starts.
 #[derive(Debug)]
 pub(in crate::daemon) struct Heir {
     estate: Estate,
     store: Option<Store>,
+    /// netdevs of a process before that nobody can use.
+    stale: Vec<String>,
 }
 
 /// The sockets that go on.
@@ -84,7 +88,19 @@ impl Heir {
                 None => Estate::Nothing,
             }
         };
-        Ok(Self { estate, store })
+        // What is left of them is of no use.
+        let stale = files.values().filter_map(|file| tun::name(file).ok());
+        let stale = stale.collect();
+        if !files.is_empty()
+            && let Some(Err(error)) = store.as_mut().map(Store::clear)
+        {
+            tracing::warn!("the service manager goes on to keep files: {error}");
+        }
+        Ok(Self {
+            estate,
+            store,
+            stale,
+        })
     }
 
     fn fixed(&self) -> Option<&Fixed> {
@@ -93,6 +109,35 @@ impl Heir {
             Estate::Left(record, _) => Some(&record.network),
             Estate::Nothing | Estate::Taken(_) => None,
         }
+    }
+
+    /// Takes away the netdevs that a process before has left to the service
+    /// manager and that cannot go on, where this network makes its own by their
+    /// names: the service manager may take its time to close them.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub(in crate::daemon) async fn clear(
+        &self,
+        config: &Config,
+        links: &Links,
+    ) -> Result<(), LinkError> {
+        let of_ports = config.ports.iter().map(|port| port.interface.as_str());
+        let of_host = config.interface.as_ref().map(|name| name.as_str());
+        for name in of_ports.chain(of_host) {
+            if !self.stale.iter().any(|stale| stale == name) {
+                continue;
+            }
+            match links.by_name(name).await {
+                Err(LinkError::NoSuchName(_)) => {}
+                Err(error) => return Err(error),
+                Ok(link) => {
+                    tracing::info!("netdev {name} was left over and is removed");
+                    links.delete(&link).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a network goes on, with what stands on the host for it.

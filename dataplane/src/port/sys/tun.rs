@@ -74,7 +74,7 @@ pub fn create(device: &File, pattern: &str, vnet_header: bool) -> io::Result<Str
 ///
 /// # Errors
 /// `EBADFD` where the netdev is gone, or `file` is not of the TUN driver.
-pub fn name(file: &File) -> io::Result<String> {
+pub fn name(file: &impl AsRawFd) -> io::Result<String> {
     // SAFETY: ifreq is plain data; all zeroes is a valid value.
     let mut request: libc::ifreq = unsafe { zeroed() };
     // SAFETY: TUNGETIFF writes one ifreq, which `request` is.
