@@ -2,6 +2,7 @@
 //! and replies. Shared by the server and the client.
 
 use crate::config::{HostEntry, InterfaceName, PortKind, PortName, Value, Vlan};
+use crate::log::LogFilter;
 use pnet_base::MacAddr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub struct StatusView {
     /// The DHCP server; none where it is off.
     #[serde(default)]
     pub dhcp: Option<DhcpView>,
+    /// The name server; none while it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsView>,
     /// The TFTP server; none while it is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tftp: Option<TftpView>,
@@ -51,6 +55,23 @@ pub struct DhcpView {
     /// Messages since the start that got no answer, by the name of the reason.
     #[serde(default)]
     pub unanswered: BTreeMap<String, u64>,
+}
+
+/// What the name server does and has done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsView {
+    /// Questions answered from the network's own names.
+    pub own: u64,
+    /// Questions answered from what others had answered before.
+    pub cached: u64,
+    /// Questions answered by others.
+    pub forwarded: u64,
+    /// Questions to others that are under way.
+    pub asking: u64,
+    /// Answers of others that are kept.
+    pub cache: u64,
+    /// Messages that were refused or passed over, by the name of the reason.
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// What the TFTP server does and has done.
@@ -86,6 +107,14 @@ pub struct FdbFill {
     pub size: u64,
     /// Times since the start that a station was not learned for want of room.
     pub refused: u64,
+}
+
+/// `GET /v1/log` answers this, `PUT /v1/log` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogView {
+    /// Which log lines are written.
+    pub filter: LogFilter,
 }
 
 /// `GET /v1/ports` answers a list of these.

@@ -19,6 +19,7 @@ use crate::frame::finish::Finisher;
 use crate::frame::{BURST, Burst, Frame};
 use crate::hairpin::arp;
 use crate::hairpin::queue::Punts;
+use crate::notice::Notices;
 use crate::policy::DropReason;
 use crate::polling::Polling;
 use crate::port::{CloseReason, Egress, Ingress, Received, Sent, Transmitter};
@@ -47,6 +48,7 @@ pub(crate) struct Start {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) fdb: Arc<Fdb>,
+    pub(crate) notices: Arc<Notices>,
     /// How long it looks for more after a busy burst, at most.
     pub(crate) polling: Duration,
     pub(crate) commands: Receiver<Command>,
@@ -98,6 +100,9 @@ pub(crate) struct Worker {
     answer: Frame,
     clock: Clock,
     now: Tick,
+    notices: Arc<Notices>,
+    /// Frames were dropped since the reader of the notices was last woken.
+    dropped: bool,
     stopping: bool,
 }
 
@@ -114,12 +119,14 @@ impl Worker {
             ready: Vec::with_capacity(MAX_PORTS.into()),
             unfinished: Vec::new(),
             touched: Vec::with_capacity(MAX_PORTS.into()),
-            forwarder: Forwarder::sharing(start.settings, start.fdb),
+            forwarder: Forwarder::sharing(start.settings, start.fdb, Arc::clone(&start.notices)),
             burst: Burst::default(),
             finisher: Finisher::new(start.transmitter),
             answer: Frame::default(),
             clock: start.clock,
             now: Tick::default(),
+            notices: start.notices,
+            dropped: false,
             stopping: false,
         }
     }
@@ -159,6 +166,9 @@ impl Worker {
                 self.polling.drained(frames);
             }
             self.take_parts();
+            if std::mem::take(&mut self.dropped) {
+                self.notices.raise();
+            }
             self.forwarder.fdb().sweep_when_due(self.now);
         }
         Ok(())
@@ -266,6 +276,7 @@ impl Worker {
         if event.is_writable() {
             let mut sent = Sent::default();
             slot.egress.writable(&mut sent);
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
         // An error or a hang-up shows in the next receive.
@@ -299,6 +310,7 @@ impl Worker {
         self.burst.clear();
         let received = ingress.receive(&mut self.burst);
         slot.counters.rx.drops.merge(self.burst.refused());
+        self.dropped |= !self.burst.refused().is_empty();
         *frames += self.burst.frames().len();
         self.forward(id);
         self.send_queues();
@@ -351,6 +363,7 @@ impl Worker {
             answer: sent_back,
             punts,
             now,
+            dropped,
             ..
         } = self;
         forwarder.begin_burst();
@@ -388,6 +401,7 @@ impl Worker {
                 slot.counters.rx.count(frame.len());
                 if let Some(reason) = drop {
                     slot.counters.rx.drops.add(reason, 1);
+                    *dropped = true;
                 }
             }
         }
@@ -405,6 +419,7 @@ impl Worker {
             self.finisher
                 .transmit(queued, slot.egress.as_ref(), &mut sent);
             slot.queue.clear();
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
     }

@@ -10,12 +10,13 @@ mod allowance;
 mod api;
 mod connections;
 mod dhcp;
-mod eventlog;
+mod dns;
+mod events;
 mod greeting;
 mod handover;
 mod hooks;
 mod hosts;
-mod leftovers;
+pub(crate) mod leftovers;
 mod libvirt;
 mod message;
 mod metrics;
@@ -33,6 +34,7 @@ mod watchdog;
 
 use crate::args::Place;
 use crate::config::Loaded;
+use crate::events::Event as Told;
 use crate::firewall::watch::Watch;
 use crate::host::monitor::{LinkEvent, Monitor, MonitorError};
 use crate::log;
@@ -87,16 +89,30 @@ pub fn restore_uplink(place: &Place) -> anyhow::Result<String> {
 }
 
 /// Takes away what a run of the network that was killed has left on the host:
-/// firewall rules, forwarding, sysctls, moved addresses.
+/// firewall rules, forwarding, sysctls, moved addresses. Gives a line for each.
 ///
 /// # Errors
 /// Somebody serves the network, or something cannot be taken away.
-pub fn remove_leftovers(place: &Place) -> anyhow::Result<()> {
+pub fn remove_leftovers(place: &Place) -> anyhow::Result<Vec<String>> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?
         .block_on(leftovers::remove(place))
+}
+
+/// [`remove_leftovers`] as a command: gives what to show, and names other
+/// networks that have left something.
+///
+/// # Errors
+/// Those of [`remove_leftovers`].
+pub fn clean_up(place: &Place) -> anyhow::Result<String> {
+    log::start();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?
+        .block_on(leftovers::remove_by_command(place))
 }
 
 /// Allows as many open files as may be: each port has at least one, and the
@@ -120,6 +136,7 @@ async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Resul
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
     tokio::spawn(libvirt::keep(network.clone()));
+    tokio::spawn(follow_switch(network.clone()));
     let result = async {
         let (mut monitor, mut connections, mut takers) = open(&network).await?;
         {
@@ -127,17 +144,17 @@ async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Resul
             watchdog::start(held.switch.clone(), held.dhcp.clone(), &network)?;
         }
         let mut rules = Watch::new();
-        Ok(loop {
+        let end = loop {
             tokio::select! {
-                _ = terminate.recv() => break End::Stops("SIGTERM"),
-                _ = interrupt.recv() => break End::Stops("SIGINT"),
+                _ = terminate.recv() => break End::Stops("by SIGTERM"),
+                _ = interrupt.recv() => break End::Stops("by SIGINT"),
                 _ = leave.recv() => match handover::leave(&network).await {
-                    Ok(()) => return Ok(End::Leaves),
+                    Ok(()) => break End::Leaves,
                     Err(error) => tracing::warn!("{error:#}"),
                 },
                 taker = takers.next() => {
                     if handover::give(&network, &taker).await == Given::Away {
-                        return Ok(End::Leaves);
+                        break End::Leaves;
                     }
                 }
                 _ = hangup.recv() => hung_up(&network).await,
@@ -157,26 +174,35 @@ async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Resul
                     Some(Event::Stopped(Ok(()))) | None => bail!("the switch has stopped"),
                 },
             }
-        })
+        };
+        Ok(end)
     }
     .await;
-    let result = match result {
-        Ok(End::Leaves) => {
-            // Nothing else may happen: the network is another process's.
-            let held = network.lock().await;
-            held.dhcp.hooks().finish().await;
-            return Ok(());
+    let told = network.lock().await.events.clone();
+    let why = match &result {
+        Ok(End::Stops(signal)) => *signal,
+        Ok(End::Leaves) => "as another process goes on",
+        Err(error) => {
+            let error = format!("{error:#}");
+            told.tell(Told::Failed { error });
+            "by an error"
         }
-        Ok(End::Stops(signal)) => {
-            tracing::info!("ends by {signal}");
-            Ok(())
-        }
-        Err(error) => Err(error),
     };
+    told.tell(Told::Stopping {
+        why: why.to_owned(),
+    });
+    if let Ok(End::Leaves) = result {
+        // Nobody changes anything of it any more: it is another process's.
+        let held = network.lock().await;
+        held.dhcp.hooks().finish().await;
+        told.read_to_the_end().await;
+        return Ok(());
+    }
     states::stopping();
     let hooks = network.lock().await.dhcp.hooks();
     hooks.finish().await;
     let stopped = network.lock().await.stop().await;
+    told.read_to_the_end().await;
     result.and(stopped)
 }
 
@@ -212,6 +238,9 @@ async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections, Takers)
     // Whoever started us may have closed the other end.
     let _ = write!(out, "{}", greeting::Greeting(&held)).and_then(|()| out.flush());
     states::ready(&held);
+    held.events.tell(Told::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
     Ok((monitor, connections, takers))
 }
 
@@ -234,6 +263,13 @@ fn forwarded(
             }
         })?;
     Ok(receiver)
+}
+
+/// Tells of what the switch notices.
+async fn follow_switch(network: Shared) {
+    if let Err(error) = events::watch::watch(network).await {
+        tracing::warn!("nothing is told of moved stations and drops: {error}");
+    }
 }
 
 async fn hung_up(network: &Shared) {

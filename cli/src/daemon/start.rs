@@ -2,6 +2,8 @@
 //! goes away again: each part takes itself down when it is dropped.
 
 use super::dhcp::DhcpService;
+use super::dns::DnsService;
+use super::events::Events;
 use super::handover::{Heir, Kept};
 use super::libvirt::LibvirtFiles;
 use super::network::Network;
@@ -43,6 +45,7 @@ pub(super) async fn start(
         config.forward = Forward::Isolated;
         config.attach.clear();
     }
+    crate::log::configure(config.log.as_ref());
     let mut heir = Heir::find(place, &config, takes_over)?;
     let run = heir.run_dir(place, &config)?;
     for left in run.leftovers() {
@@ -76,7 +79,8 @@ pub(super) async fn start(
         None => identity.mac(),
     };
 
-    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
+    let told = Events::new(config.name.as_str());
+    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac, told.clone());
     let hosts = LiveHosts::open(state.path())?;
     let attached =
         Attached::open(state.path()).context("cannot read which netdevs were attached")?;
@@ -88,6 +92,7 @@ pub(super) async fn start(
     };
     let (switch, events) = Switch::start(&settings, workers, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
+    let dns = DnsService::new(dhcp.names());
     let libvirt = LibvirtFiles::new(dhcp.leases_changed());
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),
@@ -96,10 +101,14 @@ pub(super) async fn start(
         quiet,
         moved,
         firewall,
+        forwarding_is_off: false,
         switch,
         dhcp,
+        dns,
         tftp: TftpService::default(),
         ports: Ports::default(),
+        events: told,
+        uplink_gone: false,
         libvirt,
         attached,
         hosts,
@@ -139,6 +148,7 @@ async fn fill(
     tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
     network.open_outside().await?;
+    network.serve_names()?;
     network.serve_tftp()?;
     for port in network.configured_ports() {
         if network.ports.get(&port.name).is_some() {

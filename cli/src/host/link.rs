@@ -265,11 +265,11 @@ impl Links {
     /// # Errors
     /// [`LinkError::Change`].
     pub(crate) async fn delete(&self, link: &Link) -> Result<(), LinkError> {
-        let deleted = self.handle.link().del(link.index).execute().await;
+        let deleted = answer(self.handle.link().del(link.index).execute()).await;
         deleted.map_err(|source| LinkError::Change {
-            name: link.name.clone(),
+            netdev: link.name.clone(),
             change: "delete it".to_owned(),
-            source: source.into(),
+            source,
         })
     }
 

@@ -190,6 +190,22 @@ fn read(record: &Path) -> Result<Vec<Taken>, QuietError> {
     }
 }
 
+/// The netdevs that a killed process has left changed, by the record in `run`,
+/// the folder RUN/NAME; one that is gone is none of them.
+pub(crate) fn left(run: &Path) -> Vec<String> {
+    let record = durable::read(&run.join(RECORD), LIMIT).ok().flatten();
+    let record: Option<Record> = record.and_then(|text| toml::from_slice(&text).ok());
+    let taken = record.into_iter().flat_map(|record| record.taken);
+    let is_there = |taken: &Taken| {
+        let name = name_of(taken.index).ok().flatten();
+        name.as_ref() == Some(&taken.interface)
+    };
+    taken
+        .filter(is_there)
+        .map(|taken| taken.interface)
+        .collect()
+}
+
 impl Quiet {
     /// Starts with `run`, the folder RUN/NAME, and puts back what a killed
     /// process has left changed there.

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::counters::PortCounters;
 use crate::forward::{Role, Settings};
 use crate::hairpin::arp;
+use crate::notice::Notices;
 use crate::port::{CloseReason, Ingress, Port};
 use crate::table::fdb::{Entry, FdbFull};
 use crate::table::{Fdb, MAX_PORTS, PortId};
@@ -44,6 +45,7 @@ pub struct Switch {
     workers: Arc<[Handle]>,
     fdb: Arc<Fdb>,
     clock: Clock,
+    notices: Arc<Notices>,
     ports: Arc<Mutex<Ports>>,
 }
 
@@ -212,6 +214,12 @@ impl Switch {
         Ok(self.ports().sum(counted))
     }
 
+    /// What the workers see beside forwarding.
+    #[must_use]
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
     /// The stations in the MAC table.
     #[must_use]
     pub fn fdb(&self) -> Vec<Entry> {
@@ -226,6 +234,12 @@ impl Switch {
             size: self.fdb.capacity(),
             refused: self.fdb.refused(),
         }
+    }
+
+    /// Times that a station was not learned for want of room.
+    #[must_use]
+    pub fn fdb_refused(&self) -> u64 {
+        self.fdb.refused()
     }
 
     /// Pins a station to a port.

@@ -24,7 +24,8 @@ mod tests;
 mod unanswered;
 mod view;
 
-use super::eventlog::EventLog;
+use super::dns::Names;
+use super::events::{self, Events};
 use super::hooks::Hooks;
 use crate::host::leases::LeaseFileError;
 use bindings::Binding;
@@ -43,7 +44,7 @@ use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::Responder;
 use vmlan_dataplane::table::PortId;
-use vmlan_dhcp::{Change, Config, ConfigError, Event, LeftOut, Origin, Server};
+use vmlan_dhcp::{Change, Config, ConfigError, Event, Lease, LeftOut, Origin, Server};
 
 /// The server, shared by the responder's thread and the control API.
 #[derive(Debug, Clone)]
@@ -65,10 +66,12 @@ struct State {
     ports: BTreeMap<u16, String>,
     switch: Option<Switch>,
     probes: Probes,
-    log: EventLog,
+    events: Events,
     counters: Counters,
     unanswered: Unanswered,
     hooks: Hooks,
+    /// What the name server knows of leases.
+    names: Names,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
     awake_at: Option<u64>,
@@ -103,24 +106,25 @@ pub(super) enum DhcpError {
 
 impl DhcpService {
     /// A service that is off, with its leases in the folder STATE/NAME.
-    pub(super) fn new(folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
-        Self::by(Clocks::host(), folder, hash_key, mac)
+    pub(super) fn new(folder: &Path, hash_key: u64, mac: MacAddr, events: Events) -> Self {
+        Self::by(Clocks::host(), folder, hash_key, mac, events)
     }
 
-    fn by(clocks: Clocks, folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
+    fn by(clocks: Clocks, folder: &Path, hash_key: u64, mac: MacAddr, events: Events) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 server: None,
-                keeper: Keeper::new(folder, clocks),
+                keeper: Keeper::new(folder, clocks, events.clone()),
                 hash_key,
                 mac,
                 ports: BTreeMap::new(),
                 switch: None,
                 probes: Probes::default(),
-                log: EventLog::new(Instant::now()),
+                events,
                 counters: Counters::default(),
                 unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
+                names: Names::default(),
                 awake_at: None,
                 earlier: Arc::default(),
                 leases_changed: Arc::default(),
@@ -145,6 +149,7 @@ impl DhcpService {
             (None, _) => {
                 let bound = state.bound(now);
                 state.server = None;
+                state.names.clear();
                 state.forget_probes();
                 state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
                 state.leases_changed.notify_one();
@@ -224,6 +229,11 @@ impl DhcpService {
         state.server.is_some().then(|| state.counters.clone())
     }
 
+    /// The names of those who have a lease.
+    pub(super) fn names(&self) -> Names {
+        self.state().names.clone()
+    }
+
     /// The program that is told of leases.
     pub(super) fn hooks(&self) -> Hooks {
         self.state().hooks.clone()
@@ -271,7 +281,20 @@ impl State {
             .collect()
     }
 
+    /// Tells the switch and the name server who has an address from now on.
     fn tell(&self, mut bindings: Vec<Binding>) {
+        if let Some(server) = &self.server {
+            let now = self.keeper.now();
+            let leases = bindings.iter().map(|(address, _)| {
+                let lease = server.lease_at(*address).filter(|it| it.is_live(now));
+                let ends = |lease: &Lease| match lease.expiry {
+                    0 => None,
+                    expiry => Some(Instant::now() + self.keeper.until(expiry)),
+                };
+                (*address, lease.map(|lease| (lease, ends(lease))))
+            });
+            self.names.set(leases);
+        }
         // Clients behind a relay agent are on no port: nobody here asks for them.
         if let Some(server) = &self.server {
             let own = server.config().subnet;
@@ -284,11 +307,15 @@ impl State {
         }
     }
 
-    /// Logs and counts what happened.
-    fn note(&mut self, events: &[Event]) {
+    /// Tells of what happened, and counts it; a message that came in by `port`
+    /// led to it, or none.
+    fn note(&mut self, events: &[Event], port: Option<PortId>) {
+        let port = port.and_then(|port| self.ports.get(&port.0));
         for event in events {
             self.counters.event(event);
-            self.log.event(event, Instant::now());
+            if let Some(event) = events::dhcp::event(event, port.map(String::as_str)) {
+                self.events.tell(event);
+            }
         }
     }
 }

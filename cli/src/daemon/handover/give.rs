@@ -138,6 +138,9 @@ pub(in crate::daemon) async fn give(network: &Shared, taker: &UnixStream) -> Giv
             if let Err(error) = network.dhcp.configure(dhcp) {
                 tracing::error!("{}", chain(error));
             }
+            if let Err(error) = network.serve_names() {
+                tracing::error!("{}", chain(error));
+            }
             if let Err(error) = network.serve_tftp() {
                 tracing::error!("{}", chain(error));
             }
@@ -162,6 +165,7 @@ pub(in crate::daemon) async fn leave(network: &Shared) -> anyhow::Result<()> {
              and there is none (NOTIFY_SOCKET is not set): `vmlan run --takeover` takes over"
         );
     }
+    network.dns.stop();
     network.tftp.stop();
     network.dhcp.stop();
     let paused = network.switch.pause()?;
@@ -174,6 +178,7 @@ pub(in crate::daemon) async fn leave(network: &Shared) -> anyhow::Result<()> {
 impl Network {
     /// Offers everything to `taker` and waits until that serves it.
     fn offer(&mut self, taker: &UnixStream) -> anyhow::Result<Paused> {
+        self.dns.stop();
         self.tftp.stop();
         // Nothing is written any more when another process reads it.
         self.dhcp.stop();
