@@ -195,6 +195,17 @@ impl DhcpService {
         Ok(())
     }
 
+    /// What is served; `None` while DHCP is off.
+    pub(super) fn config(&self) -> Option<Config> {
+        let state = self.state();
+        state.server.as_ref().map(|server| server.config().clone())
+    }
+
+    /// Waits until the server answers to others again: it hangs while this does.
+    pub(super) fn check_in(&self) {
+        drop(self.state());
+    }
+
     /// Is told when leases have changed: one waiter can follow it.
     pub(super) fn leases_changed(&self) -> Arc<Notify> {
         Arc::clone(&self.state().leases_changed)
