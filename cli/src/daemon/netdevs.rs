@@ -81,6 +81,7 @@ impl Network {
         if port.origin == Origin::Pattern {
             port.origin = Origin::Command;
         }
+        self.write_record();
         Ok(())
     }
 
@@ -133,6 +134,7 @@ impl Network {
                     (Some(own), PortKind::Tap) => {
                         own.index = None;
                         own.up = true;
+                        self.write_record();
                     }
                     _ => {
                         self.remove_since(&name, Some(format!("{netdev} is gone")));
@@ -172,6 +174,7 @@ impl Network {
                     });
                 }
             }
+            self.write_record();
             if let Err(error) = self.quiet.follow(link) {
                 tracing::warn!("{}", chain(error));
             }
@@ -328,6 +331,8 @@ impl Network {
                     netdev: Some(netdev),
                     origin,
                     external_ids: ExternalIds::new(),
+                    offload: port.offload,
+                    dhcp: port.dhcp,
                 };
                 self.named(&port.name, packet);
             }

@@ -4,6 +4,7 @@
 use super::dhcp::DhcpService;
 use super::dns::{self, DnsError, DnsService};
 use super::events::Events;
+use super::handover::Kept;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
@@ -63,6 +64,8 @@ pub(super) struct Network {
     pub(super) gateway: Option<Ipv4Net>,
     pub(super) mac: MacAddr,
     pub(super) started: Instant,
+    /// What stands ready for the next process.
+    pub(super) kept: Kept,
 }
 
 impl From<SwitchError> for ApiError {
@@ -92,6 +95,14 @@ impl Network {
             return Ok(());
         };
         let name: PortName = interface.as_str().parse()?;
+        if self.ports.get(&name).is_some() {
+            return self.align_inherited().await;
+        }
+        // It has gone with the process that had it.
+        if self.moved.take().is_some() {
+            let restored = super::uplink::restore(&self.run, &self.links).await;
+            restored.map_err(|error| ApiError::runtime(format!("{error:#}")))?;
+        }
         let port = Port {
             name: name.clone(),
             kind: PortKind::Tap,
@@ -227,6 +238,8 @@ impl Network {
             netdev: Some(netdev),
             origin,
             external_ids: ExternalIds::new(),
+            offload: port.offload,
+            dhcp: port.dhcp,
         };
         self.named(&port.name, tap);
         Ok(())
@@ -246,6 +259,8 @@ impl Network {
             netdev: None,
             origin: Origin::Connection,
             external_ids: ExternalIds::new(),
+            offload: false,
+            dhcp: true,
         };
         self.named(&name, stream);
         Ok(())
@@ -287,6 +302,7 @@ impl Network {
         if let Some(on) = settings.dhcp {
             self.switch.set_dhcp(port.id, on)?;
         }
+        self.note_settings(name, settings);
         Ok(format!("port {name} changed"))
     }
 
@@ -323,6 +339,7 @@ impl Network {
         let Some(port) = self.ports.remove(name) else {
             return;
         };
+        self.forget_port(name);
         self.dhcp.name_port(port.id, None);
         self.libvirt.touch();
         if let Err(error) = self.switch.remove_port(port.id) {
@@ -386,6 +403,7 @@ impl Network {
         let put_back = self.put_back_addresses().await;
         self.dns.stop();
         self.tftp.stop();
+        self.keep_nothing();
         self.switch.stop();
         self.write_libvirt_files();
         self.dhcp.stop();
@@ -407,6 +425,7 @@ impl Network {
             port_kind: port.kind,
         });
         self.ports.insert(name.clone(), port);
+        self.keep_port(name, id);
         self.dhcp.name_port(id, Some(name.as_str()));
     }
 

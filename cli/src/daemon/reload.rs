@@ -447,6 +447,8 @@ mod tests {
             }),
             origin,
             external_ids: BTreeMap::new(),
+            offload: true,
+            dhcp: true,
         }
     }
 
