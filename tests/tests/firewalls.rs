@@ -191,7 +191,7 @@ fn cleanup_takes_away_what_a_killed_run_has_left() -> Result<()> {
     host.veth("v1", &other, "eth0")?;
     let state = || {
         host.run(
-            "ip -o link | sed 's/qdisc.*//'; ip addr; ip route; nft list ruleset; \
+            "ip -o link | sed 's/qdisc.*//'; ip -4 addr; ip route; nft list ruleset; \
              sysctl -a 2>/dev/null | grep -E 'rp_filter|arp_ignore|forward|disable_ipv6'",
         )
     };
