@@ -164,7 +164,7 @@ pub enum Command {
     ///
     /// FILTER is a level (off, error, warn, info, debug, trace), or levels of
     /// modules with commas between: info,vmlan::daemon::dhcp=debug. It holds
-    /// until vmlan ends; `level` under [log] is for good.
+    /// until vmlan ends; `level` under `[log]` is for good.
     Log {
         /// What to write from now on; nothing: show it.
         filter: Option<LogFilter>,
