@@ -32,6 +32,10 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
                 "vmlan run --config lab.toml",
             ),
             (
+                "Go over to a new program, under the guests:",
+                "vmlan run --takeover",
+            ),
+            (
                 "Serve what libvirt describes:",
                 "vmlan run --network-xml default.xml",
             ),
@@ -249,13 +253,6 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             ("As before:", "vmlan log info"),
         ],
-    ),
-    (
-        "vmlan-cleanup",
-        &[(
-            "Take away what a killed vmlan has left:",
-            "vmlan cleanup --network lab",
-        )],
     ),
     (
         "vmlan-completions",

@@ -100,8 +100,15 @@ fn page(command: &Command, top: &str, date: &str) -> Page {
     text.extend(rest(command, top).to_roff().into_bytes());
     Page {
         file: man.get_filename(),
-        text,
+        text: without_idle_breaks(&text),
     }
+}
+
+/// `text` with an empty line written as `.sp`, where clap_mangen has an empty
+/// line between two line breaks that do nothing.
+fn without_idle_breaks(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    text.replace("\n.br\n\n.br\n", "\n.sp\n").into_bytes()
 }
 
 /// The sections that clap knows nothing of.
