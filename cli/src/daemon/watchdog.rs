@@ -12,7 +12,6 @@ use super::dhcp::DhcpService;
 use sd_notify::NotifyState;
 use std::io;
 use std::sync::mpsc;
-use std::time::Duration;
 use tokio::runtime::Handle;
 use vmlan_dataplane::control::Switch;
 
@@ -42,7 +41,7 @@ pub(super) fn start(switch: Switch, dhcp: DhcpService, network: &Shared) -> io::
     std::thread::Builder::new()
         .name("watchdog".into())
         .spawn(feed)?;
-    tracing::debug!("the watchdog is fed within {:.1?}", Duration::from(time));
+    tracing::debug!("the watchdog is fed within {:.1?}", time);
     Ok(())
 }
 
