@@ -10,6 +10,7 @@ guest=$target/guest
 
 packages=(
 	atftp              # a TFTP client with windows
+	bind9-dnsutils     # dig
 	busybox-static     # the guest's user space, udhcpc, nc
 	ca-certificates
 	cpio               # packs the initramfs
@@ -17,6 +18,7 @@ packages=(
 	dbus-daemon        # for firewalld
 	dnsmasq-base       # the LAN's own DHCP server
 	dhcpcd-base        # dhcpcd
+	dnsperf            # measures name servers
 	docker.io          # a host whose firewall drops what it forwards
 	ethtool            # offloads on and off
 	faketime           # a wall clock that is set for one program
