@@ -1,7 +1,7 @@
 //! vmlan in the place of a libvirt network, and back.
 //!
 //! What a network is: [`xml`] reads libvirt's description ([`reader`] sees to
-//! it that nothing in it is passed over), [`translate`](mod@translate) makes a
+//! it that nothing in it is passed over; [`dns`]: its names), [`translate`](mod@translate) makes a
 //! configuration of it ([`dnsmasq`]: of the options in it that are dnsmasq's
 //! own; [`parts`]: as far as vmlan takes it), [`redefine`](mod@redefine) the
 //! description that libvirt gets meanwhile. [`load`](mod@load) runs such a network
@@ -13,6 +13,7 @@
 //! tells of guests); [`record`] keeps what was there before.
 
 mod adopt;
+mod dns;
 mod dnsmasq;
 mod front;
 mod load;
@@ -22,7 +23,6 @@ mod reader;
 mod record;
 mod redefine;
 mod release;
-mod resolvers;
 mod service;
 mod steps;
 mod taps;

@@ -5,7 +5,7 @@ use super::record::{Files, Record, text};
 use super::translate::{Surroundings, Translation, translate};
 use super::virsh::{State, Virsh, check_kept};
 use super::xml::Network;
-use super::{front, resolvers, service, taps};
+use super::{front, service, taps};
 use crate::args::Place;
 use crate::config::{ConfigError, InterfaceName, Loaded, NetworkName, Problem, Source};
 use anyhow::{Result, bail};
@@ -76,7 +76,6 @@ impl Plan {
         let around = Surroundings {
             name: name.clone(),
             by_libvirt: true,
-            resolvers: resolvers::of_host(),
         };
         let translation = translate(&read, &source, &around)?;
         let Some(bridge) = read.bridge.map(toml::Spanned::into_inner) else {
