@@ -401,3 +401,22 @@ fn nobody_outside_of_the_network_gets_an_answer() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn without_a_host_interface_the_switch_answers_its_own_names() -> Result<()> {
+    let config = format!("{ISOLATED}{RECORDS}{}", taps(&["c1"]));
+    let config = config.replace("interface = \"vmlan0\"", "interface = \"\"");
+    let switch = Switch::start(&config)?;
+    let guest = switch.container("c1", MACS[0])?;
+    let lease = udhcpc(&guest, "-x hostname:web")?;
+    ensure!(lease.option("dns") == GATEWAY, "{lease:?}");
+    ensure!(short(&guest, "web.vm")? == lease.address.to_string());
+    ensure!(short(&guest, "nas.vm")? == "192.168.122.77");
+    ensure!(short(&guest, &format!("-x {}", lease.address))? == "web.vm.");
+    let nobody = dig(&guest, "nobody.vm")?;
+    ensure!(nobody.contains("status: NXDOMAIN"), "{nobody}");
+    let other = dig(&guest, "www.example")?;
+    ensure!(other.contains("status: REFUSED"), "{other}");
+    ensure!(counted(&switch, "own")? >= 4);
+    Ok(())
+}

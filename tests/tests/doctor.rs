@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vmlan_tests::lan::{Lan, ROUTER};
-use vmlan_tests::process::Process;
 use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, User};
 use vmlan_tests::wait;
@@ -26,24 +25,9 @@ fn of<'a>(findings: &'a [Value], check: &str, level: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A name server on the gateway's address.
-fn name_server(switch: &Switch) -> Result<Process> {
-    let server = switch.namespace.spawn(
-        "exec dnsmasq --keep-in-foreground --log-facility=- --conf-file=/dev/null --no-resolv \
-         --pid-file= --user=root --listen-address=192.168.122.1 --bind-interfaces \
-         --address=/#/192.168.122.1",
-    )?;
-    wait::until("the name server", wait::SOON, || {
-        ensure!(server.stderr().contains("started"), "{}", server.stderr());
-        Ok(())
-    })?;
-    Ok(server)
-}
-
 #[test]
 fn obstacles_are_named_with_their_mend_and_a_sound_host_has_none() -> Result<()> {
     let switch = Switch::start(&format!("{ISOLATED}\n[attach]\nmatch = [\"vnet*\"]\n"))?;
-    let server = name_server(&switch)?;
     let (sound, code) = doctor(&switch)?;
     assert_eq!(code, 0, "{sound:#?}");
     assert_eq!(
@@ -55,7 +39,11 @@ fn obstacles_are_named_with_their_mend_and_a_sound_host_has_none() -> Result<()>
         ["the name server 192.168.122.1 answers"]
     );
 
-    drop(server);
+    // Nobody answers any more.
+    switch.write_config(&format!(
+        "{ISOLATED}\n[attach]\nmatch = [\"vnet*\"]\n[dns]\nenabled = false\n"
+    ))?;
+    switch.cli("reload")?.success()?;
     switch.namespace.run(
         "ip link add br0 type bridge && ip addr add 192.168.122.129/25 dev br0 \
          && ip link set br0 up && ip link add vnet7 type veth peer name far \
