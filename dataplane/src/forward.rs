@@ -13,6 +13,7 @@ use crate::frame::ethernet::{self, Header};
 use crate::hairpin::arp::{Answer, ArpTable, Heard};
 use crate::hairpin::dhcp::{self, Direction};
 use crate::hairpin::dns;
+use crate::notice::{Moved, Notices};
 use crate::policy::DropReason;
 use crate::policy::admit::admit;
 use crate::table::fdb::Learned;
@@ -83,6 +84,7 @@ pub struct Forwarder {
     host: Option<PortId>,
     recent: Recent,
     overheard: bool,
+    notices: Arc<Notices>,
 }
 
 /// The last answers of the MAC table. Frames of a burst mostly come from one
@@ -100,12 +102,13 @@ impl Forwarder {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let fdb = Fdb::new(settings.fdb_size, settings.ageing);
-        Self::sharing(settings, Arc::new(fdb))
+        Self::sharing(settings, Arc::new(fdb), Arc::default())
     }
 
-    /// A switch without ports that learns into `fdb`, as others do.
+    /// A switch without ports that learns into `fdb` and tells `notices`, as
+    /// others do.
     #[must_use]
-    pub fn sharing(settings: Settings, fdb: Arc<Fdb>) -> Self {
+    pub fn sharing(settings: Settings, fdb: Arc<Fdb>, notices: Arc<Notices>) -> Self {
         let mut forwarder = Self {
             fdb,
             arp: ArpTable::default(),
@@ -115,6 +118,7 @@ impl Forwarder {
             host: None,
             recent: Recent::default(),
             overheard: false,
+            notices,
             settings,
         };
         forwarder.refresh_gateway();
@@ -222,8 +226,10 @@ impl Forwarder {
                 return Ok(Verdict::Punt);
             }
         }
-        if header.ethertype == ethernet::ARP && self.settings.dhcp {
-            match self.arp.hear(bytes, &header, ingress, now) {
+        if header.ethertype == ethernet::ARP {
+            let heard = self.arp.hear(bytes, &header, ingress, now);
+            self.tell_of_rival(now);
+            match heard {
                 Heard::Reply if for_switch => return Ok(Verdict::Punt),
                 Heard::Reply | Heard::Claim => self.overheard = true,
                 Heard::Nothing => {}
@@ -296,6 +302,26 @@ impl Forwarder {
         if learned != Learned::Known {
             self.recent.destination = None;
         }
+        match learned {
+            Learned::Known | Learned::New | Learned::Pinned { .. } => {}
+            Learned::Moved { from } => self.notices.moved(Moved {
+                mac: station.0,
+                vlan: station.1,
+                from,
+                to: ingress,
+            }),
+            Learned::Full => self.notices.raise(),
+        }
+    }
+
+    /// Notes that two stations have one address, if the last ARP packet said so.
+    /// One that was only heard of counts while it is where it was.
+    fn tell_of_rival(&mut self, now: Tick) {
+        if let Some((claimed, at)) = self.arp.take_rival()
+            && at.is_none_or(|port| self.fdb.lookup(claimed.holder, 0, now) == Some(port))
+        {
+            self.notices.claimed(claimed);
+        }
     }
 
     fn look_up(&mut self, header: &Header, now: Tick) -> Option<PortId> {
@@ -329,6 +355,8 @@ impl Forwarder {
         let mac = self.settings.mac;
         let own = self.settings.gateway.filter(|_| self.host.is_none());
         self.arp.set_gateway(own.map(|address| (address, mac)));
+        let gateway = self.settings.gateway.map(|address| (address, mac));
+        self.arp.set_own(gateway);
     }
 }
 

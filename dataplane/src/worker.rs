@@ -19,6 +19,7 @@ use crate::frame::finish::Finisher;
 use crate::frame::{BURST, Burst, Frame};
 use crate::hairpin::arp;
 use crate::hairpin::queue::Punts;
+use crate::notice::Notices;
 use crate::policy::DropReason;
 use crate::polling::Polling;
 use crate::port::{CloseReason, Egress, Ingress, Received, Sent, Transmitter};
@@ -33,6 +34,10 @@ use std::time::Duration;
 /// The token of the command channel's waker; ports have their numbers.
 pub(crate) const WAKER: Token = Token(MAX_PORTS as usize);
 
+/// How often a worker looks after frames that were left unfinished: of its own
+/// accord it sleeps otherwise.
+const UNFINISHED: Duration = Duration::from_millis(100);
+
 /// Something for a worker to do between two rounds.
 pub(crate) type Command = Box<dyn FnOnce(&mut Worker) + Send>;
 
@@ -43,6 +48,7 @@ pub(crate) struct Start {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) fdb: Arc<Fdb>,
+    pub(crate) notices: Arc<Notices>,
     /// How long it looks for more after a busy burst, at most.
     pub(crate) polling: Duration,
     pub(crate) commands: Receiver<Command>,
@@ -83,6 +89,8 @@ pub(crate) struct Worker {
     punts: Option<Punts>,
     slots: Vec<Option<Box<Slot>>>,
     ready: Vec<PortId>,
+    /// Ports that have left a frame unfinished, and since when.
+    unfinished: Vec<(PortId, Tick)>,
     /// Ports with a queue to send.
     touched: Vec<PortId>,
     forwarder: Forwarder,
@@ -92,6 +100,9 @@ pub(crate) struct Worker {
     answer: Frame,
     clock: Clock,
     now: Tick,
+    notices: Arc<Notices>,
+    /// Frames were dropped since the reader of the notices was last woken.
+    dropped: bool,
     stopping: bool,
 }
 
@@ -106,13 +117,16 @@ impl Worker {
             punts: start.punts,
             slots: (0..MAX_PORTS).map(|_| None).collect(),
             ready: Vec::with_capacity(MAX_PORTS.into()),
+            unfinished: Vec::new(),
             touched: Vec::with_capacity(MAX_PORTS.into()),
-            forwarder: Forwarder::sharing(start.settings, start.fdb),
+            forwarder: Forwarder::sharing(start.settings, start.fdb, Arc::clone(&start.notices)),
             burst: Burst::default(),
             finisher: Finisher::new(start.transmitter),
             answer: Frame::default(),
             clock: start.clock,
             now: Tick::default(),
+            notices: start.notices,
+            dropped: false,
             stopping: false,
         }
     }
@@ -125,12 +139,16 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         while !self.stopping {
             let wait = self.ready.is_empty() && !self.polling.goes_on();
-            let timeout = (!wait).then_some(Duration::ZERO);
+            let timeout = match (wait, self.unfinished.is_empty()) {
+                (false, _) => Some(Duration::ZERO),
+                (true, false) => Some(UNFINISHED),
+                (true, true) => None,
+            };
             match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
                 _ => {}
             }
-            if events.is_empty() && self.ready.is_empty() {
+            if events.is_empty() && self.ready.is_empty() && self.unfinished.is_empty() {
                 continue;
             }
             self.now = self.clock.now();
@@ -146,6 +164,10 @@ impl Worker {
             let frames = self.serve_ready();
             if self.ready.is_empty() {
                 self.polling.drained(frames);
+            }
+            self.take_parts();
+            if std::mem::take(&mut self.dropped) {
+                self.notices.raise();
             }
             self.forwarder.fdb().sweep_when_due(self.now);
         }
@@ -254,6 +276,7 @@ impl Worker {
         if event.is_writable() {
             let mut sent = Sent::default();
             slot.egress.writable(&mut sent);
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
         // An error or a hang-up shows in the next receive.
@@ -287,6 +310,7 @@ impl Worker {
         self.burst.clear();
         let received = ingress.receive(&mut self.burst);
         slot.counters.rx.drops.merge(self.burst.refused());
+        self.dropped |= !self.burst.refused().is_empty();
         *frames += self.burst.frames().len();
         self.forward(id);
         self.send_queues();
@@ -295,11 +319,37 @@ impl Worker {
             Received::Drained => {
                 if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
                     slot.ready = false;
+                    if slot.ingress.as_ref().is_some_and(|link| link.has_part()) {
+                        self.unfinished.push((id, self.now));
+                    }
                 }
             }
             Received::Closed(reason) => self.close(id, reason),
         }
         false
+    }
+
+    /// Takes in the parts of frames that were left unfinished for long.
+    fn take_parts(&mut self) {
+        let Self {
+            unfinished,
+            slots,
+            now,
+            ..
+        } = self;
+        unfinished.retain(|(id, since)| {
+            if now.since(*since) < Tick::PER_SECOND / 5 {
+                return true;
+            }
+            if let Some(Some(slot)) = slots.get_mut(usize::from(id.0))
+                && let Some(link) = &mut slot.ingress
+                && link.has_part()
+            {
+                // An error shows in the next receive.
+                let _ = link.take_part();
+            }
+            false
+        });
     }
 
     /// Puts the burst's frames into the queues of their egress ports.
@@ -313,6 +363,7 @@ impl Worker {
             answer: sent_back,
             punts,
             now,
+            dropped,
             ..
         } = self;
         forwarder.begin_burst();
@@ -350,6 +401,7 @@ impl Worker {
                 slot.counters.rx.count(frame.len());
                 if let Some(reason) = drop {
                     slot.counters.rx.drops.add(reason, 1);
+                    *dropped = true;
                 }
             }
         }
@@ -367,6 +419,7 @@ impl Worker {
             self.finisher
                 .transmit(queued, slot.egress.as_ref(), &mut sent);
             slot.queue.clear();
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
     }

@@ -8,8 +8,13 @@
 //!   whose [`console`] is a serial line.
 //! - [`switch`] is `vmlan run` in a namespace of its own; [`libvirt`] a host with
 //!   libvirtd, whose domains are guests.
+//! - [`machine`] is a clean Debian with systemd, for the package.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
+//! - [`cable`] is a guest with a network stack and no qemu, [`beat`] how long a path
+//!   is silent, [`manager`] a service manager in systemd's place; [`restarts`] puts
+//!   them together.
+//! - [`follower`] follows the events of a network.
 //! - [`outside`] is a host between a guest and an internet, with Docker or
 //!   firewalld on it.
 //! - [`hostile`] makes frames and messages that no honest guest sends.
@@ -22,24 +27,31 @@
 //! is made lives in namespaces called `vt-PID-…`; `tests/clean.sh` removes
 //! those whose test is gone.
 
+pub mod beat;
+pub mod cable;
 pub mod capture;
 pub mod console;
 pub mod dhcp_client;
 pub mod differential;
 pub mod exchange;
+pub mod follower;
 pub mod frame;
 pub mod guest;
 pub mod hostile;
 pub mod killed;
 pub mod lan;
 pub mod libvirt;
+pub mod machine;
+pub mod manager;
 pub mod namespace;
 pub mod outside;
 pub mod process;
+pub mod restarts;
 pub mod station;
 pub mod stream_peer;
 pub mod switch;
 pub mod transfer;
+pub mod ufw;
 pub mod vmm;
 pub mod wait;
 

@@ -15,6 +15,7 @@ mod dhcp_tags;
 pub mod dns;
 mod dns_explain;
 mod dns_tables;
+mod events;
 pub mod explain;
 mod files;
 mod forward;
@@ -36,6 +37,7 @@ mod vlan;
 
 pub use dhcp_option::DhcpOption;
 pub use dns::Dns;
+pub use events::Events;
 pub use forward::{Forward, Nat};
 pub use glob::Pattern;
 pub use hook::Hook;
@@ -50,6 +52,7 @@ pub use tftp::Tftp;
 pub use value::{LeaseTime, Value};
 pub use vlan::Vlan;
 
+use crate::log::LogFilter;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 use section::Findings;
@@ -100,6 +103,10 @@ pub struct Config {
     pub dns: Dns,
     /// The TFTP server; none: off.
     pub tftp: Option<Tftp>,
+    /// From when on something is an event.
+    pub events: Events,
+    /// Which log lines are written; none: as said at the start.
+    pub log: Option<LogFilter>,
     /// How libvirt sees the network; none: it does not.
     pub libvirt: Option<Libvirt>,
     /// Netdevs that are taken as packet ports when they appear.
@@ -281,6 +288,8 @@ impl Config {
             dhcp: Dhcp::default(),
             dns: Dns::default(),
             tftp: None,
+            events: Events::default(),
+            log: None,
             libvirt: None,
             ports: Vec::new(),
             places: Places::default(),
@@ -320,12 +329,23 @@ impl Loaded {
         text: &str,
         network: Option<&NetworkName>,
     ) -> Result<Self, ConfigError> {
-        let source = Source::new(path, text);
+        Self::parse_source(Source::new(path, text), network)
+    }
+
+    /// As [`parse`](Self::parse), of the text of `source`.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn parse_source(
+        source: Source,
+        network: Option<&NetworkName>,
+    ) -> Result<Self, ConfigError> {
         let (table, syntax) = DeTable::parse_recoverable(source.text());
         if !syntax.is_empty() {
             // What was parsed of the rest may be misread: no further errors.
+            let end = source.text().len();
             let problems = syntax.iter().map(|error| {
-                let span = error.span().unwrap_or(text.len()..text.len());
+                let span = error.span().unwrap_or(end..end);
                 (span, Problem::new(error.message()).help(SYNTAX_HELP))
             });
             return Err(ConfigError::new(&source, problems.collect()));
@@ -354,14 +374,15 @@ impl Loaded {
     }
 
     /// Reads the file `path`; `network` as with [`parse`](Self::parse). One
-    /// that starts with `<`, as no TOML does, is libvirt's description of a
-    /// network.
+    /// that starts with `<`, as no TOML does, or is called `.xml` is libvirt's
+    /// description of a network.
     ///
     /// # Errors
     /// It cannot be read, or all that is wrong with it.
     pub fn read(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
         let text = text(path)?;
-        if text.trim_start().starts_with('<') {
+        let called_xml = path.extension().is_some_and(|it| it == "xml");
+        if called_xml || text.trim_start().starts_with('<') {
             return crate::libvirt::load(&Source::new(path, &text), network);
         }
         Self::parse(path, &text, network)

@@ -3,10 +3,13 @@
 
 use super::dhcp::DhcpService;
 use super::dns::{self, DnsError, DnsService};
+use super::events::Events;
+use super::handover::Kept;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
 use crate::config::{Config, Port, PortKind, PortName, PortSettings};
+use crate::events::Event;
 use crate::firewall::Firewall;
 use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
@@ -39,11 +42,16 @@ pub(super) struct Network {
     /// What the uplink held, while the host interface has it.
     pub(super) moved: Option<Moved>,
     pub(super) firewall: Firewall,
+    /// Somebody has turned off net.ipv4.ip_forward, and the log says so.
+    pub(super) forwarding_is_off: bool,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) dns: DnsService,
     pub(super) tftp: TftpService,
     pub(super) ports: Ports,
+    pub(super) events: Events,
+    /// The netdev that leads outside was there, and has gone.
+    pub(super) uplink_gone: bool,
     /// What libvirt's users see.
     pub(super) libvirt: LibvirtFiles,
     /// Netdevs that are to come back after a restart.
@@ -56,6 +64,8 @@ pub(super) struct Network {
     pub(super) gateway: Option<Ipv4Net>,
     pub(super) mac: MacAddr,
     pub(super) started: Instant,
+    /// What stands ready for the next process.
+    pub(super) kept: Kept,
 }
 
 impl From<SwitchError> for ApiError {
@@ -85,6 +95,14 @@ impl Network {
             return Ok(());
         };
         let name: PortName = interface.as_str().parse()?;
+        if self.ports.get(&name).is_some() {
+            return self.align_inherited().await;
+        }
+        // It has gone with the process that had it.
+        if self.moved.take().is_some() {
+            let restored = super::uplink::restore(&self.run, &self.links).await;
+            restored.map_err(|error| ApiError::runtime(format!("{error:#}")))?;
+        }
         let port = Port {
             name: name.clone(),
             kind: PortKind::Tap,
@@ -225,6 +243,8 @@ impl Network {
             netdev: Some(netdev),
             origin,
             external_ids: ExternalIds::new(),
+            offload: port.offload,
+            dhcp: port.dhcp,
         };
         self.named(&port.name, tap);
         Ok(())
@@ -244,6 +264,8 @@ impl Network {
             netdev: None,
             origin: Origin::Connection,
             external_ids: ExternalIds::new(),
+            offload: false,
+            dhcp: true,
         };
         self.named(&name, stream);
         Ok(())
@@ -285,6 +307,7 @@ impl Network {
         if let Some(on) = settings.dhcp {
             self.switch.set_dhcp(port.id, on)?;
         }
+        self.note_settings(name, settings);
         Ok(format!("port {name} changed"))
     }
 
@@ -313,15 +336,15 @@ impl Network {
 
     /// Takes a port out of the switch and lets the host back on its netdev.
     pub(super) fn remove(&mut self, name: &PortName) {
-        self.remove_since(name, "");
+        self.remove_since(name, None);
     }
 
-    /// [`Network::remove`], with the end of the log line.
-    pub(super) fn remove_since(&mut self, name: &PortName, why: &str) {
+    /// [`Network::remove`], with why nobody had to ask for it.
+    pub(super) fn remove_since(&mut self, name: &PortName, why: Option<String>) {
         let Some(port) = self.ports.remove(name) else {
             return;
         };
-        let kind = port.kind;
+        self.forget_port(name);
         self.dhcp.name_port(port.id, None);
         self.libvirt.touch();
         if let Err(error) = self.switch.remove_port(port.id) {
@@ -332,17 +355,11 @@ impl Network {
             let forgotten = self.attached.forget(index);
             warn_not_kept(name, forgotten);
         }
-        self.say(kind, &format!("port {name} is gone{why}"));
-    }
-
-    /// Logs what became of a port; about connections a bounded number of lines.
-    fn say(&mut self, kind: PortKind, line: &str) {
-        if kind == PortKind::Stream {
-            let bounded = |unsaid: &str| tracing::info!("{line}{unsaid}");
-            self.ports.stream_line(bounded);
-        } else {
-            tracing::info!("{line}");
-        }
+        self.events.tell(Event::PortLeft {
+            port: name.to_string(),
+            port_kind: port.kind,
+            why,
+        });
     }
 
     /// A port ended on its own.
@@ -355,7 +372,7 @@ impl Network {
         };
         let port = self.ports.get(&name);
         let own = port.is_some_and(|port| port.origin == Origin::Network);
-        self.remove_since(&name, &format!(": {}", chain(reason)));
+        self.remove_since(&name, Some(chain(reason)));
         if own {
             anyhow::bail!(
                 "the host interface {name} is gone, and with it the gateway of the network: \
@@ -391,6 +408,7 @@ impl Network {
         let put_back = self.put_back_addresses().await;
         self.dns.stop();
         self.tftp.stop();
+        self.keep_nothing();
         self.switch.stop();
         self.write_libvirt_files();
         self.dhcp.stop();
@@ -406,9 +424,13 @@ impl Network {
     }
 
     pub(super) fn named(&mut self, name: &PortName, port: NamedPort) {
-        let (id, kind) = (port.id, port.kind);
-        self.say(kind, &format!("port {name} ({kind}) is there"));
+        let id = port.id;
+        self.events.tell(Event::PortJoined {
+            port: name.to_string(),
+            port_kind: port.kind,
+        });
         self.ports.insert(name.clone(), port);
+        self.keep_port(name, id);
         self.dhcp.name_port(id, Some(name.as_str()));
     }
 

@@ -4,10 +4,12 @@
 //! was: a port that could not be made the last time is tried again. One step
 //! that fails does not keep the others from being done.
 
+use super::events::Events;
 use super::network::{Network, chain};
 use super::ports::{NamedPort, Origin};
 use super::start;
 use crate::config::{Config, ConfigError, Forward, Loaded, Port, PortKind, PortSettings};
+use crate::events::Event;
 use crate::host::link::{Link, LinkError};
 use crate::model::ApiError;
 
@@ -27,14 +29,12 @@ impl Report {
         self.failed.push(what.into());
     }
 
-    /// Logs each line, and gives them all.
-    fn finish(self) -> Result<String, ApiError> {
-        for line in &self.done {
-            tracing::info!("reload: {line}");
-        }
-        for line in &self.failed {
-            tracing::error!("reload: not done: {line}");
-        }
+    /// Tells of all, and gives a line of each.
+    fn finish(self, events: &Events) -> Result<String, ApiError> {
+        events.tell(Event::Reloaded {
+            done: self.done.clone(),
+            failed: self.failed.clone(),
+        });
         let done = self.done.into_iter();
         let failed = self.failed.iter().map(|line| format!("not done: {line}"));
         let lines: Vec<String> = done.chain(failed).collect();
@@ -42,7 +42,6 @@ impl Report {
             return Err(ApiError::runtime(lines.join("\n")));
         }
         if lines.is_empty() {
-            tracing::info!("reload: nothing has changed");
             return Ok("nothing has changed".to_owned());
         }
         Ok(lines.join("\n"))
@@ -58,9 +57,10 @@ impl Report {
 /// the error says which is which.
 pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
     let Some(file) = &network.file else {
-        let said = "the network runs by the built-in configuration: nothing to read";
-        tracing::info!("reload: {said}");
-        return Ok(said.to_owned());
+        let mut report = Report::default();
+        report.done("the network runs by the built-in configuration: nothing to read");
+        change_outside(network, &network.config.clone(), &mut report).await;
+        return report.finish(&network.events);
     };
     let loaded =
         Loaded::read(file, Some(&network.config.name)).map_err(|error| unusable(&error))?;
@@ -87,11 +87,12 @@ pub(super) async fn reload(network: &mut Network) -> Result<String, ApiError> {
         network.libvirt.touch();
         report.done("what libvirt sees changed");
     }
+    change_log(network, &old, &mut report);
     change_switch(network, &old, &mut report);
     change_mtu(network, &old, &mut report).await;
     change_ports(network, &before, &mut report).await;
     change_attached(network, &old, &mut report).await;
-    report.finish()
+    report.finish(&network.events)
 }
 
 /// The file cannot be used.
@@ -190,13 +191,29 @@ fn change_tftp(network: &mut Network, old: &Config, report: &mut Report) {
 async fn change_outside(network: &mut Network, old: &Config, report: &mut Report) {
     let outside = |config: &Config| (config.forward, config.uplink.clone(), config.nat);
     match network.open_outside().await {
-        Ok(()) if outside(&network.config) == outside(old) => {}
-        Ok(()) => report.done(format!("forward is {} now", network.config.forward.name())),
+        Ok(otherwise) if outside(&network.config) == outside(old) => {
+            for sysctl in otherwise {
+                report.done(format!("{sysctl} was changed by somebody: it is set again"));
+            }
+        }
+        Ok(_) => report.done(format!("forward is {} now", network.config.forward.name())),
         Err(error) => {
             report.failed(format!("forward: {}", error.one_line()));
             let config = &mut network.config;
             (config.forward, config.uplink, config.nat) = outside(old);
         }
+    }
+}
+
+fn change_log(network: &Network, old: &Config, report: &mut Report) {
+    let new = &network.config;
+    if new.log != old.log {
+        let filter = new.log.clone().unwrap_or_default();
+        report.done(format!("the log is written by the filter {filter} now"));
+        crate::log::set(filter);
+    }
+    if new.events != old.events {
+        report.done("what is an event changed");
     }
 }
 
@@ -430,6 +447,8 @@ mod tests {
             }),
             origin,
             external_ids: BTreeMap::new(),
+            offload: true,
+            dhcp: true,
         }
     }
 

@@ -5,17 +5,27 @@
 //! what another table drops; that table has to. A survey finds the chains that
 //! drop what none of their rules takes, and whose they are. It reads what `nft`
 //! lists, which has iptables' rules too where iptables stands on nftables, and
-//! asks `iptables-legacy` where it does not. What it does not know in there it
-//! passes over.
+//! asks `iptables-legacy` where it does not. Its parts:
+//!
+//! - [`listing`]: the chains and rules that are listed, [`legacy`]: those of
+//!   `iptables-legacy` in the same form;
+//! - [`packet`]: what is known of packets, and which keys of rules fit them;
+//! - [`walk`]: what becomes of them in a chain.
 
+mod legacy;
 mod listing;
+mod packet;
+mod walk;
 
 use super::rules::{FAMILY, PREFIX, table_name};
 use super::tool::{Tool, ToolError};
-use listing::{Chain, Rule, objects, passed};
+use super::wanted::{Wanted, Way};
+use listing::{Chain, Rule, elements, objects, sets_of_netdevs};
+use packet::Packet;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
+use walk::{Drop, End, Rules, Sets};
 
 pub(super) const NFT: Tool = Tool {
     program: "nft",
@@ -28,7 +38,7 @@ const LEGACY_TABLES: &str = "/proc/thread-self/net/ip_tables_names";
 /// What stands in the firewalls of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
-    /// Chains that drop what none of their rules takes.
+    /// Chains that drop what is wanted.
     pub(crate) drops: Vec<Dropping>,
     /// Where Docker leaves room for rules of others: its chain DOCKER-USER.
     pub(crate) docker_user: Option<Flavour>,
@@ -51,9 +61,25 @@ pub(crate) struct Dropping {
     pub(crate) chain: String,
     /// Who made it.
     pub(crate) owner: Owner,
-    /// A rule in it, or in a chain that it leads to, names the network's
-    /// interface: somebody has seen to it.
-    pub(crate) knows_us: bool,
+    /// Why it drops what the network wants let through.
+    pub(crate) why: Why,
+}
+
+/// Why a chain drops what a network wants let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// No rule in it lets the network through. Where one does, for some of its
+    /// packets, whoever wrote it knows what it is to do.
+    Unaware,
+    /// A rule drops what comes or goes by the network's interface, by name.
+    Rule {
+        /// Its chain, the base chain or one that that leads to.
+        chain: String,
+        /// The command that deletes it.
+        delete: String,
+    },
+    /// It may: that hangs on a set or map by this name, which cannot be read.
+    Unread(String),
 }
 
 /// Where in the host's stack a chain stands.
@@ -123,34 +149,48 @@ impl fmt::Display for Dropping {
 }
 
 impl Survey {
-    /// Looks at the firewalls of this thread's network namespace, for `network`
-    /// with the host's own `interface`.
+    /// Looks at the firewalls of this thread's network namespace, for `network`,
+    /// and at what they do to what is `wanted`, if anything is.
     ///
     /// # Errors
     /// `nft` is not there, or may not list.
-    pub(crate) async fn take(network: &str, interface: &str) -> Result<Self, ToolError> {
-        let arguments = ["-j", "-t", "list", "ruleset"];
-        let text = NFT.run(&arguments, b"").await?;
-        let listed: Value = serde_json::from_str(&text).map_err(|error| ToolError::Strange {
-            command: NFT.command(&arguments),
-            why: error.to_string(),
-        })?;
-        let mut survey = Self::of_nft(&listed, network, interface);
+    pub(crate) async fn take(network: &str, wanted: Option<&Wanted>) -> Result<Self, ToolError> {
+        // Sets may be large: those of addresses tell nothing.
+        let listed = list(&["-j", "-t", "list", "ruleset"]).await?;
+        let mut sets = Sets::new();
+        for (family, table, name, kind) in sets_of_netdevs(&listed) {
+            // One that has gone meanwhile is one that is not known.
+            if let Ok(set) = list(&["-j", "list", kind, family, table, name]).await {
+                let place = [family, table, name].map(str::to_owned);
+                sets.insert(place.into(), elements(&set));
+            }
+        }
+        let mut survey = Self::of(&listed, &sets, Flavour::Nft, network, wanted);
         let legacy = std::fs::read_to_string(LEGACY_TABLES).unwrap_or_default();
         if legacy.lines().any(|table| table == "filter") {
             let rules = Flavour::Legacy.tool().run(&["-S"], b"").await?;
-            survey.add_legacy(&rules, interface);
+            let listed = legacy::listed(&rules);
+            let sets = Sets::new();
+            survey.add(Self::of(&listed, &sets, Flavour::Legacy, network, wanted));
         }
         Ok(survey)
     }
 
-    /// Reads what `nft -j list ruleset` says.
-    fn of_nft(listed: &Value, network: &str, interface: &str) -> Self {
+    /// Reads what `nft -j list ruleset` says, with the elements of `sets`.
+    /// iptables' rules in there are of `flavour`.
+    fn of(
+        listed: &Value,
+        sets: &Sets,
+        flavour: Flavour,
+        network: &str,
+        wanted: Option<&Wanted>,
+    ) -> Self {
         let own = table_name(network);
         let mut survey = Self::default();
         let mut forwarders = BTreeSet::new();
         let rules: Vec<Rule<'_>> = objects(listed, "rule").filter_map(Rule::of).collect();
         let chains: Vec<Chain<'_>> = objects(listed, "chain").filter_map(Chain::of).collect();
+        let by_chain = Rules::new(&rules, sets);
         let has_chain = |family: &str, table: &str, wanted: &dyn Fn(&str) -> bool| {
             let mut in_table = chains.iter().filter(|it| it.is_in(family, table));
             in_table.any(|it| wanted(it.name))
@@ -160,19 +200,28 @@ impl Survey {
                 survey.own += 1;
                 continue;
             }
-            forwarders.extend(known_forwarder(chain.table, chain.name));
-            let mut its_rules = rules.iter().filter(|rule| rule.is_in(chain));
-            let drops =
-                chain.policy == Some("drop") || its_rules.next_back().is_some_and(Rule::ends);
-            let (Some(hook), true) = (chain.hook(), drops) else {
+            let (family, table) = (chain.family, chain.table);
+            forwarders.extend(known_forwarder(table, chain.name));
+            let (Some(hook), Some(wanted)) = (chain.hook(), wanted) else {
                 continue;
             };
-            let (family, table) = (chain.family, chain.table);
+            if (hook, family, table) == (Hook::Forward, "ip", "filter")
+                && by_chain.leads_to(chain, DOCKER_USER)
+            {
+                survey.docker_user = Some(flavour);
+            }
+            let Some(why) = why_dropped(&by_chain, chain, hook, flavour, wanted) else {
+                continue;
+            };
             let owner = match hook {
                 _ if table == "firewalld" => Owner::Firewalld,
                 _ if has_chain(family, table, &|it| it.starts_with("ufw-")) => Owner::Ufw,
-                Hook::Forward if has_chain(family, table, &|it| it == DOCKER_USER) => Owner::Docker,
-                _ if (family, table) == ("ip", "filter") => Owner::Iptables(Flavour::Nft),
+                Hook::Forward
+                    if survey.docker_user.is_some() && (family, table) == ("ip", "filter") =>
+                {
+                    Owner::Docker
+                }
+                _ if (family, table) == ("ip", "filter") => Owner::Iptables(flavour),
                 _ => Owner::Nftables,
             };
             survey.drops.push(Dropping {
@@ -180,7 +229,7 @@ impl Survey {
                 table: format!("{family} {table}"),
                 chain: chain.name.to_owned(),
                 owner,
-                knows_us: passed(chain, &rules).any(|rule| rule.names(interface)),
+                why,
             });
         }
         for rule in &rules {
@@ -190,66 +239,78 @@ impl Survey {
                 forwarders.insert(owner_of_translation(rule.table, rule.chain));
             }
         }
-        if has_chain("ip", "filter", &|it| it == DOCKER_USER) {
-            survey.docker_user = Some(Flavour::Nft);
+        if wanted.is_none() && has_chain("ip", "filter", &|it| it == DOCKER_USER) {
+            survey.docker_user = Some(flavour);
         }
         let mut of_firewalld = rules.iter().filter(|rule| rule.table == "firewalld");
         if chains.iter().any(|chain| chain.table == "firewalld") {
-            let zone = of_firewalld.find_map(|rule| rule.zone_of(interface));
+            let zone =
+                wanted.and_then(|it| of_firewalld.find_map(|rule| rule.zone_of(&it.interface)));
             survey.firewalld = Some(Firewalld { zone });
         }
         survey.forwarders = forwarders.into_iter().collect();
         survey
     }
 
-    /// Reads what `iptables-legacy -S` says.
-    fn add_legacy(&mut self, rules: &str, interface: &str) {
-        let lines: Vec<Vec<&str>> = rules.lines().map(|it| it.split(' ').collect()).collect();
-        let has_chain = |name: &str| lines.iter().any(|it| it.starts_with(&["-N", name]));
-        for (hook, chain) in [(Hook::Forward, "FORWARD"), (Hook::Input, "INPUT")] {
-            let last = lines.iter().rfind(|it| it.starts_with(&["-A", chain]));
-            let ends = last.is_some_and(|rule| {
-                let [_, _, target @ ..] = rule.as_slice() else {
-                    return false;
-                };
-                target.starts_with(&["-j", "DROP"]) || target.starts_with(&["-j", "REJECT"])
-            });
-            if !ends
-                && !lines
-                    .iter()
-                    .any(|it| it.starts_with(&["-P", chain, "DROP"]))
-            {
-                continue;
-            }
-            let owner = if has_chain("ufw-user-forward") {
-                Owner::Ufw
-            } else if hook == Hook::Forward && has_chain(DOCKER_USER) {
-                Owner::Docker
-            } else {
-                Owner::Iptables(Flavour::Legacy)
-            };
-            self.drops.push(Dropping {
-                hook,
-                table: "ip filter".to_owned(),
-                chain: chain.to_owned(),
-                owner,
-                knows_us: legacy_passed(chain, &lines).any(|it| legacy_names(it, interface)),
-            });
-        }
-        if has_chain(DOCKER_USER) {
-            self.docker_user = Some(Flavour::Legacy);
-            self.add_forwarder("Docker");
-        }
-        if has_chain("LIBVIRT_FWO") {
-            self.add_forwarder("libvirt");
-        }
+    /// Adds what stands in the kernel's older tables.
+    fn add(&mut self, legacy: Self) {
+        self.drops.extend(legacy.drops);
+        self.docker_user = self.docker_user.or(legacy.docker_user);
+        self.forwarders.extend(legacy.forwarders);
+        self.forwarders.sort();
+        self.forwarders.dedup();
     }
+}
 
-    fn add_forwarder(&mut self, name: &str) {
-        if let Err(at) = self.forwarders.binary_search_by(|it| it.as_str().cmp(name)) {
-            self.forwarders.insert(at, name.to_owned());
-        }
-    }
+async fn list(arguments: &[&str]) -> Result<Value, ToolError> {
+    let text = NFT.run(arguments, b"").await?;
+    serde_json::from_str(&text).map_err(|error| ToolError::Strange {
+        command: NFT.command(arguments),
+        why: error.to_string(),
+    })
+}
+
+/// Why the base chain `chain`, at `hook`, drops what is `wanted`, if it does.
+fn why_dropped(
+    rules: &Rules<'_>,
+    chain: &Chain<'_>,
+    hook: Hook,
+    flavour: Flavour,
+    wanted: &Wanted,
+) -> Option<Why> {
+    let (own, uplink) = (wanted.interface.as_str(), wanted.way.uplink());
+    let only_answers = matches!(wanted.way, Way::Nat { .. });
+    let packets = match hook {
+        Hook::Forward => vec![
+            Packet::outward(own, uplink),
+            Packet::inward(own, uplink, only_answers),
+        ],
+        Hook::Input => vec![Packet::to_host(own)],
+    };
+    let walks: Vec<_> = packets.iter().map(|it| rules.walk(chain, *it)).collect();
+    // iptables' matches cannot be looked into: one for answers may be there.
+    let lets_answers = only_answers && walks.iter().any(|(_, seen)| seen.lets_us);
+    let certain = walks.iter().find_map(|(end, seen)| match end {
+        End::Drop(_) if seen.lets_us => None,
+        End::Drop(Drop {
+            rule: Some((of, handle)),
+            names: true,
+        }) => Some(Why::Rule {
+            chain: (*of).to_owned(),
+            delete: match flavour {
+                Flavour::Nft => {
+                    let Chain { family, table, .. } = chain;
+                    format!("nft delete rule {family} {table} {of} handle {handle}")
+                }
+                Flavour::Legacy => format!("{} -D {of} {handle}", flavour.tool().program),
+            },
+        }),
+        End::Drop(_) if lets_answers => None,
+        End::Drop(_) => Some(Why::Unaware),
+        End::Accept | End::Return => None,
+    });
+    let mut unread = walks.iter().filter_map(|(_, seen)| seen.unread);
+    certain.or_else(|| Some(Why::Unread(unread.next()?.to_owned())))
 }
 
 /// The chain that Docker has others put their rules in (its manual, "Packet
@@ -275,40 +336,6 @@ fn owner_of_translation(table: &str, chain: &str) -> String {
     known_forwarder(table, chain)
         .or_else(of_vmlan)
         .unwrap_or_else(|| format!("chain {chain} of table {table}"))
-}
-
-/// [`passed`] for the lines of `iptables-legacy -S`, in words.
-fn legacy_passed<'a>(
-    base: &'a str,
-    lines: &'a [Vec<&'a str>],
-) -> impl Iterator<Item = &'a Vec<&'a str>> {
-    let mut reached = vec![base];
-    let mut next = 0;
-    while let Some(&chain) = reached.get(next) {
-        next += 1;
-        for rule in lines.iter().filter(|it| it.starts_with(&["-A", chain])) {
-            let target = rule.iter().skip_while(|word| !["-j", "-g"].contains(word));
-            reached.extend(
-                target
-                    .skip(1)
-                    .take(1)
-                    .filter(|it| !reached.contains(it))
-                    .collect::<Vec<_>>(),
-            );
-        }
-    }
-    lines
-        .iter()
-        .filter(move |it| matches!(it.as_slice(), ["-A", chain, ..] if reached.contains(chain)))
-}
-
-/// Whether a rule of `iptables-legacy -S` looks for the netdev `interface`, by
-/// its name or a pattern.
-fn legacy_names(rule: &[&str], interface: &str) -> bool {
-    rule.iter().any(|word| match word.strip_suffix('+') {
-        Some(start) => interface.starts_with(start),
-        None => *word == interface,
-    })
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 //! changes.
 
 use super::record::{Files, Record, text};
+use super::running::Running;
 use super::translate::{Surroundings, Translation, translate};
 use super::virsh::{State, Virsh, check_kept};
 use super::xml::Network;
 use super::{front, service, taps};
 use crate::args::Place;
-use crate::config::{ConfigError, InterfaceName, Loaded, NetworkName, Problem, Source};
-use anyhow::{Result, bail};
+use crate::config::{Address, InterfaceName, Loaded, Located, NetworkName, Problem, Source};
+use crate::firewall::{self, Wanted};
+use anyhow::{Context as _, Result, bail};
+use rustix::process::geteuid;
 use similar::TextDiff;
 use std::fmt;
 
@@ -23,6 +26,8 @@ pub(super) struct Plan {
     pub(super) bridge: InterfaceName,
     /// Whether guests were kept apart.
     pub(super) isolated: bool,
+    /// What runs, if that is something else.
+    pub(super) running: Option<Running>,
     /// Its description in libvirt, and what that becomes.
     pub(super) description: String,
     pub(super) redefined: String,
@@ -34,6 +39,8 @@ pub(super) struct Plan {
     pub(super) taps: Vec<String>,
     /// Other ports of the bridge.
     others: Vec<String>,
+    /// What is odd about the configuration.
+    warnings: Vec<Located>,
 }
 
 /// The name of vmlan's network for libvirt's `network`: the one that
@@ -61,9 +68,17 @@ impl Plan {
         let name = name(place, network)?;
         let files = Files::new(place, &name);
         if files.load()?.is_some() {
+            let served = service::server(place, &name)?.is_some();
+            let (how, again) = match served {
+                true => ("", String::new()),
+                false => (
+                    ", though nobody serves it now",
+                    format!("`vmlan run --network {name}` serves it again, "),
+                ),
+            };
             bail!(
-                "the network {name} has been adopted already\nhelp: \
-                 `vmlan libvirt release {network}` gives it back"
+                "the network {name} has been adopted already{how}\nhelp: {again}`vmlan libvirt \
+                 release {network}` gives it back"
             );
         }
         front::check()?;
@@ -88,12 +103,15 @@ impl Plan {
                  first, or give this one another name with --network NAME"
             );
         }
-        check_bridge(network, &bridge, state)?;
+        let running = Running::find(virsh, network, state, &source)?;
+        let now = running.as_ref().map_or(&bridge, |it| &it.bridge);
+        check_bridges(network, &bridge, Some(now).filter(|_| state.active))?;
         let config_before = text(&files.config())?;
-        let plan = Self {
+        let mut plan = Self {
             network: network.to_owned(),
-            taps: taps::of_bridge(bridge.as_str())?,
-            others: taps::others_of_bridge(bridge.as_str())?,
+            taps: taps::of_bridge(now.as_str())?,
+            others: taps::others_of_bridge(now.as_str())?,
+            running,
             isolated: read.ports_isolated,
             name,
             state,
@@ -103,15 +121,46 @@ impl Plan {
             translation,
             files,
             config_before,
+            warnings: Vec::new(),
         };
-        plan.check_config()?;
+        plan.warnings = plan.check_config()?;
         Ok(plan)
     }
 
-    /// Whether the files are there that the configuration names.
-    fn check_config(&self) -> Result<(), ConfigError> {
-        let config = &self.translation.config;
-        Loaded::parse(&self.files.config(), config, Some(&self.name))?.check_files()
+    /// Whether the configuration will do on this host: the files that it names
+    /// are there, and the kernel would take its firewall rules. What is odd
+    /// about it is returned.
+    fn check_config(&self) -> Result<Vec<Located>> {
+        let config = self.translation.config.clone();
+        let loaded = Loaded::parse_source(config, Some(&self.name))?;
+        loaded.check_files()?;
+        let gateway = match loaded.config.address {
+            Address::Fixed(gateway) => Some(gateway),
+            Address::Auto | Address::None => None,
+        };
+        let wanted = Wanted::of(&loaded.config, gateway);
+        // Who is not root would learn only that.
+        let wanted = wanted.filter(|_| loaded.config.forward.is_routed() && geteuid().is_root());
+        if let Some(wanted) = wanted {
+            taps::block_on(async { Ok(firewall::trial(Some(&wanted)).await?) }).context(
+                "the host's firewall cannot be changed by `nft`, which a network with this \
+                 <forward> wants",
+            )?;
+        }
+        Ok(loaded.warnings)
+    }
+
+    /// The configuration that is made of it.
+    pub(super) fn config(&self) -> &str {
+        self.translation.config.text()
+    }
+
+    /// The bridge that guests are on now, and whether they are kept apart.
+    pub(super) fn now(&self) -> (&InterfaceName, bool) {
+        match &self.running {
+            Some(running) => (&running.bridge, running.isolated),
+            None => (&self.bridge, self.isolated),
+        }
     }
 
     /// What is to be kept of it.
@@ -124,29 +173,34 @@ impl Plan {
             autostart: self.state.autostart,
             isolated: self.isolated,
             config_before: self.config_before.clone(),
-            config: self.translation.config.clone(),
+            config: self.config().to_owned(),
         }
     }
 }
 
-/// With the network stopped, its bridge has to be gone; else the name belongs
-/// to somebody else.
-fn check_bridge(network: &str, bridge: &InterfaceName, state: State) -> Result<()> {
-    let there = taps::kind_of(bridge.as_str())?;
-    let Some(kind) = there else {
+/// `now` is the bridge of a network that is active. It has to be libvirt's, and
+/// once it is gone, nobody else may have the name `bridge`.
+fn check_bridges(network: &str, bridge: &InterfaceName, now: Option<&InterfaceName>) -> Result<()> {
+    if let Some(now) = now
+        && let Some(kind) = taps::kind_of(now.as_str())?
+        && kind != "bridge"
+    {
+        bail!("{now} is no bridge of the kernel but a {kind}: it is not libvirt's");
+    }
+    if now == Some(bridge) {
+        return Ok(());
+    }
+    let Some(kind) = taps::kind_of(bridge.as_str())? else {
         return Ok(());
     };
-    if !state.active {
-        bail!(
-            "libvirt's network {network} is not active, but there is a netdev {bridge} ({kind}): \
-             its name is needed\nhelp: find out whose it is (`ip -details link show {bridge}`) \
-             and remove it"
-        );
-    }
-    if kind != "bridge" {
-        bail!("{bridge} is no bridge of the kernel but a {kind}: it is not libvirt's");
-    }
-    Ok(())
+    let how = match now {
+        Some(now) => format!("has the bridge {now} until it is started again"),
+        None => "is not active".to_owned(),
+    };
+    bail!(
+        "libvirt's network {network} {how}, but there is a netdev {bridge} ({kind}): its name is \
+         needed\nhelp: find out whose it is (`ip -details link show {bridge}`) and remove it"
+    );
 }
 
 impl fmt::Display for Plan {
@@ -154,7 +208,7 @@ impl fmt::Display for Plan {
         let config = self.files.config();
         let config = config.display();
         match &self.config_before {
-            Some(before) if *before == self.translation.config => {
+            Some(before) if *before == self.config() => {
                 writeln!(f, "{config} stays as it is")?;
             }
             Some(before) => {
@@ -163,14 +217,24 @@ impl fmt::Display for Plan {
                     "{config} is there already; it would become the following, and is kept as {}",
                     self.files.config_before().display()
                 )?;
-                f.write_str(&diff(before, &self.translation.config))?;
+                f.write_str(&diff(before, self.config()))?;
             }
             None => {
                 writeln!(f, "{config}:")?;
-                for line in self.translation.config.lines() {
+                for line in self.config().lines() {
                     writeln!(f, "    {line}")?;
                 }
             }
+        }
+        if let Some(running) = &self.running {
+            writeln!(
+                f,
+                "\nlibvirt's network {} was changed since it was started. What is adopted is the \
+                 description that libvirt would start it by, and by which a release does; \
+                 addresses of another subnet hold until guests renew their lease:",
+                self.network
+            )?;
+            f.write_str(&diff(&running.description, &self.description))?;
         }
         writeln!(f, "\nlibvirt's network {}:", self.network)?;
         f.write_str(&diff(&self.description, &self.redefined))?;
@@ -181,6 +245,9 @@ impl fmt::Display for Plan {
             for left in &self.translation.left {
                 writeln!(f, "  {left}")?;
             }
+        }
+        for warning in &self.warnings {
+            writeln!(f, "\nwarning: {warning}")?;
         }
         for note in &self.translation.notes {
             writeln!(f, "\n{note}.")?;
@@ -198,7 +265,7 @@ impl fmt::Display for Plan {
                 f,
                 "\nNot of a guest that vmlan would take, and cut off from {}: {}. `vmlan attach` \
                  takes one that is to stay.",
-                self.bridge,
+                self.now().0,
                 self.others.join(", ")
             )?;
         }

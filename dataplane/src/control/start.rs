@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::forward::Settings;
 use crate::hairpin::Responder;
 use crate::hairpin::queue::{self, PuntQueue};
+use crate::notice::Notices;
 use crate::port::Transmitter;
 use crate::table::Fdb;
 use crate::worker::{Start, WAKER, Worker};
@@ -42,6 +43,7 @@ impl Switch {
             workers: handles.into(),
             fdb: Arc::new(Fdb::new(settings.fdb_size, settings.ageing)),
             clock: Clock::start(),
+            notices: Arc::new(Notices::waking()?),
             ports: Arc::default(),
         };
         let punts = match responder(switch.clone()) {
@@ -57,6 +59,7 @@ impl Switch {
         let running = Arc::new(AtomicUsize::new(inboxes.len()));
         for (number, (poll, commands)) in inboxes.into_iter().enumerate() {
             let (clock, settings, fdb) = (switch.clock, settings.clone(), Arc::clone(&switch.fdb));
+            let notices = Arc::clone(&switch.notices);
             let (events, punts, running) = (events.clone(), punts.clone(), Arc::clone(&running));
             let run = move || {
                 let worker = Worker::new(Start {
@@ -65,6 +68,7 @@ impl Switch {
                     clock,
                     settings,
                     fdb,
+                    notices,
                     polling: workers.polling,
                     commands,
                     events: events.clone(),

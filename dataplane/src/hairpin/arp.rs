@@ -17,6 +17,7 @@
 use super::sightings::Sightings;
 use crate::MacAddr;
 use crate::frame::ethernet::{self, Header};
+use crate::notice::Claimed;
 use crate::table::{PortId, Tick};
 use etherparse::{ArpEthIpv4Packet, ArpHardwareId, ArpOperation, ArpPacketSlice, EtherType};
 use foldhash::fast::RandomState;
@@ -30,7 +31,14 @@ pub struct ArpTable {
     leases: HashMap<Ipv4Addr, MacAddr, RandomState>,
     probed: HashSet<Ipv4Addr, RandomState>,
     seen: Sightings,
+    /// The gateway's address, whoever answers for it.
+    own: Option<(Ipv4Addr, MacAddr)>,
+    rival: Option<Rival>,
 }
+
+/// Two stations that have one address; with the port that the first of them was
+/// seen at, unless the address is its own by right.
+pub(crate) type Rival = (Claimed, Option<PortId>);
 
 /// What a frame says of an address that is being probed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +75,12 @@ impl ArpTable {
         self.gateway = gateway;
     }
 
+    /// Sets the gateway's address and its holder, also where a host interface has
+    /// it, so that whoever else claims it is found out.
+    pub fn set_own(&mut self, own: Option<(Ipv4Addr, MacAddr)>) {
+        self.own = own;
+    }
+
     /// Notes who holds the lease of `address`.
     pub fn bind(&mut self, address: Ipv4Addr, mac: MacAddr) {
         self.leases.insert(address, mac);
@@ -97,8 +111,11 @@ impl ArpTable {
             return Heard::Nothing;
         };
         // Who speaks for another station is no sign of it.
-        if mac == header.source && !self.leases.contains_key(&address) {
-            self.seen.note(address, mac, ingress, now);
+        if mac == header.source {
+            self.rival = self.rival_of(address, mac, ingress, now);
+            if !self.leases.contains_key(&address) {
+                self.seen.note(address, mac, ingress, now);
+            }
         }
         if !self.probed.contains(&address) {
             Heard::Nothing
@@ -107,6 +124,37 @@ impl ArpTable {
         } else {
             Heard::Claim
         }
+    }
+
+    fn rival_of(
+        &mut self,
+        address: Ipv4Addr,
+        by: MacAddr,
+        port: PortId,
+        now: Tick,
+    ) -> Option<Rival> {
+        let own = self.own.filter(|(own, _)| *own == address);
+        let by_right = own.map(|(_, mac)| mac);
+        let by_right = by_right.or_else(|| self.leases.get(&address).copied());
+        let (holder, at) = match by_right {
+            Some(mac) => (mac, None),
+            None => {
+                let (mac, port) = self.seen.of(address, now)?;
+                (mac, Some(port))
+            }
+        };
+        let claimed = Claimed {
+            address,
+            holder,
+            by,
+            port,
+        };
+        (holder != by).then_some((claimed, at))
+    }
+
+    /// What the last ARP packet said of an address that another station has.
+    pub(crate) fn take_rival(&mut self) -> Option<Rival> {
+        self.rival.take()
     }
 
     /// Who was heard lately to have `address`, which had no lease then, and

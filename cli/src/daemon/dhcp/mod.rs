@@ -25,7 +25,7 @@ mod unanswered;
 mod view;
 
 use super::dns::Names;
-use super::eventlog::EventLog;
+use super::events::{self, Events};
 use super::hooks::Hooks;
 use crate::host::leases::LeaseFileError;
 use bindings::Binding;
@@ -65,7 +65,7 @@ struct State {
     ports: BTreeMap<u16, String>,
     switch: Option<Switch>,
     probes: Probes,
-    log: EventLog,
+    events: Events,
     counters: Counters,
     unanswered: Unanswered,
     hooks: Hooks,
@@ -105,21 +105,21 @@ pub(super) enum DhcpError {
 
 impl DhcpService {
     /// A service that is off, with its leases in the folder STATE/NAME.
-    pub(super) fn new(folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
-        Self::by(Clocks::host(), folder, hash_key, mac)
+    pub(super) fn new(folder: &Path, hash_key: u64, mac: MacAddr, events: Events) -> Self {
+        Self::by(Clocks::host(), folder, hash_key, mac, events)
     }
 
-    fn by(clocks: Clocks, folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
+    fn by(clocks: Clocks, folder: &Path, hash_key: u64, mac: MacAddr, events: Events) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 server: None,
-                keeper: Keeper::new(folder, clocks),
+                keeper: Keeper::new(folder, clocks, events.clone()),
                 hash_key,
                 mac,
                 ports: BTreeMap::new(),
                 switch: None,
                 probes: Probes::default(),
-                log: EventLog::new(Instant::now()),
+                events,
                 counters: Counters::default(),
                 unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
@@ -192,6 +192,17 @@ impl DhcpService {
         state.look_earlier();
         state.leases_changed.notify_one();
         Ok(())
+    }
+
+    /// What is served; `None` while DHCP is off.
+    pub(super) fn config(&self) -> Option<Config> {
+        let state = self.state();
+        state.server.as_ref().map(|server| server.config().clone())
+    }
+
+    /// Waits until the server answers to others again: it hangs while this does.
+    pub(super) fn check_in(&self) {
+        drop(self.state());
     }
 
     /// Is told when leases have changed: one waiter can follow it.
@@ -295,11 +306,15 @@ impl State {
         }
     }
 
-    /// Logs and counts what happened.
-    fn note(&mut self, events: &[Event]) {
+    /// Tells of what happened, and counts it; a message that came in by `port`
+    /// led to it, or none.
+    fn note(&mut self, events: &[Event], port: Option<PortId>) {
+        let port = port.and_then(|port| self.ports.get(&port.0));
         for event in events {
             self.counters.event(event);
-            self.log.event(event, Instant::now());
+            if let Some(event) = events::dhcp::event(event, port.map(String::as_str)) {
+                self.events.tell(event);
+            }
         }
     }
 }
@@ -308,7 +323,7 @@ impl State {
 fn why(reason: LeftOut) -> &'static str {
     match reason {
         LeftOut::AddressTaken => "another lease has the address",
-        LeftOut::ClientHasAnother => "its client has another lease, which lasts longer",
+        LeftOut::ClientHasAnother => "its client has a lease that runs already",
         LeftOut::NotServed => "it ran out, and the address is not served any more",
         LeftOut::LeaseLimit => "there are as many leases as the server keeps",
         LeftOut::OtherSubnet => "it is of another subnet",

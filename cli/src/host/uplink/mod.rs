@@ -97,7 +97,11 @@ impl fmt::Display for Summary {
             routes,
         } = self;
         let addresses = addresses.join(", ");
-        write!(f, "{addresses} and {routes} routes go from {from} to {to}")
+        let plural = if *routes == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{addresses} and {routes} route{plural} go from {from} to {to}"
+        )
     }
 }
 
@@ -154,6 +158,19 @@ impl Moved {
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    /// What another process has moved, by the record in `run`, the folder
+    /// RUN/NAME, and stays moved.
+    pub(crate) fn inherit(run: &Path) -> Option<Self> {
+        match Record::find(run) {
+            Ok(Found::Ours(record)) => Some(Self {
+                run: run.to_owned(),
+                record,
+                announcing: None,
+            }),
+            _ => None,
         }
     }
 

@@ -53,7 +53,7 @@ fn an_isolated_network_becomes_a_configuration() {
     )
     .unwrap();
     assert_eq!(
-        translation.config,
+        translation.config.text(),
         "\
 name      = \"default\"
 interface = \"virbr0\"
@@ -116,9 +116,13 @@ fn what_vmlan_refuses_is_left_with_its_line_and_the_rest_stays() {
         assert!(entry.starts_with(text), "{entry}");
     }
     for text in ["192.168.122.10", "192.168.122.12"] {
-        assert!(translation.config.contains(text), "{}", translation.config);
+        assert!(
+            translation.config.text().contains(text),
+            "{}",
+            translation.config.text()
+        );
     }
-    Loaded::parse(Path::new("x"), &translation.config, None).unwrap();
+    Loaded::parse(Path::new("x"), translation.config.text(), None).unwrap();
 }
 
 #[test]
@@ -127,18 +131,19 @@ fn a_network_without_dhcp_has_none_and_one_without_an_address_no_gateway() {
         "<network><name>default</name><bridge name='virbr0'/>\
          <ip address='10.0.0.1' prefix='24'/></network>",
     );
-    let config = plain.unwrap().config;
+    let plain = plain.unwrap();
+    let config = plain.config.text();
     assert!(config.ends_with("[dhcp]\nenabled = false\n"), "{config}");
     let none =
         translated("<network ipv6='yes'><name>default</name><bridge name='virbr0'/></network>");
     let none = none.unwrap();
     assert!(
-        none.config.contains("forward   = \"bridge\""),
+        none.config.text().contains("forward   = \"bridge\""),
         "{}",
-        none.config
+        none.config.text()
     );
     assert_eq!(left(&none), [] as [&str; 0]);
-    let loaded = Loaded::parse(Path::new("x"), &none.config, None).unwrap();
+    let loaded = Loaded::parse(Path::new("x"), none.config.text(), None).unwrap();
     assert_eq!(loaded.config.address, crate::config::Address::None);
     assert!(!loaded.config.dhcp.enabled);
 }
@@ -150,7 +155,7 @@ fn hosts_without_a_range_are_the_only_ones_served() {
 <host mac='52:54:00:00:00:01' ip='10.0.0.9'/></dhcp></ip></network>",
     )
     .unwrap();
-    assert!(translation.config.contains("known-only = true"));
+    assert!(translation.config.text().contains("known-only = true"));
 }
 
 #[test]
@@ -196,7 +201,7 @@ fn options_of_dnsmasq_go_before_those_by_themselves() {
 <dnsmasq:option value='dhcp-option=option:ntp-server,here'/>
 </dnsmasq:options>";
     let translation = isolated(options, "");
-    let config = &translation.config;
+    let config = translation.config.text();
     assert!(
         !config.contains("router") && !config.contains("dns-server"),
         "{config}"
@@ -223,7 +228,7 @@ fn names_are_carried_over() {
 </dns>";
     let translation = isolated(inside, "");
     assert_eq!(left(&translation), [] as [&str; 0]);
-    let loaded = Loaded::parse(Path::new("x"), &translation.config, None).unwrap();
+    let loaded = Loaded::parse(Path::new("x"), translation.config.text(), None).unwrap();
     let dns = &loaded.config.dns;
     assert!(dns.enabled && dns.authoritative && dns.forward_plain_names);
     let to = |text: &str| Whom::Server(text.parse().unwrap());
@@ -250,13 +255,13 @@ fn names_are_carried_over() {
 #[test]
 fn guests_are_told_the_name_server_that_there_is() {
     let off = isolated("<dns enable='no'/>", "");
-    assert!(off.config.contains("dns-server = \"\""));
-    assert!(off.config.contains("[dns]\nenabled = false"));
+    assert!(off.config.text().contains("dns-server = \"\""));
+    assert!(off.config.text().contains("[dns]\nenabled = false"));
     let on = isolated("", "");
-    assert!(!on.config.contains("dns"), "{}", on.config);
+    assert!(!on.config.text().contains("dns"), "{}", on.config.text());
     assert!(on.notes.is_empty() && left(&on).is_empty());
     let shared = isolated("<domain name='lab.example'/>", "");
-    assert!(shared.config.contains("authoritative = false"));
+    assert!(shared.config.text().contains("authoritative = false"));
 }
 
 #[test]
@@ -318,6 +323,6 @@ proptest! {
              <ip address='10.0.0.1' prefix='24'><dhcp>{dhcp}</dhcp></ip></network>"
         );
         let translation = translated(&xml).unwrap();
-        Loaded::parse(Path::new("x"), &translation.config, None).unwrap();
+        Loaded::parse(Path::new("x"), translation.config.text(), None).unwrap();
     }
 }
