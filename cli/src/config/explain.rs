@@ -394,7 +394,6 @@ nat          outside a guest has the address of the netdev by which it leaves, T
 switch       8192 stations at most, forgotten after 5m of silence
 dhcp         the whole subnet, leases of 1h
 dns          leases and hosts in vm, kept for 1m at most; the rest is asked of the host's name servers
-events       more than 100 drops/s are one
 attach       netdevs named vnet*
 "
         );
