@@ -92,6 +92,7 @@ pub fn switch() -> Forwarder {
         gateway: None,
         mtu: 1500,
         dhcp: true,
+        dns: false,
         ageing: Some(3000),
         fdb_size: 8192,
     });

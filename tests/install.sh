@@ -13,6 +13,7 @@ guest=$target/guest
 packages=(
 	atftp              # a TFTP client with windows
 	bash-completion    # what completes the commands
+	bind9-dnsutils     # dig
 	busybox-static     # the guest's user space, udhcpc, nc
 	ca-certificates
 	cpio               # packs the initramfs
@@ -21,6 +22,7 @@ packages=(
 	dnsmasq-base       # the LAN's own DHCP server
 	debootstrap        # a clean Debian
 	dhcpcd-base        # dhcpcd
+	dnsperf            # measures name servers
 	docker.io          # a host whose firewall drops what it forwards
 	ethtool            # offloads on and off
 	faketime           # a wall clock that is set for one program

@@ -12,6 +12,7 @@ use crate::frame::Frame;
 use crate::frame::ethernet::{self, Header};
 use crate::hairpin::arp::{Answer, ArpTable, Heard};
 use crate::hairpin::dhcp::{self, Direction};
+use crate::hairpin::dns;
 use crate::notice::{Moved, Notices};
 use crate::policy::DropReason;
 use crate::policy::admit::admit;
@@ -32,6 +33,9 @@ pub struct Settings {
     pub mtu: usize,
     /// Whether a responder serves DHCP on this segment.
     pub dhcp: bool,
+    /// Whether a responder answers names at the gateway's address, where there is
+    /// no host interface to have it.
+    pub dns: bool,
     /// Tenths of a second after which a silent station is forgotten; `None`:
     /// never.
     pub ageing: Option<u32>,
@@ -240,6 +244,7 @@ impl Forwarder {
         let known = match self.host {
             _ if group => None,
             Some(host) if for_switch => Some(host),
+            None if for_switch && self.asks_for_a_name(bytes, &header) => return Ok(Verdict::Punt),
             None if for_switch => return Err(DropReason::ForSwitch),
             _ => self.look_up(&header, now),
         };
@@ -251,6 +256,13 @@ impl Forwarder {
             Some(port) => Ok(Verdict::Unicast(port)),
             None => self.flood(ingress, dhcp.is_some()),
         }
+    }
+
+    /// Whether the frame, which is for the switch, is a question to the name
+    /// server of this segment.
+    fn asks_for_a_name(&self, bytes: &[u8], header: &Header) -> bool {
+        let server = self.settings.gateway.filter(|_| self.settings.dns);
+        server.is_some_and(|server| dns::is_question(bytes, header, server))
     }
 
     /// All ports but the ingress, and but the uplinks where the frame has to

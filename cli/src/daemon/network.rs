@@ -157,7 +157,12 @@ impl Network {
         });
         let served = self.dhcp.served();
         let settings = dns::Settings::of(&self.config, self.gateway, served.as_ref());
-        self.dns.configure(settings, place)
+        // With what others know of the domain the host would go round in circles.
+        let is_ours = settings.is_some() && self.config.dns.authoritative;
+        let domain = self.config.domain.clone().filter(|_| is_ours);
+        self.dns.configure(settings, place.clone())?;
+        self.dns.tell_host(place, domain.as_deref());
+        Ok(())
     }
 
     /// Adds a port as the configuration or a command describes it.

@@ -90,9 +90,11 @@ pub(super) async fn start(
         count: config.switch.workers(),
         polling: config.switch.polling,
     };
-    let (switch, events) = Switch::start(&settings, workers, |switch| Some(dhcp.responder(switch)))
-        .context("cannot start the switch")?;
     let dns = DnsService::new(dhcp.names());
+    let (switch, events) = Switch::start(&settings, workers, |switch| {
+        Some(dns.responder(dhcp.responder(switch)))
+    })
+    .context("cannot start the switch")?;
     let libvirt = LibvirtFiles::new(dhcp.leases_changed());
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),
@@ -198,6 +200,8 @@ pub(super) fn settings(config: &Config, gateway: Option<Ipv4Net>, mac: MacAddr) 
         gateway: gateway.map(|gateway| gateway.addr()),
         mtu: config.mtu.into(),
         dhcp: config.dhcp.enabled && gateway.is_some(),
+        // Else the host's stack has the address.
+        dns: config.dns.enabled && gateway.is_some() && config.interface.is_none(),
         ageing: config.switch.ageing.map(tenths),
         fdb_size: config.switch.fdb_size,
     }

@@ -17,7 +17,7 @@ pub(super) enum Meaning {
     None(&'static str),
 }
 
-const DNS: &str = "there is no DNS in vmlan yet";
+const DNS: &str = "vmlan takes its own keys for names: those of [dns]";
 const UNKNOWN: &str = "nothing stands in for this option of dnsmasq; see docs/dnsmasq.md";
 const FORM: &str = "this form of the option is not translated; see docs/dnsmasq.md";
 

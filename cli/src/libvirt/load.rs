@@ -1,7 +1,6 @@
 //! libvirt's description of a network as the configuration of one that runs
 //! without libvirt.
 
-use super::resolvers;
 use super::translate::{Surroundings, translate};
 use super::xml::Network;
 use crate::config::{ConfigError, Loaded, NetworkName, Problem, Source};
@@ -27,7 +26,6 @@ pub fn load(source: &Source, network: Option<&NetworkName>) -> Result<Loaded, Co
     let around = Surroundings {
         name,
         by_libvirt: false,
-        resolvers: resolvers::of_host(),
     };
     let translation = translate(&read, source, &around)?;
     let mut loaded = Loaded::parse_source(translation.config, Some(&around.name))?;

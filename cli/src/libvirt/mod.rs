@@ -1,7 +1,8 @@
 //! vmlan in the place of a libvirt network, and back.
 //!
 //! What a network is: [`xml`] reads libvirt's description ([`reader`] sees to
-//! it that nothing in it is passed over, [`bounds`] that it is none to choke on), [`translate`](mod@translate) makes a
+//! it that nothing in it is passed over, [`bounds`] that it is none to choke on;
+//! [`dns`]: its names), [`translate`](mod@translate) makes a
 //! configuration of it ([`dnsmasq`]: of the options in it that are dnsmasq's
 //! own; [`parts`]: as far as vmlan takes it), [`redefine`](mod@redefine) the
 //! description that libvirt gets meanwhile. [`load`](mod@load) runs such a network
@@ -15,6 +16,7 @@
 
 mod adopt;
 mod bounds;
+mod dns;
 mod dnsmasq;
 mod front;
 mod load;
@@ -24,7 +26,6 @@ mod reader;
 mod record;
 mod redefine;
 mod release;
-mod resolvers;
 mod running;
 mod service;
 mod steps;

@@ -6,7 +6,7 @@ use super::running::Running;
 use super::translate::{Surroundings, Translation, translate};
 use super::virsh::{State, Virsh, check_kept};
 use super::xml::Network;
-use super::{front, resolvers, service, taps};
+use super::{front, service, taps};
 use crate::args::Place;
 use crate::config::{Address, InterfaceName, Loaded, Located, NetworkName, Problem, Source};
 use crate::firewall::{self, Wanted};
@@ -91,7 +91,6 @@ impl Plan {
         let around = Surroundings {
             name: name.clone(),
             by_libvirt: true,
-            resolvers: resolvers::of_host(),
         };
         let translation = translate(&read, &source, &around)?;
         let Some(bridge) = read.bridge.map(toml::Spanned::into_inner) else {

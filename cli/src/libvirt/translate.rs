@@ -1,6 +1,7 @@
 //! libvirt's description of a network as a configuration of vmlan, and what of
 //! it cannot be carried over ([`reasons`]); [`served`] is its DHCP.
 
+mod dns;
 mod reasons;
 mod served;
 
@@ -62,8 +63,6 @@ pub struct Surroundings {
     /// Whether libvirt attaches the guests; else netdevs that match a pattern
     /// are taken, as with a configuration that says nothing of it.
     pub by_libvirt: bool,
-    /// The name servers that the host uses, for guests that reach them.
-    pub resolvers: Vec<Ipv4Addr>,
 }
 
 /// Translates `network`, which was read from `source`.
@@ -86,6 +85,7 @@ pub fn translate(
     };
     work.root()?;
     work.dhcp();
+    work.dns();
     work.rest();
     let Work {
         parts,

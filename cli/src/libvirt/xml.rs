@@ -1,13 +1,14 @@
 //! libvirt's description of a network (`docs/formatnetwork.rst` there), read
 //! into types. What has no type here stands in [`Network::rest`].
 
+use super::dns::{self, Dns};
 use super::reader::{self, Reader, Rest};
 use crate::config::value::{domain_name, ipv4, station_mac};
 use crate::config::{ConfigError, InterfaceName, Problem, Source};
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 use roxmltree::Node;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 use std::time::Duration;
 use toml::Spanned;
@@ -28,6 +29,8 @@ pub struct Network {
     pub mac: Option<Spanned<MacAddr>>,
     /// `<domain name=…>`
     pub domain: Option<Spanned<String>>,
+    /// `localOnly` of that: nobody else knows names in it.
+    pub domain_local: Option<Spanned<bool>>,
     /// `<forward>`; without one the network is isolated.
     pub forward: Option<Forward>,
     /// `<dns>`
@@ -55,15 +58,6 @@ pub struct Forward {
     pub ports: Option<(u16, u16)>,
     /// `<nat><address>`: the first and the last.
     pub addresses: Option<(Ipv4Addr, Ipv4Addr)>,
-}
-
-/// `<dns>`
-#[derive(Debug, Default)]
-pub struct Dns {
-    /// Whether the network has a name server of its own: `enable`.
-    pub enabled: bool,
-    /// Each `<forwarder addr=…>` that is for all names.
-    pub forwarders: Vec<Spanned<IpAddr>>,
 }
 
 /// `<ip>` of the family IPv4.
@@ -152,6 +146,7 @@ impl Network {
             mtu: None,
             mac: None,
             domain: None,
+            domain_local: None,
             forward: None,
             dns: Dns::default(),
             ips: Vec::new(),
@@ -177,11 +172,12 @@ impl Network {
         }
         if let Some(node) = reader.child(root, "domain") {
             self.domain = reader.parsed(node, "name", domain_name);
+            self.domain_local = reader.parsed(node, "localOnly", dns::yes_or_no);
         }
         self.forward = reader
             .child(root, "forward")
             .map(|node| forward(node, reader));
-        self.dns = dns(root, reader);
+        self.dns = dns::read(root, reader);
         self.ips = ips(root, reader);
         if let Some(node) = reader.child(root, "port") {
             let isolated = reader.attribute(node, "isolated");
@@ -242,31 +238,6 @@ fn ends<'d, 's, T>(
     };
     let (start, end) = (end("start"), end("end"));
     Some((start?, end?))
-}
-
-fn dns<'d, 's>(root: Node<'d, 's>, reader: &mut Reader<'s, 'd>) -> Dns {
-    let mut dns = Dns {
-        enabled: true,
-        forwarders: Vec::new(),
-    };
-    let Some(node) = reader.child(root, "dns") else {
-        return dns;
-    };
-    let enabled = reader.attribute(node, "enable");
-    dns.enabled = enabled.is_none_or(|it| it.get_ref() != "no");
-    let for_all = |node: &Node<'_, '_>| {
-        node.is_element()
-            && node.has_tag_name("forwarder")
-            && node.has_attribute("addr")
-            && !node.has_attribute("domain")
-    };
-    let forwarders: Vec<_> = node.children().filter(for_all).collect();
-    for node in forwarders {
-        reader.take(node);
-        let address = reader.parsed(node, "addr", |text| parsed(text, "IP address"));
-        dns.forwarders.extend(address);
-    }
-    dns
 }
 
 fn ips<'d, 's>(root: Node<'d, 's>, reader: &mut Reader<'s, 'd>) -> Vec<Spanned<Ip>> {
@@ -380,7 +351,8 @@ fn lease<'d, 's>(node: Node<'d, 's>, reader: &mut Reader<'s, 'd>) -> Option<Leas
     })
 }
 
-fn number<T: FromStr>(text: &str) -> Result<T, Problem> {
+/// A number, or what is wrong with it.
+pub(super) fn number<T: FromStr>(text: &str) -> Result<T, Problem> {
     parsed(text, "number that is possible here")
 }
 

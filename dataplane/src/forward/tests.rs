@@ -19,6 +19,7 @@ fn switch(dhcp: bool) -> Forwarder {
         gateway: Some(GATEWAY),
         mtu: 1500,
         dhcp,
+        dns: false,
         ageing: Some(3000),
         fdb_size: 64,
     });

@@ -2,12 +2,13 @@
 //!
 //! [`arp`] answers in place, from tables. What takes longer, as DHCP does
 //! (a lease has to be on disk before it is acknowledged), goes to a
-//! [`Responder`] on a thread of its own, through `queue`; [`dhcp`] tells which
-//! frames those are. What stations say of an address that the responder probes for
+//! [`Responder`] on a thread of its own, through `queue`; [`dhcp`] and [`dns`]
+//! tell which frames those are. What stations say of an address that the responder probes for
 //! by ARP goes to it as well, also what they said shortly before (`sightings`).
 
 pub mod arp;
 pub mod dhcp;
+pub mod dns;
 pub(crate) mod queue;
 mod sightings;
 

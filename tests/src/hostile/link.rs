@@ -65,6 +65,7 @@ impl Link {
             gateway: Some(Ipv4Addr::new(192, 168, 122, 1)),
             mtu: 1500,
             dhcp: true,
+            dns: false,
             ageing: Some(3000),
             fdb_size: FDB_SIZE,
         };

@@ -42,7 +42,6 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
-use vmlan_dataplane::hairpin::Responder;
 use vmlan_dataplane::table::PortId;
 use vmlan_dhcp::{Change, Config, ConfigError, Event, Lease, LeftOut, Origin, Server};
 
@@ -134,9 +133,9 @@ impl DhcpService {
     }
 
     /// The part that answers, for the switch that it answers on.
-    pub(super) fn responder(&self, switch: Switch) -> Box<dyn Responder> {
+    pub(super) fn responder(&self, switch: Switch) -> Self {
         self.state().switch = Some(switch);
-        Box::new(self.clone())
+        self.clone()
     }
 
     /// Serves `config` from now on, with the leases on disk where DHCP was off

@@ -7,6 +7,7 @@ use etherparse::PacketBuilder;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmlan_dataplane::hairpin::Request;
+use vmlan_dataplane::hairpin::Responder as _;
 use vmlan_dataplane::table::PortId;
 use vmlan_dhcp::{LeaseState, leasefile};
 

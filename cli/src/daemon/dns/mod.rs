@@ -3,24 +3,27 @@
 //!
 //! Questions come by [`sockets`] to [`server`], which answers at once what the
 //! network's own names ([`names`]) or the cache can, and has others asked ([`ask`])
-//! for the rest. A change of the settings, or of a lease, is for the questions that
+//! for the rest. Without a host interface the switch answers ([`segment`]). A change of the settings, or of a lease, is for the questions that
 //! come then; sockets and questions under way stay.
 
 mod ask;
 mod counters;
 mod host_servers;
 mod names;
+mod resolved;
+mod segment;
 mod server;
 mod sockets;
 
-use counters::Counters;
 pub(super) use counters::Tally;
 pub(super) use names::Names;
 
+use super::dhcp::DhcpService;
 use crate::config::{Config, Forward};
 use crate::dns::zone::{Contents, Zone};
 use crossbeam_channel::RecvTimeoutError;
 use ipnet::Ipv4Net;
+use segment::{Segment, SegmentResponder};
 use server::Server;
 use sockets::Sockets;
 use std::io;
@@ -31,6 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use vmlan_dataplane::hairpin::Responder;
 
 /// How long the end of the thread is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,8 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct DnsService {
     running: Option<Running>,
-    counters: Arc<Counters>,
-    names: Names,
+    /// Answers where the host has no interface; the sockets share its parts.
+    segment: Segment,
+    /// What systemd-resolved has been told.
+    told: Option<resolved::Link>,
 }
 
 #[derive(Debug)]
@@ -123,13 +129,23 @@ impl DnsService {
     pub(super) fn new(names: Names) -> Self {
         Self {
             running: None,
-            counters: Arc::default(),
-            names,
+            segment: Segment {
+                names,
+                ..Segment::default()
+            },
+            told: None,
         }
     }
 
-    /// Serves by `settings` at `place` from now on; without either, nobody. The
-    /// place does not change while the network runs.
+    /// The part that answers on the segment, beside `dhcp`.
+    pub(super) fn responder(&self, dhcp: DhcpService) -> Box<dyn Responder> {
+        let segment = self.segment.clone();
+        Box::new(SegmentResponder { segment, dhcp })
+    }
+
+    /// Serves by `settings` from now on, at `place`, or on the segment itself where
+    /// there is none; without settings, nobody. The place does not change while the
+    /// network runs.
     ///
     /// # Errors
     /// It is not served, and was not before.
@@ -138,11 +154,13 @@ impl DnsService {
         settings: Option<Settings>,
         place: Option<Place>,
     ) -> Result<(), DnsError> {
+        let settings = settings.map(Arc::new);
+        let on_segment = settings.clone().filter(|_| place.is_none());
+        self.segment.set(on_segment);
         let (Some(settings), Some(place)) = (settings, place) else {
             self.stop();
             return Ok(());
         };
-        let settings = Arc::new(settings);
         if let Some(running) = &self.running
             && running.settings.send(Arc::clone(&settings)).is_ok()
         {
@@ -150,6 +168,27 @@ impl DnsService {
         }
         self.running = Some(self.start(settings, &place)?);
         Ok(())
+    }
+
+    /// Has the host ask at `place` for names in `domain`, where systemd-resolved
+    /// asks for it; without a domain, no more.
+    pub(super) fn tell_host(&mut self, place: Option<Place>, domain: Option<&str>) {
+        let Some(place) = place else {
+            return;
+        };
+        let link = resolved::Link {
+            interface: place.interface,
+            server: place.address,
+            domain: domain.map(str::to_owned),
+        };
+        let is_news = match &self.told {
+            Some(told) => *told != link,
+            None => domain.is_some(),
+        };
+        if is_news {
+            link.clone().tell();
+            self.told = Some(link);
+        }
     }
 
     /// Ends it, with the questions that are under way.
@@ -167,7 +206,8 @@ impl DnsService {
 
     /// What it has done since the start; `None` while it is off.
     pub(super) fn tally(&self) -> Option<Tally> {
-        self.running.as_ref().map(|_| self.counters.tally())
+        let on = self.running.is_some() || self.segment.is_on();
+        on.then(|| self.segment.counters.tally())
     }
 
     fn start(&self, settings: Arc<Settings>, place: &Place) -> Result<Running, DnsError> {
@@ -186,7 +226,9 @@ impl DnsService {
         })?;
         let (sender, mut receiver) = watch::channel(settings);
         let (alive, ended) = crossbeam_channel::bounded(0);
-        let (names, counters) = (self.names.clone(), Arc::clone(&self.counters));
+        let Segment {
+            names, counters, ..
+        } = self.segment.clone();
         let address = place.address;
         let thread = std::thread::Builder::new()
             .name("dns".into())

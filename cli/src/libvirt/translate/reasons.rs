@@ -49,14 +49,12 @@ pub(super) fn reason(path: &str) -> Option<&'static str> {
         }
         "bridge@zone" => "firewalld's zone for the bridge; vmlan's interface is in none by itself",
         "bridge@macTableManager" => "the switch learns where guests are",
-        "dns/forwarder"
-        | "dns/txt"
-        | "dns/srv"
-        | "dns/host"
-        | "dns@forwardPlainNames"
-        | "domain@localOnly"
-        | "domain@register"
-        | "ip@localPtr" => "there is no DNS in vmlan yet",
+        "domain@register" => {
+            "the host finds the names by itself where vmlan answers for the whole domain \
+             (localOnly='yes') and systemd-resolved runs"
+        }
+        // Addresses of the network are never asked of others.
+        "ip@localPtr" => return None,
         "ip" => "vmlan serves IPv4 only: guests lose this address, its prefix and its DHCP",
         "forward/nat@ipv6" => "vmlan serves IPv4 only",
         "route" => "vmlan adds no routes to the host: `ip route add` does, once the network runs",

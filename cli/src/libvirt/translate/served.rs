@@ -1,9 +1,8 @@
-//! `<dhcp>` and `<tftp>` of a description, and whom guests ask for names.
+//! `<dhcp>` and `<tftp>` of a description.
 
 use super::super::dnsmasq::{self, Meaning};
 use super::super::xml::{Dhcp, Host, Lease};
 use super::{Work, addresses, quoted};
-use std::net::IpAddr;
 use std::ops::Range;
 use toml::Spanned;
 use vmlan_dhcp::hostname;
@@ -67,8 +66,8 @@ impl Work<'_> {
             let reason = "# the network leads nowhere, as libvirt's isolated ones\n";
             self.parts.push(format!("{reason}router = \"\"\n"));
         }
-        if !servers {
-            self.name_servers();
+        if !servers && !self.network.dns.enabled {
+            self.parts.push("dns-server = \"\"\n");
         }
         for range in ranges {
             let (at, range) = (range.span(), range.get_ref());
@@ -129,44 +128,6 @@ impl Work<'_> {
             table += &lease_time(lease);
         }
         self.maybe(at, &what, table);
-    }
-
-    /// Which DNS servers guests are told: vmlan has none of its own yet.
-    fn name_servers(&mut self) {
-        let dns = &self.network.dns;
-        if !dns.enabled {
-            self.parts.push("dns-server = \"\"\n");
-            return;
-        }
-        let v4 = |address: &Spanned<IpAddr>| match address.get_ref() {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        };
-        let forwarders: Vec<_> = dns.forwarders.iter().filter_map(v4).collect();
-        let leads_out = self.network.forward.is_some();
-        let (servers, whose) = match &forwarders[..] {
-            [] if leads_out => (&self.around.resolvers[..], "those of this host"),
-            forwarders => (forwarders, "the forwarders of the libvirt network"),
-        };
-        if servers.is_empty() {
-            self.notes.push(
-                "DNS: vmlan has no name server yet, and none is known that guests could use \
-                 instead: names do not resolve in guests, until `dns-server` under \
-                 [dhcp.options] names one"
-                    .to_owned(),
-            );
-            return;
-        }
-        self.parts.push(format!(
-            "# vmlan has no name server yet; these are {whose}\ndns-server = {}\n",
-            addresses(servers)
-        ));
-        let list: Vec<_> = servers.iter().map(ToString::to_string).collect();
-        self.notes.push(format!(
-            "DNS: vmlan has no name server yet: guests are told {} ({whose}) with their next \
-             lease; names of guests do not resolve",
-            list.join(", ")
-        ));
     }
 
     /// `<dnsmasq:options>`: keys are added to `[dhcp]`, tables returned.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Loaded;
+use crate::config::dns::Whom;
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -7,7 +8,6 @@ fn around(by_libvirt: bool) -> Surroundings {
     Surroundings {
         name: "default".parse().unwrap(),
         by_libvirt,
-        resolvers: vec![[192, 0, 2, 53].into()],
     }
 }
 
@@ -85,14 +85,13 @@ lease-time = \"1h\"
 mac     = \"52:54:00:00:00:09\"
 address = \"192.168.122.9\"
 name    = \"db\"
+
+[dns]
+authoritative = false
 "
     );
     assert_eq!(left(&translation), [] as [&str; 0]);
-    assert!(
-        translation.notes[0].starts_with("DNS: "),
-        "{:?}",
-        translation.notes
-    );
+    assert_eq!(translation.notes, [] as [&str; 0]);
 }
 
 #[test]
@@ -175,22 +174,21 @@ fn every_element_that_is_not_carried_over_is_named_with_a_reason() {
     for (line, text, reason) in [
         (3, "<bandwidth>", "no rate limits"),
         (4, "<vlan>", "guests of this portgroup do not start"),
-        (5, "<txt name='a' value='b'/>", "no DNS"),
-        (5, "<srv service='a' protocol='tcp'/>", "no DNS"),
-        (5, "<host ip='1.2.3.4'/>", "no DNS"),
+        (5, "<srv service='a'>", "there is none"),
+        (5, "<host ip='1.2.3.4'>", "1 to 100 names"),
         (6, "<route", "adds no routes"),
         (2, "<port isolated='yes'>", "no isolated ports"),
         (8, "<ip family='ipv6'", "IPv4 only"),
         (9, "<ip address='192.168.123.1'>", "one address"),
         (10, "<thing/>", "does not know it"),
-        (11, "dnsmasq's option \"cname=a,b\"", "no DNS"),
+        (11, "dnsmasq's option \"cname=a,b\"", "those of [dns]"),
     ] {
         let named = |entry: &&String| {
             entry.starts_with(&format!("line {line}: {text}")) && entry.contains(reason)
         };
         assert!(left.iter().any(|it| named(&it)), "{line} {text}: {left:#?}");
     }
-    assert_eq!(left.len(), 11, "{left:#?}");
+    assert_eq!(left.len(), 10, "{left:#?}");
 }
 
 #[test]
@@ -217,20 +215,53 @@ fn options_of_dnsmasq_go_before_those_by_themselves() {
 }
 
 #[test]
-fn guests_are_told_a_name_server_that_answers() {
-    let forwarders = isolated("<dns><forwarder addr='9.9.9.9'/></dns>", "");
-    assert!(
-        forwarders
-            .config
-            .text()
-            .contains("dns-server = [\"9.9.9.9\"]")
+fn names_are_carried_over() {
+    let inside = "
+<domain name='lab.example' localOnly='yes'/>
+<dns forwardPlainNames='yes'>
+<forwarder addr='9.9.9.9'/>
+<forwarder domain='corp.example' addr='10.0.0.53'/>
+<forwarder domain='here.example'/>
+<txt name='note' value='a b'/>
+<host ip='192.0.2.7'><hostname>mail</hostname><hostname>mx.example</hostname></host>
+<srv service='ldap' protocol='tcp' target='mail' port='389' priority='5' weight='7'/>
+</dns>";
+    let translation = isolated(inside, "");
+    assert_eq!(left(&translation), [] as [&str; 0]);
+    let loaded = Loaded::parse(Path::new("x"), translation.config.text(), None).unwrap();
+    let dns = &loaded.config.dns;
+    assert!(dns.enabled && dns.authoritative && dns.forward_plain_names);
+    let to = |text: &str| Whom::Server(text.parse().unwrap());
+    let forwarders: Vec<_> = dns
+        .forwarders
+        .iter()
+        .map(|it| (it.domain.as_deref(), it.to))
+        .collect();
+    assert_eq!(
+        forwarders,
+        [
+            (None, to("9.9.9.9:53")),
+            (Some("corp.example"), to("10.0.0.53:53")),
+            (Some("here.example"), Whom::Host),
+        ]
     );
+    assert_eq!(dns.hosts[0].names, ["mail", "mx.example"]);
+    assert_eq!(dns.texts[0].values, ["a b"]);
+    let ldap = &dns.services[0];
+    assert_eq!((ldap.port, ldap.priority, ldap.weight), (389, 5, 7));
+    assert_eq!(ldap.target.as_deref(), Some("mail"));
+}
+
+#[test]
+fn guests_are_told_the_name_server_that_there_is() {
     let off = isolated("<dns enable='no'/>", "");
     assert!(off.config.text().contains("dns-server = \"\""));
-    assert!(off.notes.is_empty());
-    let none = isolated("", "");
-    assert!(!none.config.text().contains("dns-server"));
-    assert!(none.notes[0].contains("names do not resolve"));
+    assert!(off.config.text().contains("[dns]\nenabled = false"));
+    let on = isolated("", "");
+    assert!(!on.config.text().contains("dns"), "{}", on.config.text());
+    assert!(on.notes.is_empty() && left(&on).is_empty());
+    let shared = isolated("<domain name='lab.example'/>", "");
+    assert!(shared.config.text().contains("authoritative = false"));
 }
 
 #[test]

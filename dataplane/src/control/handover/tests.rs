@@ -13,6 +13,7 @@ fn switch() -> Switch {
         gateway: None,
         mtu: 1500,
         dhcp: false,
+        dns: false,
         ageing: Some(3000),
         fdb_size: 64,
     };
