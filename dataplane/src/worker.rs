@@ -13,16 +13,18 @@
 
 use crate::clock::Clock;
 use crate::control::Event;
+use crate::control::start::Model;
 use crate::counters::PortCounters;
-use crate::forward::{Forwarder, Role, Settings, Verdict};
+use crate::forward::{Forwarder, Role, Verdict};
 use crate::frame::finish::Finisher;
 use crate::frame::{BURST, Burst, Frame};
 use crate::hairpin::arp;
 use crate::hairpin::queue::Punts;
 use crate::policy::DropReason;
 use crate::polling::Polling;
+use crate::port::joined::Joined;
 use crate::port::{CloseReason, Egress, Ingress, Received, Sent, Transmitter};
-use crate::table::{Fdb, MAX_PORTS, PortId, Tick};
+use crate::table::{MAX_PORTS, PortId, Tick};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll, Token};
 use std::io;
@@ -41,14 +43,8 @@ pub(crate) struct Start {
     pub(crate) transmitter: Transmitter,
     pub(crate) poll: Poll,
     pub(crate) clock: Clock,
-    pub(crate) settings: Settings,
-    pub(crate) fdb: Arc<Fdb>,
-    /// How long it looks for more after a busy burst, at most.
-    pub(crate) polling: Duration,
     pub(crate) commands: Receiver<Command>,
-    pub(crate) events: Sender<Event>,
-    /// Where frames for the responder go; without it they are dropped.
-    pub(crate) punts: Option<Punts>,
+    pub(crate) model: Model,
 }
 
 /// A port as one worker sees it. On cache lines of its own (processors fetch
@@ -56,7 +52,8 @@ pub(crate) struct Start {
 #[repr(align(128))]
 struct Slot {
     egress: Arc<dyn Egress>,
-    /// The queue that this worker receives from, if it has one of this port.
+    /// The queue that this worker receives from, if it has one of this port; or
+    /// several, joined.
     ingress: Option<Box<dyn Ingress>>,
     counters: PortCounters,
     /// Whether it is in the ready list.
@@ -96,18 +93,25 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker without ports.
+    /// A worker that receives from no port yet.
     pub(crate) fn new(start: Start) -> Self {
+        let model = start.model;
+        let mut slots: Vec<_> = (0..MAX_PORTS).map(|_| None).collect();
+        for (id, egress) in model.egress {
+            if let Some(slot) = slots.get_mut(usize::from(id.0)) {
+                *slot = Some(Box::new(Slot::new(egress)));
+            }
+        }
         Self {
             poll: start.poll,
-            polling: Polling::new(start.polling),
+            polling: Polling::new(model.polling),
             commands: start.commands,
-            events: start.events,
-            punts: start.punts,
-            slots: (0..MAX_PORTS).map(|_| None).collect(),
+            events: model.events,
+            punts: model.punts,
+            slots,
             ready: Vec::with_capacity(MAX_PORTS.into()),
             touched: Vec::with_capacity(MAX_PORTS.into()),
-            forwarder: Forwarder::sharing(start.settings, start.fdb),
+            forwarder: model.forwarder,
             burst: Burst::default(),
             finisher: Finisher::new(start.transmitter),
             answer: Frame::default(),
@@ -155,14 +159,7 @@ impl Worker {
     /// Takes a port in, to send out of.
     pub(crate) fn add_port(&mut self, id: PortId, role: Role, egress: Arc<dyn Egress>) {
         if let Some(slot) = self.slots.get_mut(usize::from(id.0)) {
-            *slot = Some(Box::new(Slot {
-                egress,
-                ingress: None,
-                counters: PortCounters::default(),
-                ready: false,
-                closed: false,
-                queue: Vec::with_capacity(BURST),
-            }));
+            *slot = Some(Box::new(Slot::new(egress)));
             self.forwarder.add_port(id, role);
         }
     }
@@ -175,12 +172,66 @@ impl Worker {
     ) -> io::Result<()> {
         if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
             ingress.register(self.poll.registry(), Token(usize::from(id.0)))?;
-            slot.ingress = Some(ingress);
+            slot.ingress = Some(match slot.ingress.take() {
+                None => ingress,
+                Some(other) => {
+                    let mut queues = other.into_queues();
+                    queues.push(ingress);
+                    Box::new(Joined::new(queues))
+                }
+            });
             // What arrived before it was registered raises no event.
-            slot.ready = true;
-            self.ready.push(id);
+            if !slot.ready {
+                slot.ready = true;
+                self.ready.push(id);
+            }
         }
         Ok(())
+    }
+
+    /// Receives from a port no more: gives its queues, for another worker to
+    /// read on. It still sends out of the port.
+    pub(crate) fn give_up(&mut self, id: PortId) -> Vec<Box<dyn Ingress>> {
+        let slot = self.slots.get_mut(usize::from(id.0));
+        let Some(slot) = slot.and_then(Option::as_mut).filter(|slot| !slot.closed) else {
+            return Vec::new();
+        };
+        slot.ready = false;
+        self.ready.retain(|other| *other != id);
+        let Some(mut ingress) = slot.ingress.take() else {
+            return Vec::new();
+        };
+        // One that the poll does not know wakes nobody, either.
+        let _ = ingress.deregister(self.poll.registry());
+        ingress.into_queues()
+    }
+
+    /// What another worker is to start with.
+    pub(crate) fn model(&self) -> Model {
+        let slots = (0..).map(PortId).zip(&self.slots);
+        Model {
+            forwarder: self.forwarder.clone(),
+            egress: slots
+                .filter_map(|(id, slot)| Some((id, Arc::clone(&slot.as_ref()?.egress))))
+                .collect(),
+            polling: self.polling.bound(),
+            events: self.events.clone(),
+            punts: self.punts.clone(),
+        }
+    }
+
+    /// Adds what a worker that is gone has counted.
+    pub(crate) fn count_in(&mut self, counted: &[(PortId, PortCounters)]) {
+        for (id, counters) in counted {
+            if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
+                slot.counters.add(counters);
+            }
+        }
+    }
+
+    /// Polls for no longer than `bound` from now on.
+    pub(crate) fn set_polling(&mut self, bound: Duration) {
+        self.polling = Polling::new(bound);
     }
 
     /// Removes a port and gives what belonged to it, to be dropped elsewhere:
@@ -398,6 +449,18 @@ fn enqueue(
 }
 
 impl Slot {
+    /// A port to send out of.
+    fn new(egress: Arc<dyn Egress>) -> Self {
+        Self {
+            egress,
+            ingress: None,
+            counters: PortCounters::default(),
+            ready: false,
+            closed: false,
+            queue: Vec::with_capacity(BURST),
+        }
+    }
+
     /// Sends a complete frame at once.
     fn transmit(&mut self, finisher: &mut Finisher, frame: &Frame) {
         let mut sent = Sent::default();

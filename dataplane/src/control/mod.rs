@@ -7,7 +7,8 @@
 
 mod calls;
 mod ports;
-mod start;
+mod resize;
+pub(crate) mod start;
 
 use crate::MacAddr;
 use crate::clock::Clock;
@@ -23,7 +24,8 @@ use ports::Ports;
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How many threads forward, and how.
@@ -39,8 +41,11 @@ pub struct Workers {
 /// A running switch. Clones speak to the same one.
 #[derive(Debug, Clone)]
 pub struct Switch {
-    workers: Arc<[Handle]>,
-    fdb: Arc<Fdb>,
+    workers: Arc<RwLock<Vec<Handle>>>,
+    /// Workers whose threads run.
+    running: Arc<AtomicUsize>,
+    /// The table that all workers share.
+    fdb: Arc<RwLock<Arc<Fdb>>>,
     clock: Clock,
     ports: Arc<Mutex<Ports>>,
 }
@@ -76,6 +81,9 @@ pub enum SwitchError {
     /// The poll does not take the port.
     #[error("cannot wait for the port's frames")]
     Register(#[source] io::Error),
+    /// A worker's thread or poll cannot be had.
+    #[error("cannot start a worker")]
+    Worker(#[source] io::Error),
 }
 
 /// Room in the MAC table.
@@ -104,12 +112,13 @@ impl Switch {
     /// [`SwitchError::TooManyPorts`], [`SwitchError::TooManyQueues`] or
     /// [`SwitchError::Register`].
     pub fn add_port(&self, port: Port, role: Role) -> Result<PortId, SwitchError> {
-        if port.ingress.len() > self.workers.len() {
-            return Err(SwitchError::TooManyQueues(self.workers.len()));
+        let workers = self.workers().len();
+        if port.ingress.len() > workers {
+            return Err(SwitchError::TooManyQueues(workers));
         }
         let (id, readers) = self
             .ports()
-            .take(&port, self.workers.len())
+            .take(&port, workers)
             .ok_or(SwitchError::TooManyPorts)?;
         let added = self.add_port_as(id, port, role, &readers);
         if added.is_err() {
@@ -190,16 +199,17 @@ impl Switch {
     /// The stations in the MAC table.
     #[must_use]
     pub fn fdb(&self) -> Vec<Entry> {
-        self.fdb.entries(self.clock.now()).collect()
+        self.table().entries(self.clock.now()).collect()
     }
 
     /// How full the MAC table is.
     #[must_use]
     pub fn fdb_use(&self) -> FdbUse {
+        let fdb = self.table();
         FdbUse {
-            used: self.fdb.entries(self.clock.now()).count(),
-            size: self.fdb.capacity(),
-            refused: self.fdb.refused(),
+            used: fdb.entries(self.clock.now()).count(),
+            size: fdb.capacity(),
+            refused: fdb.refused(),
         }
     }
 
@@ -208,24 +218,25 @@ impl Switch {
     /// # Errors
     /// [`FdbFull`].
     pub fn fdb_add(&self, mac: MacAddr, vlan: u16, port: PortId) -> Result<(), FdbFull> {
-        self.fdb.add_static(mac, vlan, port, self.clock.now())
+        self.table().add_static(mac, vlan, port, self.clock.now())
     }
 
     /// Forgets a station; false if it was not known.
     #[must_use]
     pub fn fdb_remove(&self, mac: MacAddr, vlan: u16) -> bool {
-        self.fdb.remove(mac, vlan, self.clock.now())
+        self.table().remove(mac, vlan, self.clock.now())
     }
 
     /// Forgets what was learned, behind one port or behind all.
     pub fn fdb_flush(&self, port: Option<PortId>) {
         match port {
-            Some(port) => self.fdb.flush_port(port),
-            None => self.fdb.flush(),
+            Some(port) => self.table().flush_port(port),
+            None => self.table().flush(),
         }
     }
 
-    /// Changes what holds for the network, but for the size of the FDB.
+    /// Changes what holds for the network, but for the size of the FDB:
+    /// [`resize_fdb`](Self::resize_fdb) does that.
     ///
     /// # Errors
     /// [`SwitchError::Stopped`].
@@ -289,6 +300,11 @@ impl Switch {
                 addresses.iter().for_each(|address| arp.unwatch(*address));
             }
         });
+    }
+
+    fn table(&self) -> Arc<Fdb> {
+        let fdb = self.fdb.read();
+        Arc::clone(&fdb.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn ports(&self) -> MutexGuard<'_, Ports> {

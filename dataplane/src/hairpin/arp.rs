@@ -24,9 +24,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
 /// What the switch knows of addresses.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ArpTable {
-    gateway: Option<(Ipv4Addr, MacAddr)>,
+    own: Option<(MacAddr, Vec<Ipv4Addr>)>,
     leases: HashMap<Ipv4Addr, MacAddr, RandomState>,
     probed: HashSet<Ipv4Addr, RandomState>,
     seen: Sightings,
@@ -61,10 +61,10 @@ impl Answer {
 }
 
 impl ArpTable {
-    /// Sets the address that the switch itself answers for; `None` where the
-    /// host's kernel does, or nobody.
-    pub fn set_gateway(&mut self, gateway: Option<(Ipv4Addr, MacAddr)>) {
-        self.gateway = gateway;
+    /// Sets the addresses that the switch itself answers for, and its MAC;
+    /// `None` where the host's kernel does, or nobody.
+    pub fn set_own(&mut self, own: Option<(MacAddr, Vec<Ipv4Addr>)>) {
+        self.own = own;
     }
 
     /// Notes who holds the lease of `address`.
@@ -134,8 +134,8 @@ impl ArpTable {
         if announcement || elsewhere || request.sender_mac != header.source.octets() {
             return None;
         }
-        let mac = match self.gateway {
-            Some((address, mac)) if address == target => mac,
+        let mac = match &self.own {
+            Some((mac, addresses)) if addresses.contains(&target) => *mac,
             _ => *self
                 .leases
                 .get(&target)

@@ -67,6 +67,7 @@ impl Link {
             dhcp: true,
             ageing: Some(3000),
             fdb_size: FDB_SIZE,
+            former_gateways: Vec::new(),
         };
         let mut link = Self {
             forwarder: Forwarder::new(settings.clone()),
