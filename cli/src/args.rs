@@ -263,7 +263,13 @@ pub enum Command {
     #[command(subcommand)]
     Libvirt(LibvirtCommand),
     /// Read the configuration again, apply what changed and say what was done
-    Reload,
+    ///
+    /// If a part of it cannot be applied, all is put back as it was.
+    Reload {
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Look for what keeps the network from working on this host
     ///
     /// Checks rights, kernel, netdevs, subnet, forwarding and firewalls, and,
@@ -511,6 +517,7 @@ mod tests {
             "vmlan qemu web --mac 52:54:00:00:00:01",
             "vmlan uplink restore --network lan",
             "vmlan reload",
+            "vmlan reload --dry-run",
             "vmlan doctor",
             "vmlan doctor --config x.toml --json",
             "vmlan bench",

@@ -5,7 +5,7 @@ use clap::Parser as _;
 use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -22,7 +22,8 @@ use vmlan::daemon;
 use vmlan::doctor::{self, Level};
 use vmlan::libvirt;
 use vmlan::model::{
-    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases, MAX_IMPORT,
+    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases,
+    MAX_IMPORT, Reload,
 };
 use vmlan::ovs;
 use vmlan::qemu::Lines;
@@ -151,7 +152,9 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         }
         Command::Libvirt(command) => libvirt::run(&place, &command, &mut io::stdout().lock()),
         Command::Bench(args) => measure(&args),
-        Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
+        Command::Reload { dry_run } => {
+            done(client().send(&Method::POST, "/v1/reload", &Reload { dry_run }))
+        }
     }
 }
 

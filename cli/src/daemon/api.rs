@@ -8,7 +8,8 @@ use super::reload;
 use crate::config::{HostEntry, PortName, PortSettings, Problem, value};
 use crate::model::{
     AddFdb, AddPort, ApiError, Attach, AttachView, DeleteFdb, Done, ExternalIds, Fault,
-    FdbEntryView, FlushFdb, HostView, ImportLeases, LeaseView, PortView, SetPort, StatusView,
+    FdbEntryView, FlushFdb, HostView, ImportLeases, LeaseView, PortView, Reload, SetPort,
+    StatusView,
 };
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
@@ -350,8 +351,9 @@ async fn delete_host(State(network): State<Shared>, Path(host): Path<String>) ->
     changed(network.lock().await.delete_host(&host)?)
 }
 
-async fn reload_config(State(network): State<Shared>) -> Answer<Done> {
-    done(reload::reload(&mut *network.lock().await).await?)
+async fn reload_config(State(network): State<Shared>, Body(request): Body<Reload>) -> Answer<Done> {
+    let mut network = network.lock().await;
+    done(reload::reload(&mut network, request.dry_run).await?)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod api;
 mod connections;
 mod dhcp;
 mod eventlog;
+mod former;
 mod greeting;
 mod hooks;
 mod hosts;
@@ -114,6 +115,7 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
     tokio::spawn(libvirt::keep(network.clone()));
+    tokio::spawn(former::retire(network.clone()));
     let result = async {
         let (mut monitor, mut connections) = open(&network).await?;
         let mut rules = Watch::new();
@@ -199,7 +201,7 @@ fn forwarded(
 
 async fn hung_up(network: &Shared) {
     // It says itself what it did, and what not.
-    let _ = reload::reload(&mut *network.lock().await).await;
+    let _ = reload::reload(&mut *network.lock().await, false).await;
 }
 
 async fn followed(network: &Shared, event: Result<LinkEvent, MonitorError>) {

@@ -5,7 +5,7 @@ use super::dhcp::DhcpService;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
-use crate::config::{Config, Port, PortKind, PortName, PortSettings};
+use crate::config::{Config, InterfaceName, Port, PortKind, PortName, PortSettings};
 use crate::firewall::Firewall;
 use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
@@ -20,7 +20,9 @@ use pnet_base::MacAddr;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Notify;
 use vmlan_dataplane::control::{Switch, SwitchError};
 use vmlan_dataplane::forward::Role;
 use vmlan_dataplane::port::{CloseReason, stream, tap};
@@ -52,6 +54,10 @@ pub(super) struct Network {
     pub(super) state: Option<StateDir>,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
+    /// Addresses that it had before and that leases still name.
+    pub(super) former: Vec<Ipv4Net>,
+    /// Told when there are such.
+    pub(super) former_changed: Arc<Notify>,
     pub(super) mac: MacAddr,
     pub(super) started: Instant,
 }
@@ -105,7 +111,7 @@ impl Network {
         // Before it comes up, so that no IPv6 address appears on it.
         self.sysctls_at_start(name)?;
         self.links.set_mac(&link, self.mac).await?;
-        if let Some(gateway) = self.gateway {
+        for gateway in self.gateways() {
             self.links.add_address(&link, gateway).await?;
         }
         self.links.set_up(&link, true).await?;
@@ -202,6 +208,8 @@ impl Network {
             id,
             kind: PortKind::Tap,
             queues: port.queues,
+            offload: port.offload,
+            dhcp: port.dhcp,
             netdev: Some(netdev),
             origin,
             external_ids: ExternalIds::new(),
@@ -221,6 +229,8 @@ impl Network {
             id: self.switch.add_port(stream, Role::Station)?,
             kind: PortKind::Stream,
             queues: 1,
+            offload: false,
+            dhcp: true,
             netdev: None,
             origin: Origin::Connection,
             external_ids: ExternalIds::new(),
@@ -254,18 +264,55 @@ impl Network {
                 )),
             );
         }
+        let id = port.id;
         if let Some(on) = settings.offload {
             if port.kind == PortKind::Stream {
                 return Err(ApiError::input("a stream port has no offloads"));
             }
             self.switch
-                .set_offload(port.id, on)
+                .set_offload(id, on)
                 .map_err(|e| ApiError::runtime(chain(e)))?;
         }
         if let Some(on) = settings.dhcp {
-            self.switch.set_dhcp(port.id, on)?;
+            self.switch.set_dhcp(id, on)?;
+        }
+        if let Some(port) = self.ports.get_mut(name) {
+            port.offload = settings.offload.unwrap_or(port.offload);
+            port.dhcp = settings.dhcp.unwrap_or(port.dhcp);
         }
         Ok(format!("port {name} changed"))
+    }
+
+    /// Gives a port another name.
+    pub(super) fn rename_port(&mut self, old: &PortName, new: &PortName) -> Result<(), ApiError> {
+        self.refuse_taken_name(new)?;
+        let port = self.ports.remove(old).ok_or_else(|| no_port(old))?;
+        self.dhcp.name_port(port.id, Some(new.as_str()));
+        self.ports.insert(new.clone(), port);
+        Ok(())
+    }
+
+    /// Gives the host's own interface another name, and its port with it.
+    pub(super) async fn rename_host_interface(
+        &mut self,
+        old: &InterfaceName,
+        new: &InterfaceName,
+    ) -> Result<(), ApiError> {
+        let (old, new): (PortName, PortName) = (old.as_str().parse()?, new.as_str().parse()?);
+        // Renamed already, or not yet.
+        if self.ports.get(&old).is_none() {
+            return Ok(());
+        }
+        self.refuse_taken_name(&new)?;
+        let link = self.links.by_name(old.as_str()).await?;
+        // The rules know it by its name: it forwards nothing until they do.
+        self.sysctls_at_start(old.as_str())?;
+        self.links.set_name(&link, new.as_str()).await?;
+        self.rename_port(&old, &new)?;
+        if let Some(netdev) = self.ports.get_mut(&new).and_then(|it| it.netdev.as_mut()) {
+            netdev.name = new.to_string();
+        }
+        Ok(())
     }
 
     /// Takes a port away on request.
@@ -343,26 +390,6 @@ impl Network {
             );
         }
         Ok(())
-    }
-
-    /// The ports that the configuration names: `[[port]]`, and `uplink` where
-    /// it becomes one.
-    pub(super) fn configured_ports(&self) -> Vec<Port> {
-        let mut ports = self.config.ports.clone();
-        if let Some(uplink) = self.config.bridged_uplink()
-            && !ports.iter().any(|port| port.interface == *uplink)
-            && let Ok(name) = uplink.as_str().parse()
-        {
-            ports.push(Port {
-                name,
-                kind: PortKind::Packet,
-                interface: uplink.clone(),
-                queues: 1,
-                offload: true,
-                dhcp: true,
-            });
-        }
-        ports
     }
 
     /// Ends the network: all that it made goes away.

@@ -15,7 +15,7 @@ impl Network {
     /// that, as the configuration says.
     pub(super) async fn open_outside(&mut self) -> Result<(), ApiError> {
         let failed = |error: String| ApiError::runtime(error);
-        let Some(wanted) = Wanted::of(&self.config, self.gateway) else {
+        let Some(wanted) = Wanted::of(&self.config, self.gateway, &self.former) else {
             let closed = self.close_outside().await;
             return closed.map_err(|e| failed(format!("{e:#}")));
         };

@@ -18,7 +18,7 @@ use super::socket::{self, SocketError};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -149,6 +149,13 @@ impl RunDir {
 
     /// The rest of [`RunDir::claim`], while RUN/.lock is held.
     fn fill(&mut self, network: &str, interface: Option<&str>) -> Result<(), RunDirError> {
+        self.write_owner(network, interface)?;
+        self.leftovers = self.remove_sockets()?;
+        Ok(())
+    }
+
+    /// Notes in the lock file what the network holds, while RUN/.lock is held.
+    fn write_owner(&mut self, network: &str, interface: Option<&str>) -> Result<(), RunDirError> {
         let netns = netns();
         if let Some(interface) = interface {
             refuse_shared(&self.root, network, interface, netns)?;
@@ -165,12 +172,23 @@ impl RunDir {
                 .map_err(io::Error::other)
                 .and_then(|text| {
                     lock.set_len(0)
+                        .and_then(|()| lock.rewind())
                         .and_then(|()| lock.write_all(text.as_bytes()))
                 })
                 .map_err(|source| file_error("write", &lock_path, source))?;
         }
-        self.leftovers = self.remove_sockets()?;
         Ok(())
+    }
+
+    /// Claims `interface` in place of the host interface that the network had.
+    ///
+    /// # Errors
+    /// [`RunDirError`]; the claim is as it was.
+    pub(crate) fn claim_interface(&mut self, interface: Option<&str>) -> Result<(), RunDirError> {
+        let _all = claim_all(&self.root)?;
+        let network = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let network = network.into_owned();
+        self.write_owner(&network, interface)
     }
 
     /// Keeps all networks of RUN from changing what they hold, until the answer

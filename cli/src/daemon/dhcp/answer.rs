@@ -29,7 +29,6 @@ impl State {
         let Some(server) = &mut self.server else {
             return Vec::new();
         };
-        let address = server.config().server;
         let mut outcomes: Vec<(&Request, Outcome)> = Vec::new();
         for asked in &probed {
             if let Some((message, sender)) = received(&asked.request, server.config()) {
@@ -69,7 +68,7 @@ impl State {
                 Answer::Reply(reply) => {
                     self.counters.reply();
                     let egress = request.ingress;
-                    let frame = message::wrap(reply, &request.frame, address, self.mac);
+                    let frame = message::wrap(reply, &request.frame, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
                 Answer::Silence(silence) => {
@@ -132,15 +131,17 @@ impl State {
 /// The message in `request` and who sent it, if it is for this server.
 fn received<'a>(request: &'a Request, config: &Config) -> Option<(&'a [u8], Sender)> {
     let received = message::unwrap(&request.frame)?;
-    let (address, to) = (config.server, received.destination);
-    if ![address, Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
+    let to = received.destination;
+    let mut former = config.former.iter();
+    let unicast = to == config.server || former.any(|it| it.addr() == to);
+    if !unicast && ![Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
         tracing::debug!("DHCP: a message gets no answer: it is for {to}");
         return None;
     }
     let sender = Sender {
         origin: Origin(request.ingress.0.into()),
         mac: received.source,
-        unicast: to == address,
+        unicast,
     };
     Some((received.message, sender))
 }

@@ -15,6 +15,7 @@ mod bindings;
 mod clocks;
 mod counters;
 mod expiry;
+mod former;
 mod import;
 mod keeper;
 mod probes;
@@ -30,6 +31,7 @@ use crate::host::leases::LeaseFileError;
 use bindings::Binding;
 use clocks::Clocks;
 pub(super) use counters::Counters;
+use former::Former;
 use keeper::Keeper;
 use pnet_base::MacAddr;
 use probes::Probes;
@@ -69,6 +71,7 @@ struct State {
     counters: Counters,
     unanswered: Unanswered,
     hooks: Hooks,
+    former: Vec<Former>,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
     awake_at: Option<u64>,
@@ -121,6 +124,7 @@ impl DhcpService {
                 counters: Counters::default(),
                 unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
+                former: Vec::new(),
                 awake_at: None,
                 earlier: Arc::default(),
                 leases_changed: Arc::default(),
@@ -141,6 +145,10 @@ impl DhcpService {
         let mut state = self.state();
         let now = state.keeper.now();
         state.expire(now);
+        let config = config.map(|config| Config {
+            former: state.former(),
+            ..config
+        });
         match (config, &mut state.server) {
             (None, _) => {
                 let bound = state.bound(now);
@@ -188,6 +196,28 @@ impl DhcpService {
         state.look_earlier();
         state.leases_changed.notify_one();
         Ok(())
+    }
+
+    /// What is served; `None` while DHCP is off.
+    pub(super) fn config(&self) -> Option<Config> {
+        let state = self.state();
+        state.server.as_ref().map(|server| server.config().clone())
+    }
+
+    /// Has the server know what [`set_former`](Self::set_former) says.
+    ///
+    /// # Errors
+    /// None that it has not had before.
+    pub(super) fn refresh_former(&self) -> Result<(), DhcpError> {
+        match self.config() {
+            Some(config) => self.configure(Some(config)),
+            None => Ok(()),
+        }
+    }
+
+    /// Replies come from `mac` from now on.
+    pub(super) fn set_mac(&self, mac: MacAddr) {
+        self.state().mac = mac;
     }
 
     /// Is told when leases have changed: one waiter can follow it.
@@ -264,7 +294,7 @@ impl State {
         // Clients behind a relay agent are on no port: nobody here asks for them.
         if let Some(server) = &self.server {
             let own = server.config().subnet;
-            bindings.retain(|(address, _)| own.contains(address));
+            bindings.retain(|(address, holder)| own.contains(address) || holder.is_none());
         }
         if let Some(switch) = &self.switch
             && !bindings.is_empty()
@@ -275,6 +305,7 @@ impl State {
 
     /// Logs and counts what happened.
     fn note(&mut self, events: &[Event]) {
+        self.note_told(events);
         for event in events {
             self.counters.event(event);
             self.log.event(event, Instant::now());

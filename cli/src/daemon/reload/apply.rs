@@ -1,0 +1,85 @@
+//! Carries a plan out, and takes back what was done of it where that fails.
+
+use super::super::network::Network;
+use super::plan::{Plan, Side};
+use super::step::Failure;
+use crate::model::ApiError;
+
+/// Carries `plan` out. What it did and what it did not is a line each, in the
+/// answer and in the log.
+///
+/// # Errors
+/// A step failed: then nothing has changed, or the error says what could not be
+/// taken back. Or something that failed before does so again.
+pub(super) async fn carry_out(network: &mut Network, plan: Plan) -> Result<String, ApiError> {
+    let Plan { from, to, steps } = plan;
+    network.stand_by(&to);
+    let (mut done, mut again) = (Vec::new(), Vec::new());
+    for (place, step) in steps.iter().enumerate() {
+        match step.carry_out(network, &from, &to).await {
+            Ok(notes) => {
+                done.extend(step.line(&from, &to));
+                done.extend(notes);
+            }
+            Err(Failure::StillSo(error)) => again.push(error.one_line()),
+            Err(Failure::New(error)) => {
+                let error = error.one_line();
+                network.stand_by(&from);
+                let mut kept = Vec::new();
+                // The one that failed may be half done.
+                for step in steps.iter().take(place + 1).rev() {
+                    kept.extend(step.undo(network, &from, &to).await.err());
+                }
+                return Err(failed(&error, &kept));
+            }
+        }
+    }
+    network.retire_former().await;
+    finish(done, &again)
+}
+
+impl Network {
+    /// Goes by what `side` says from now on, as its parts are brought in line
+    /// with it.
+    fn stand_by(&mut self, side: &Side) {
+        self.config.clone_from(&side.config);
+        self.gateway = side.gateway;
+        self.former.clone_from(&side.former);
+        self.mac = side.mac;
+    }
+}
+
+/// Logs each line, and gives them all.
+fn finish(done: Vec<String>, again: &[String]) -> Result<String, ApiError> {
+    for line in &done {
+        tracing::info!("reload: {line}");
+    }
+    for line in again {
+        tracing::error!("reload: not done: {line}");
+    }
+    let lines = done.into_iter();
+    let failed = again.iter().map(|line| format!("not done: {line}"));
+    let lines: Vec<String> = lines.chain(failed).collect();
+    if !again.is_empty() {
+        return Err(ApiError::runtime(lines.join("\n")));
+    }
+    if lines.is_empty() {
+        tracing::info!("reload: nothing has changed");
+        return Ok("nothing has changed".to_owned());
+    }
+    Ok(lines.join("\n"))
+}
+
+/// The error of a plan that failed by `error`, of which `kept` could not be
+/// taken back.
+fn failed(error: &str, kept: &[ApiError]) -> ApiError {
+    if kept.is_empty() {
+        tracing::error!("reload: nothing is changed: {error}");
+        return ApiError::runtime(error).help("nothing is changed; mend it and reload again");
+    }
+    let kept: Vec<String> = kept.iter().map(ApiError::one_line).collect();
+    let kept = kept.join("; ");
+    tracing::error!("reload: failed: {error}; not taken back: {kept}");
+    ApiError::runtime(format!("{error}\nnot taken back: {kept}"))
+        .help("mend it and reload again; `vmlan status` and `vmlan ports` show what is there")
+}
