@@ -34,6 +34,7 @@ pub mod killed;
 pub mod lan;
 pub mod libvirt;
 pub mod namespace;
+pub mod numbered;
 pub mod outside;
 pub mod process;
 pub mod station;

@@ -2,7 +2,7 @@
 
 use super::super::network::Network;
 use super::plan::{Plan, Side};
-use super::step::Failure;
+use super::step::{Failure, Step};
 use crate::model::ApiError;
 
 /// Carries `plan` out. What it did and what it did not is a line each, in the
@@ -29,6 +29,11 @@ pub(super) async fn carry_out(network: &mut Network, plan: Plan) -> Result<Strin
                 // The one that failed may be half done.
                 for step in steps.iter().take(place + 1).rev() {
                     kept.extend(step.undo(network, &from, &to).await.err());
+                }
+                // The rules go by the interface's name, which has changed back.
+                if steps.contains(&Step::Interface) {
+                    let outside = Step::Outside.undo(network, &from, &from).await;
+                    kept.extend(outside.err());
                 }
                 return Err(failed(&error, &kept));
             }
