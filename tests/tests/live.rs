@@ -587,6 +587,11 @@ fn a_network_becomes_part_of_a_lan_and_is_one_of_its_own_again() -> Result<()> {
         assert!(switch.port("nic1").is_ok(), "{said}");
         lan.ping(first)?;
         lan.ping(second)?;
+        println!(
+            "{move_addresses} {:?} {}",
+            between.account(),
+            switch.json("ports")?
+        );
     }
     assert!(!switch.namespace.run("nft list ruleset")?.contains("vmlan"));
     assert_eq!(addresses(&switch)?, [""; 0]);

@@ -12,7 +12,15 @@ use crate::model::ApiError;
 /// A step failed: then nothing has changed, or the error says what could not be
 /// taken back. Or something that failed before does so again.
 pub(super) async fn carry_out(network: &mut Network, plan: Plan) -> Result<String, ApiError> {
-    let Plan { from, to, steps } = plan;
+    let Plan {
+        from,
+        to,
+        steps,
+        warnings,
+    } = plan;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     network.stand_by(&to);
     let (mut done, mut again) = (Vec::new(), Vec::new());
     for (place, step) in steps.iter().enumerate() {

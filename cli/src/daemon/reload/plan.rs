@@ -5,7 +5,7 @@ use super::super::network::{Network, chain};
 use super::super::{hosts, start, uplink};
 use super::ports;
 use super::step::Step;
-use crate::config::{Address, Config, ConfigError, Forward, Loaded, Mac, NetworkName};
+use crate::config::{Address, Config, ConfigError, Forward, Loaded, Located, Mac, NetworkName};
 use crate::host::identity::Identity;
 use crate::host::subnet;
 use crate::model::ApiError;
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) from: Side,
     pub(super) to: Side,
     pub(super) steps: Vec<Step>,
+    /// What is odd about the file, though it can be used.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Side {
@@ -49,13 +51,16 @@ impl Side {
 }
 
 impl fmt::Display for Plan {
-    /// A line for each step that changes something.
+    /// A line for each warning, and for each step that changes something.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines: Vec<String> = self
             .steps
             .iter()
             .filter_map(|step| step.line(&self.from, &self.to))
             .collect();
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
         if lines.is_empty() {
             return f.write_str("nothing would change");
         }
@@ -72,9 +77,7 @@ impl Plan {
         let name = &network.config.name;
         let loaded = Loaded::read(file, Some(name))
             .map_err(|error| renamed(file, name).unwrap_or_else(|| ApiError::input(error)))?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{}", warning.one_line());
-        }
+        let warnings = loaded.warnings.iter().map(Located::one_line).collect();
         loaded.check_files().map_err(unusable)?;
         let from = Side {
             config: network.config.clone(),
@@ -99,7 +102,12 @@ impl Plan {
             served,
         };
         let steps = steps(network, &from, &to);
-        Ok(Self { from, to, steps })
+        Ok(Self {
+            from,
+            to,
+            steps,
+            warnings,
+        })
     }
 }
 
@@ -202,7 +210,7 @@ fn steps(network: &Network, from: &Side, to: &Side) -> Vec<Step> {
         (old.interface != new.interface, Step::Interface),
         (from.mac != to.mac, Step::Mac),
         (
-            from.gateway != to.gateway || from.former != to.former,
+            (from.gateway, &from.former, old.address) != (to.gateway, &to.former, new.address),
             Step::Gateway,
         ),
         (from.settings() != to.settings(), Step::Switch),
