@@ -43,6 +43,7 @@ packages=(
 	tcpdump
 	tftp-hpa           # a TFTP client that reads text
 	udhcpc
+	ufw                # a third one
 	util-linux         # setpriv
 )
 

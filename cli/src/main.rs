@@ -1,7 +1,8 @@
 //! The `vmlan` program: does one command and says how it went.
 
 use anyhow::{Context as _, bail};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
 use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
@@ -20,9 +21,10 @@ use vmlan::config::explain::Explained;
 use vmlan::config::{ConfigError, HostEntry, Loaded, Located, Problem, Value};
 use vmlan::daemon;
 use vmlan::doctor::{self, Level};
+use vmlan::follow::{self, Ended, Following};
 use vmlan::libvirt;
 use vmlan::model::{
-    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases,
+    AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases, LogView,
     MAX_IMPORT, Reload,
 };
 use vmlan::ovs;
@@ -68,7 +70,7 @@ fn exit_status(error: &anyhow::Error) -> u8 {
 
 fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
     // Whoever talks to a network believes what is in its folders.
-    if !matches!(command, Command::Check { .. }) {
+    if !matches!(command, Command::Check { .. } | Command::Completions { .. }) {
         place.check_fallbacks()?;
     }
     let client = || Client::new(&place);
@@ -145,6 +147,7 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Uplink(UplinkCommand::Restore) => {
             print(&format!("{}\n", daemon::restore_uplink(&place)?))
         }
+        Command::Cleanup => print(&format!("{}\n", daemon::clean_up(&place)?)),
         Command::Doctor { config, format } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
             warn(&loaded);
@@ -152,6 +155,28 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         }
         Command::Libvirt(command) => libvirt::run(&place, &command, &mut io::stdout().lock()),
         Command::Bench(args) => measure(&args),
+        Command::Completions { shell } => complete(shell),
+        Command::Events {
+            format,
+            history,
+            since,
+            no_follow,
+        } => {
+            let following = Following {
+                // Whoever wants nothing new wants what there is.
+                since: since.or((history || no_follow).then_some(0)),
+                follow: !no_follow,
+                json: format.json,
+            };
+            watch(&client(), following)
+        }
+        Command::Log { filter: None } => {
+            let LogView { filter } = client().get("/v1/log")?;
+            print(&format!("{filter}\n"))
+        }
+        Command::Log {
+            filter: Some(filter),
+        } => done(client().send(&Method::PUT, "/v1/log", &LogView { filter })),
         Command::Reload { dry_run } => {
             done(client().send(&Method::POST, "/v1/reload", &Reload { dry_run }))
         }
@@ -205,6 +230,28 @@ fn measure(args: &BenchArgs) -> anyhow::Result<()> {
         print(&report.text())?;
     }
     report.verdict()
+}
+
+/// Prints what completes the commands in `shell`.
+fn complete(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "vmlan", &mut script);
+    print(&String::from_utf8(script)?)
+}
+
+/// Shows what happens.
+fn watch(client: &Client, following: Following) -> anyhow::Result<()> {
+    match follow::follow(client, following, &mut io::stdout().lock())? {
+        Ended::Done => Ok(()),
+        Ended::Stopped => {
+            eprintln!("vmlan: network \"{}\" has stopped", client.network());
+            Ok(())
+        }
+        Ended::Broken => bail!(
+            "the connection to network \"{}\" has ended: vmlan was killed, or it has crashed",
+            client.network()
+        ),
+    }
 }
 
 /// Shows what is odd about a configuration that can be used.

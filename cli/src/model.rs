@@ -2,6 +2,7 @@
 //! and replies. Shared by the server and the client.
 
 use crate::config::{HostEntry, InterfaceName, PortKind, PortName, Value, Vlan};
+use crate::log::LogFilter;
 use pnet_base::MacAddr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -86,6 +87,14 @@ pub struct FdbFill {
     pub size: u64,
     /// Times since the start that a station was not learned for want of room.
     pub refused: u64,
+}
+
+/// `GET /v1/log` answers this, `PUT /v1/log` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogView {
+    /// Which log lines are written.
+    pub filter: LogFilter,
 }
 
 /// `GET /v1/ports` answers a list of these.

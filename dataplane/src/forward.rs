@@ -12,6 +12,7 @@ use crate::frame::Frame;
 use crate::frame::ethernet::{self, Header};
 use crate::hairpin::arp::{Answer, ArpTable, Heard};
 use crate::hairpin::dhcp::{self, Direction};
+use crate::notice::{Moved, Notices};
 use crate::policy::DropReason;
 use crate::policy::admit::admit;
 use crate::table::fdb::Learned;
@@ -83,6 +84,7 @@ pub struct Forwarder {
     host: Option<PortId>,
     recent: Recent,
     overheard: bool,
+    notices: Arc<Notices>,
 }
 
 /// The last answers of the MAC table. Frames of a burst mostly come from one
@@ -100,12 +102,13 @@ impl Forwarder {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let fdb = Fdb::new(settings.fdb_size, settings.ageing);
-        Self::sharing(settings, Arc::new(fdb))
+        Self::sharing(settings, Arc::new(fdb), Arc::default())
     }
 
-    /// A switch without ports that learns into `fdb`, as others do.
+    /// A switch without ports that learns into `fdb` and tells `notices`, as
+    /// others do.
     #[must_use]
-    pub fn sharing(settings: Settings, fdb: Arc<Fdb>) -> Self {
+    pub fn sharing(settings: Settings, fdb: Arc<Fdb>, notices: Arc<Notices>) -> Self {
         let mut forwarder = Self {
             fdb,
             arp: ArpTable::default(),
@@ -115,6 +118,7 @@ impl Forwarder {
             host: None,
             recent: Recent::default(),
             overheard: false,
+            notices,
             settings,
         };
         forwarder.refresh_gateway();
@@ -228,8 +232,10 @@ impl Forwarder {
                 return Ok(Verdict::Punt);
             }
         }
-        if header.ethertype == ethernet::ARP && self.settings.dhcp {
-            match self.arp.hear(bytes, &header, ingress, now) {
+        if header.ethertype == ethernet::ARP {
+            let heard = self.arp.hear(bytes, &header, ingress, now);
+            self.tell_of_rival(now);
+            match heard {
                 Heard::Reply if for_switch => return Ok(Verdict::Punt),
                 Heard::Reply | Heard::Claim => self.overheard = true,
                 Heard::Nothing => {}
@@ -296,6 +302,26 @@ impl Forwarder {
         if learned != Learned::Known {
             self.recent.destination = None;
         }
+        match learned {
+            Learned::Known | Learned::New | Learned::Pinned { .. } => {}
+            Learned::Moved { from } => self.notices.moved(Moved {
+                mac: station.0,
+                vlan: station.1,
+                from,
+                to: ingress,
+            }),
+            Learned::Full => self.notices.raise(),
+        }
+    }
+
+    /// Notes that two stations have one address, if the last ARP packet said so.
+    /// One that was only heard of counts while it is where it was.
+    fn tell_of_rival(&mut self, now: Tick) {
+        if let Some((claimed, at)) = self.arp.take_rival()
+            && at.is_none_or(|port| self.fdb.lookup(claimed.holder, 0, now) == Some(port))
+        {
+            self.notices.claimed(claimed);
+        }
     }
 
     fn look_up(&mut self, header: &Header, now: Tick) -> Option<PortId> {
@@ -326,12 +352,10 @@ impl Forwarder {
 
     /// With a host interface, the host's kernel answers for the gateway.
     fn refresh_gateway(&mut self) {
-        let own = self.host.is_none().then(|| {
-            let former = self.settings.former_gateways.iter();
-            let addresses = self.settings.gateway.iter().chain(former);
-            (self.settings.mac, addresses.copied().collect())
-        });
-        self.arp.set_own(own);
+        let former = self.settings.former_gateways.iter();
+        let addresses = self.settings.gateway.iter().chain(former);
+        let (addresses, mac) = (addresses.copied().collect(), self.settings.mac);
+        self.arp.set_gateway(mac, addresses, self.host.is_none());
     }
 }
 

@@ -17,7 +17,8 @@
 //!
 //! [`worker`] is the only module that joins ports and the step: each worker is
 //! a thread that runs a burst from receive to transmit. [`control`] is how the
-//! rest of the program talks to them, and [`counters`] what they have counted.
+//! rest of the program talks to them, [`counters`] what they have counted, and
+//! [`notice`] what they have seen beside.
 //!
 //! Nothing here reads a file, the configuration or netlink. Unsafe code is
 //! found in `port/sys` alone.
@@ -28,6 +29,7 @@ pub mod counters;
 pub mod forward;
 pub mod frame;
 pub mod hairpin;
+pub mod notice;
 pub mod policy;
 mod polling;
 pub mod port;

@@ -20,6 +20,7 @@ use crate::frame::finish::Finisher;
 use crate::frame::{BURST, Burst, Frame};
 use crate::hairpin::arp;
 use crate::hairpin::queue::Punts;
+use crate::notice::Notices;
 use crate::policy::DropReason;
 use crate::polling::Polling;
 use crate::port::joined::Joined;
@@ -89,6 +90,9 @@ pub(crate) struct Worker {
     answer: Frame,
     clock: Clock,
     now: Tick,
+    notices: Arc<Notices>,
+    /// Frames were dropped since the reader of the notices was last woken.
+    dropped: bool,
     stopping: bool,
 }
 
@@ -117,6 +121,8 @@ impl Worker {
             answer: Frame::default(),
             clock: start.clock,
             now: Tick::default(),
+            notices: model.notices,
+            dropped: false,
             stopping: false,
         }
     }
@@ -150,6 +156,9 @@ impl Worker {
             let frames = self.serve_ready();
             if self.ready.is_empty() {
                 self.polling.drained(frames);
+            }
+            if std::mem::take(&mut self.dropped) {
+                self.notices.raise();
             }
             self.forwarder.fdb().sweep_when_due(self.now);
         }
@@ -215,6 +224,7 @@ impl Worker {
                 .filter_map(|(id, slot)| Some((id, Arc::clone(&slot.as_ref()?.egress))))
                 .collect(),
             polling: self.polling.bound(),
+            notices: Arc::clone(&self.notices),
             events: self.events.clone(),
             punts: self.punts.clone(),
         }
@@ -305,6 +315,7 @@ impl Worker {
         if event.is_writable() {
             let mut sent = Sent::default();
             slot.egress.writable(&mut sent);
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
         // An error or a hang-up shows in the next receive.
@@ -338,6 +349,7 @@ impl Worker {
         self.burst.clear();
         let received = ingress.receive(&mut self.burst);
         slot.counters.rx.drops.merge(self.burst.refused());
+        self.dropped |= !self.burst.refused().is_empty();
         *frames += self.burst.frames().len();
         self.forward(id);
         self.send_queues();
@@ -364,6 +376,7 @@ impl Worker {
             answer: sent_back,
             punts,
             now,
+            dropped,
             ..
         } = self;
         forwarder.begin_burst();
@@ -401,6 +414,7 @@ impl Worker {
                 slot.counters.rx.count(frame.len());
                 if let Some(reason) = drop {
                     slot.counters.rx.drops.add(reason, 1);
+                    *dropped = true;
                 }
             }
         }
@@ -418,6 +432,7 @@ impl Worker {
             self.finisher
                 .transmit(queued, slot.egress.as_ref(), &mut sent);
             slot.queue.clear();
+            self.dropped |= !sent.drops.is_empty();
             slot.counters.tx.merge(&sent);
         }
     }

@@ -230,6 +230,8 @@ macro_rules! named {
 named! {
     /// Why a message got no reply.
     pub enum Silence {
+        /// The checksum of its IP header or of its UDP datagram is wrong.
+        BadChecksum = "bad-checksum",
         /// Shorter than a BOOTP header and the cookie (240 bytes).
         Truncated = "truncated",
         /// Not a request (field `op`).
@@ -256,7 +258,7 @@ named! {
         NotKnown = "not-known",
         /// A DECLINE or RELEASE in the name of another than its frame's sender.
         OtherSender = "other-sender",
-        /// It is for another server (option 54).
+        /// It is for another server (option 54, or the address that it was sent to).
         OtherServer = "other-server",
         /// It does not say which address it is about.
         NoAddress = "no-address",

@@ -8,8 +8,10 @@
 //!   whose [`console`] is a serial line.
 //! - [`switch`] is `vmlan run` in a namespace of its own; [`libvirt`] a host with
 //!   libvirtd, whose domains are guests.
+//! - [`machine`] is a clean Debian with systemd, for the package.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
+//! - [`follower`] follows the events of a network.
 //! - [`outside`] is a host between a guest and an internet, with Docker or
 //!   firewalld on it.
 //! - [`hostile`] makes frames and messages that no honest guest sends.
@@ -27,12 +29,14 @@ pub mod console;
 pub mod dhcp_client;
 pub mod differential;
 pub mod exchange;
+pub mod follower;
 pub mod frame;
 pub mod guest;
 pub mod hostile;
 pub mod killed;
 pub mod lan;
 pub mod libvirt;
+pub mod machine;
 pub mod namespace;
 pub mod numbered;
 pub mod outside;
@@ -41,6 +45,7 @@ pub mod station;
 pub mod stream_peer;
 pub mod switch;
 pub mod transfer;
+pub mod ufw;
 pub mod vmm;
 pub mod wait;
 

@@ -259,14 +259,9 @@ pub struct Firewalld {
     folder: tempfile::TempDir,
 }
 
-/// libvirt's zone, where its package is not there.
-const LIBVIRT_ZONE: &str = "<zone target='ACCEPT'><short>libvirt</short>\
-    <rule priority='32767'><reject/></rule><protocol value='icmp'/>\
-    <service name='dhcp'/><service name='dns'/><service name='tftp'/></zone>";
-
 impl Firewalld {
     /// Starts it on the host of `switch`, which finds it from its next start
-    /// on, with a zone `libvirt` or without.
+    /// on, with the zones and policies of libvirt's package or without.
     ///
     /// # Errors
     /// It does not come up; with its log.
@@ -290,16 +285,13 @@ impl Firewalld {
             "exec dbus-daemon --config-file={path}/bus.conf --nofork --nopidfile --print-address"
         ))?;
         bus.wait_for_line("dbus-daemon", 0, SOON, |line| line.starts_with("unix:"))?;
-        let zone = if has_libvirt {
-            fs::write(folder.path().join("libvirt.xml"), LIBVIRT_ZONE)?;
-            format!("mkdir -p {path}/etc/zones && cp {path}/libvirt.xml {path}/etc/zones/")
+        let zones = if has_libvirt {
+            format!("test -e {path}/lib/zones/libvirt-routed.xml")
         } else {
-            "true".to_owned()
+            format!("rm -f {path}/lib/*/libvirt*.xml")
         };
-        // Those of libvirt's package, which may be there or not, are hidden.
         let firewalld = switch.namespace.spawn(&format!(
-            "cp -r /usr/lib/firewalld {path}/lib && cp -r /etc/firewalld {path}/etc \
-             && rm -f {path}/lib/*/libvirt*.xml && {zone} \
+            "cp -r /usr/lib/firewalld {path}/lib && cp -r /etc/firewalld {path}/etc && {zones} \
              && mount --bind {path}/lib /usr/lib/firewalld \
              && mount --bind {path}/etc /etc/firewalld && mount -t tmpfs none /run \
              && DBUS_SYSTEM_BUS_ADDRESS={address} \

@@ -357,6 +357,14 @@ impl Switch {
         process::run(self.command(arguments), SOON)
     }
 
+    /// Starts a command of vmlan on this network that does not end by itself.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn background(&self, arguments: &str) -> Result<Process> {
+        Process::spawn(self.command(arguments))
+    }
+
     /// The JSON of `vmlan WHAT --json`.
     ///
     /// # Errors

@@ -304,6 +304,29 @@ fn with_firewalld(has_libvirt: bool) -> Result<()> {
     assert_eq!(outside.inward()?, Reached::NOTHING);
     outside.guest()?.ping("192.168.122.1")?;
 
+    // Others reach routed guests by libvirt's zone, or by a policy.
+    reload(&outside, ROUTE)?;
+    if !has_libvirt {
+        assert_eq!(outside.inward()?, Reached::NOTHING);
+        let said = outside.switch.cli("doctor --config CONFIG")?.stdout;
+        let help = said.lines().find(|it| it.contains("--new-policy"));
+        for command in help.context(said.clone())?.split('`').skip(1).step_by(2) {
+            let arguments = command.strip_prefix("firewall-cmd ").context("?")?;
+            firewalld.command(&host, arguments)?;
+        }
+        wait::until("the zone after the reload", wait::SOON, || {
+            ensure!(in_zone()?.trim() == "vmlan0", "not yet");
+            Ok(())
+        })?;
+    }
+    let (out, into) = (outside.outward()?, outside.inward()?);
+    assert!(
+        out.all_from(GUEST) && into.all_from(SERVER),
+        "{out:?} {into:?}"
+    );
+    reload(&outside, NAT)?;
+    assert_eq!(in_zone()?.trim(), "vmlan0");
+
     // What it forgets comes again, and so does what a crash leaves.
     firewalld.command(&host, &format!("--zone={zone} --remove-interface=vmlan0"))?;
     wait::until("the zone", wait::SOON, || {
@@ -328,6 +351,18 @@ fn with_firewalld(has_libvirt: bool) -> Result<()> {
     firewalld.command(&host, "--zone=internal --add-interface=vmlan0")?;
     outside.launch(NAT)?;
     outside.stop()?;
+    // An open network passes as its zone has it.
+    if has_libvirt {
+        firewalld.command(&host, "--zone=libvirt-routed --change-interface=vmlan0")?;
+        outside.launch(OPEN)?;
+        let (out, into) = (outside.outward()?, outside.inward()?);
+        assert!(
+            out.all_from(GUEST) && into.all_from(SERVER),
+            "{out:?} {into:?}"
+        );
+        outside.stop()?;
+        firewalld.command(&host, "--zone=internal --change-interface=vmlan0")?;
+    }
     let chosen = firewalld.command(&host, "--zone=internal --list-interfaces")?;
     assert_eq!(chosen.trim(), "vmlan0");
     Ok(())

@@ -104,6 +104,10 @@ fn domains_boot_lease_and_reach_each_other_and_virsh_shows_them() -> Result<()> 
         ensure!(port(&host, "own0")?["state"] == "up", "down");
         Ok(())
     })?;
+    let three = three.booted()?;
+    let third = three.lease("three")?.address;
+    three.ping(first)?;
+    two.ping(third)?;
     host.virsh("destroy three")?;
     drop(three);
 

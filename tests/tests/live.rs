@@ -172,8 +172,14 @@ impl Bed {
             .into_iter()
             .map(|name| {
                 let port = self.switch.port(name)?;
-                let frames = port["rx"]["frames"].as_u64().context("no counter")?;
-                Ok((name.to_owned(), (port["kind"].clone(), frames)))
+                let frames = port
+                    .pointer("/rx/frames")
+                    .and_then(Value::as_u64)
+                    .context("no counter")?;
+                Ok((
+                    name.to_owned(),
+                    (port.get("interface").cloned().unwrap_or_default(), frames),
+                ))
             })
             .collect()
     }
@@ -361,7 +367,9 @@ fn state(switch: &Switch) -> Result<String> {
         for moving in ["uptime", "leases"] {
             status.remove(moving);
         }
-        status["fdb"]["used"] = Value::Null;
+        if let Some(fdb) = status.get_mut("fdb").and_then(Value::as_object_mut) {
+            fdb.remove("used");
+        }
     }
     let ports = switch.json("ports")?;
     let ports = ports.as_array().context("no ports")?.iter();

@@ -46,6 +46,13 @@ impl fmt::Display for Explained<'_> {
         if let Some(tftp) = &config.tftp {
             line("tftp", tftp_text(tftp))?;
         }
+        match config.events.drops {
+            0 => line("events", "drops are none".into())?,
+            most => line("events", format!("more than {most} drops/s are one"))?,
+        }
+        if let Some(filter) = &config.log {
+            line("log", filter.to_string())?;
+        }
         if let Some(libvirt) = &config.libvirt {
             line("libvirt", libvirt_text(libvirt, &config.name))?;
         }

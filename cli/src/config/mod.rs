@@ -12,6 +12,7 @@ mod dhcp_match;
 mod dhcp_option;
 mod dhcp_pool;
 mod dhcp_tags;
+mod events;
 pub mod explain;
 mod files;
 mod forward;
@@ -32,6 +33,7 @@ pub mod value;
 mod vlan;
 
 pub use dhcp_option::DhcpOption;
+pub use events::Events;
 pub use forward::{Forward, Nat};
 pub use glob::Pattern;
 pub use hook::Hook;
@@ -46,6 +48,7 @@ pub use tftp::Tftp;
 pub use value::{LeaseTime, Value};
 pub use vlan::Vlan;
 
+use crate::log::LogFilter;
 use ipnet::Ipv4Net;
 use pnet_base::MacAddr;
 use section::Findings;
@@ -94,6 +97,10 @@ pub struct Config {
     pub dhcp: Dhcp,
     /// The TFTP server; none: off.
     pub tftp: Option<Tftp>,
+    /// From when on something is an event.
+    pub events: Events,
+    /// Which log lines are written; none: as said at the start.
+    pub log: Option<LogFilter>,
     /// How libvirt sees the network; none: it does not.
     pub libvirt: Option<Libvirt>,
     /// Netdevs that are taken as packet ports when they appear.
@@ -274,6 +281,8 @@ impl Config {
             switch: Switch::default(),
             dhcp: Dhcp::default(),
             tftp: None,
+            events: Events::default(),
+            log: None,
             libvirt: None,
             ports: Vec::new(),
             places: Places::default(),
@@ -334,12 +343,23 @@ impl Loaded {
         text: &str,
         network: Option<&NetworkName>,
     ) -> Result<Self, ConfigError> {
-        let source = Source::new(path, text);
+        Self::parse_source(Source::new(path, text), network)
+    }
+
+    /// As [`parse`](Self::parse), of the text of `source`.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn parse_source(
+        source: Source,
+        network: Option<&NetworkName>,
+    ) -> Result<Self, ConfigError> {
         let (table, syntax) = DeTable::parse_recoverable(source.text());
         if !syntax.is_empty() {
             // What was parsed of the rest may be misread: no further errors.
+            let end = source.text().len();
             let problems = syntax.iter().map(|error| {
-                let span = error.span().unwrap_or(text.len()..text.len());
+                let span = error.span().unwrap_or(end..end);
                 (span, Problem::new(error.message()).help(SYNTAX_HELP))
             });
             return Err(ConfigError::new(&source, problems.collect()));
@@ -368,14 +388,15 @@ impl Loaded {
     }
 
     /// Reads the file `path`; `network` as with [`parse`](Self::parse). One
-    /// that starts with `<`, as no TOML does, is libvirt's description of a
-    /// network.
+    /// that starts with `<`, as no TOML does, or is called `.xml` is libvirt's
+    /// description of a network.
     ///
     /// # Errors
     /// It cannot be read, or all that is wrong with it.
     pub fn read(path: &Path, network: Option<&NetworkName>) -> Result<Self, ConfigError> {
         let text = text(path)?;
-        if text.trim_start().starts_with('<') {
+        let called_xml = path.extension().is_some_and(|it| it == "xml");
+        if called_xml || text.trim_start().starts_with('<') {
             return crate::libvirt::load(&Source::new(path, &text), network);
         }
         Self::parse(path, &text, network)

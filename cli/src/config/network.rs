@@ -7,6 +7,7 @@ use super::dhcp_host::{WrittenHost, read_host};
 use super::dhcp_match::read_match;
 use super::dhcp_option::{read_option, read_options};
 use super::dhcp_pool::{Ends, WrittenPool, read_pool};
+use super::events::{Events, read_log};
 use super::port::MAX_WORKERS;
 use super::section::{Findings, Section};
 use super::tftp::WrittenTftp;
@@ -15,6 +16,7 @@ use super::{
     Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, Libvirt, Mac, Nat,
     NetworkName, Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
 };
+use crate::log::LogFilter;
 use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
@@ -39,6 +41,8 @@ pub(super) struct Written {
     pub(super) switch: Option<Switch>,
     pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
     pub(super) tftp: Option<Spanned<WrittenTftp>>,
+    pub(super) events: Option<Events>,
+    pub(super) log: Option<LogFilter>,
     pub(super) libvirt: Option<Libvirt>,
     pub(super) attach: Option<Vec<Pattern>>,
     pub(super) ports: Vec<WrittenPort>,
@@ -114,6 +118,8 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
         switch: root.table("switch", read_switch).map(Spanned::into_inner),
         dhcp: root.table("dhcp", read_dhcp),
         tftp: root.table("tftp", WrittenTftp::read),
+        events: root.table("events", Events::read).map(Spanned::into_inner),
+        log: root.table("log", read_log).and_then(Spanned::into_inner),
         libvirt: root
             .table("libvirt", Libvirt::read)
             .map(Spanned::into_inner),
@@ -323,6 +329,8 @@ impl Written {
                 .unwrap_or_default()
                 .into_dhcp(enabled),
             tftp: self.tftp.and_then(|tftp| tftp.into_inner().into_tftp()),
+            events: self.events.unwrap_or_default(),
+            log: self.log,
             libvirt: self.libvirt,
             attach: self.attach.unwrap_or(built_in.attach),
             ports: self.ports.into_iter().map(|port| port.port).collect(),

@@ -19,6 +19,16 @@ pub struct Source {
     text: Arc<str>,
     /// Where each line but the first starts.
     lines: Arc<[usize]>,
+    /// What the text was made of, where nobody has written it as it is.
+    origin: Option<Arc<Origin>>,
+}
+
+/// Another text that one was made of.
+#[derive(Debug)]
+struct Origin {
+    source: Source,
+    /// Bytes of the text made, and of the other what they came from.
+    parts: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl Source {
@@ -28,6 +38,22 @@ impl Source {
             path: path.into().into(),
             text: text.into(),
             lines: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
+            origin: None,
+        }
+    }
+
+    /// The text `text`, which was made of `origin`. What is wrong in one of
+    /// `parts`, bytes of the text and of `origin` each, is shown where it came
+    /// from, and anything else as of all of `origin`.
+    pub(crate) fn made_of(
+        origin: &Self,
+        text: &str,
+        parts: Vec<(Range<usize>, Range<usize>)>,
+    ) -> Self {
+        let source = origin.clone();
+        Self {
+            origin: Some(Arc::new(Origin { source, parts })),
+            ..Self::new(origin.path(), text)
         }
     }
 
@@ -54,6 +80,9 @@ impl Source {
     /// means the end.
     #[must_use]
     pub fn locate(&self, span: Range<usize>, problem: Problem) -> Located {
+        if let Some(origin) = &self.origin {
+            return origin.locate(&span, problem);
+        }
         Located {
             path: Arc::clone(&self.path),
             place: Some(Place::find(self, &span)),
@@ -66,6 +95,16 @@ impl Source {
     #[must_use]
     pub fn error(&self, span: Range<usize>, problem: Problem) -> ConfigError {
         ConfigError::new(self, vec![(span, problem)])
+    }
+}
+
+impl Origin {
+    fn locate(&self, made: &Range<usize>, problem: Problem) -> Located {
+        let part = self.parts.iter().find(|(it, _)| it.contains(&made.start));
+        match part {
+            Some((_, from)) => self.source.locate(from.clone(), problem),
+            None => Located::unplaced(self.source.path(), problem),
+        }
     }
 }
 
@@ -278,6 +317,15 @@ mod tests {
             located.to_string(),
             "lab.toml:2:8: too large\n   2 |  mtu = 70000\n     |        ^^^^^\nhelp: less"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_text_that_was_made_is_shown_where_it_came_from() {
+        let origin = Source::new("net.xml", "<a>\n<mtu size='x'/></a>");
+        let made = Source::made_of(&origin, "name = 1\nmtu = x\n", vec![(9..17, 4..19)]);
+        let shown = |at: usize| made.locate(at..at + 1, Problem::new("no")).to_string();
+        assert!(shown(15).starts_with("net.xml:2:1: no\n   2 | <mtu size='x'/>"));
+        assert_eq!(shown(0), "net.xml: no");
     }
 
     #[test]

@@ -29,6 +29,15 @@ impl Allowance {
     /// Calls `line` if it may come, with what to put behind it: how many did
     /// not, or nothing.
     pub(super) fn say(&mut self, now: Instant, line: impl FnOnce(&str)) {
+        match self.take(now) {
+            None => {}
+            Some(0) => line(""),
+            Some(n) => line(&format!(" ({n} more lines before this one are left out)")),
+        }
+    }
+
+    /// Whether one more may come: then how many did not since the last one.
+    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
         let refills = now.saturating_duration_since(self.refilled).as_millis() / REFILL.as_millis();
         if let Ok(refills) = u32::try_from(refills)
             && refills > 0
@@ -38,13 +47,10 @@ impl Allowance {
         }
         let Some(rest) = self.left.checked_sub(1) else {
             self.unsaid += 1;
-            return;
+            return None;
         };
         self.left = rest;
-        match std::mem::take(&mut self.unsaid) {
-            0 => line(""),
-            n => line(&format!(" ({n} more lines before this one are left out)")),
-        }
+        Some(std::mem::take(&mut self.unsaid))
     }
 }
 

@@ -2,13 +2,14 @@
 //! network for as long as it takes, one after another.
 
 use super::dhcp::DhcpError;
+use super::events::stream;
 use super::network::{Network, chain, no_port};
 use super::ports::NamedPort;
 use super::reload;
 use crate::config::{HostEntry, PortName, PortSettings, Problem, value};
 use crate::model::{
     AddFdb, AddPort, ApiError, Attach, AttachView, DeleteFdb, Done, ExternalIds, Fault,
-    FdbEntryView, FlushFdb, HostView, ImportLeases, LeaseView, PortView, Reload, SetPort,
+    FdbEntryView, FlushFdb, HostView, ImportLeases, LeaseView, LogView, PortView, Reload, SetPort,
     StatusView,
 };
 use axum::body::Bytes;
@@ -54,10 +55,14 @@ pub(super) fn router(network: Shared) -> Router {
         .route("/v1/dhcp/hosts", get(hosts).post(add_host))
         .route("/v1/dhcp/hosts/{host}", delete(delete_host))
         .route("/v1/reload", post(reload_config))
+        .route("/v1/events", get(stream::events))
+        .route("/v1/log", get(log).put(set_log))
         .route("/metrics", get(super::metrics::metrics))
         .fallback(async || {
-            ApiError::not_found("there is no such resource")
-                .help("the paths start with /v1/status, ports, attach, fdb, leases, dhcp/hosts and reload")
+            ApiError::not_found("there is no such resource").help(
+                "the paths start with /v1/status, ports, attach, fdb, leases, dhcp/hosts, \
+                       events, log and reload",
+            )
         })
         .method_not_allowed_fallback(async || {
             let error = ApiError::input("this resource does not take this method")
@@ -103,7 +108,7 @@ struct Path<T>(T);
 /// The query, whose errors are ours.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
-struct Query<T>(T);
+pub(super) struct Query<T>(pub(super) T);
 
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
@@ -349,6 +354,18 @@ async fn add_host(State(network): State<Shared>, Body(host): Body<HostEntry>) ->
 
 async fn delete_host(State(network): State<Shared>, Path(host): Path<String>) -> Answer<Done> {
     changed(network.lock().await.delete_host(&host)?)
+}
+
+async fn log() -> Answer<LogView> {
+    Ok(Json(LogView {
+        filter: crate::log::filter(),
+    }))
+}
+
+async fn set_log(Body(request): Body<LogView>) -> Answer<Done> {
+    let said = format!("the log is written by the filter {} now", request.filter);
+    crate::log::set(request.filter);
+    changed(said)
 }
 
 async fn reload_config(State(network): State<Shared>, Body(request): Body<Reload>) -> Answer<Done> {

@@ -55,6 +55,7 @@ impl Network {
         self.remove_gateways(gone).await?;
         self.open_outside()
             .await
+            .map(drop)
             .map_err(|error| anyhow::anyhow!(error.one_line()))
     }
 

@@ -1,7 +1,10 @@
 //! DHCP messages in and out of Ethernet frames.
 
 use bytes::Bytes;
-use etherparse::{LaxNetSlice, LaxSlicedPacket, LinkSlice, PacketBuilder, TransportSlice};
+use etherparse::{
+    Ipv4HeaderSlice, LaxNetSlice, LaxSlicedPacket, LinkSlice, PacketBuilder, TransportSlice,
+    UdpSlice,
+};
 use pnet_base::MacAddr;
 use std::net::Ipv4Addr;
 use vmlan_dataplane::hairpin::dhcp::{CLIENT_PORT, SERVER_PORT};
@@ -19,6 +22,8 @@ pub(super) struct Received<'a> {
     pub(super) destination: Ipv4Addr,
     /// The UDP payload.
     pub(super) message: &'a [u8],
+    /// Whether the checksums of IP and UDP hold.
+    pub(super) is_intact: bool,
 }
 
 impl Received<'_> {
@@ -46,10 +51,23 @@ pub(super) fn unwrap(frame: &[u8]) -> Option<Received<'_>> {
                 source: MacAddr(a, b, c, d, e, f),
                 destination: ip.header().destination_addr(),
                 message: udp.payload(),
+                is_intact: is_intact(ip.header(), &udp),
             })
         }
         _ => None,
     }
+}
+
+/// Whether the checksums hold. A sender may do without that of UDP and leave 0
+/// there (RFC 768).
+fn is_intact(ip: Ipv4HeaderSlice<'_>, udp: &UdpSlice<'_>) -> bool {
+    let header = ip.to_header();
+    let calculated = || {
+        let udp_header = udp.to_header();
+        udp_header.calc_checksum_ipv4(&header, udp.payload()).ok()
+    };
+    header.calc_header_checksum() == header.header_checksum
+        && (udp.checksum() == 0 || calculated() == Some(udp.checksum()))
 }
 
 /// The Ethernet frame of a reply to the one in `request`, its checksums filled
@@ -93,6 +111,25 @@ mod tests {
         assert_eq!(received.message, b"hello");
         assert_eq!(received.source, MAC);
         assert_eq!(received.destination, Ipv4Addr::BROADCAST);
+        assert!(received.is_intact);
+    }
+
+    #[test]
+    fn one_wrong_byte_anywhere_in_the_packet_is_seen() {
+        let whole = frame(67, b"hello");
+        for at in 14..whole.len() {
+            let mut frame = whole.clone();
+            frame[at] ^= 0x10;
+            let intact = unwrap(&frame).is_some_and(|received| received.is_intact);
+            assert!(!intact, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_sender_may_do_without_the_checksum_of_udp() {
+        let mut frame = frame(67, b"hello");
+        frame[40..42].fill(0);
+        assert!(unwrap(&frame).unwrap().is_intact);
     }
 
     #[test]

@@ -10,12 +10,12 @@ mod allowance;
 mod api;
 mod connections;
 mod dhcp;
-mod eventlog;
+mod events;
 mod former;
 mod greeting;
 mod hooks;
 mod hosts;
-mod leftovers;
+pub(crate) mod leftovers;
 mod libvirt;
 mod message;
 mod metrics;
@@ -31,6 +31,7 @@ mod view;
 
 use crate::args::Place;
 use crate::config::Loaded;
+use crate::events::Event as Told;
 use crate::firewall::watch::Watch;
 use crate::host::monitor::{LinkEvent, Monitor, MonitorError};
 use crate::log;
@@ -83,16 +84,30 @@ pub fn restore_uplink(place: &Place) -> anyhow::Result<String> {
 }
 
 /// Takes away what a run of the network that was killed has left on the host:
-/// firewall rules, forwarding, sysctls, moved addresses.
+/// firewall rules, forwarding, sysctls, moved addresses. Gives a line for each.
 ///
 /// # Errors
 /// Somebody serves the network, or something cannot be taken away.
-pub fn remove_leftovers(place: &Place) -> anyhow::Result<()> {
+pub fn remove_leftovers(place: &Place) -> anyhow::Result<Vec<String>> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?
         .block_on(leftovers::remove(place))
+}
+
+/// [`remove_leftovers`] as a command: gives what to show, and names other
+/// networks that have left something.
+///
+/// # Errors
+/// Those of [`remove_leftovers`].
+pub fn clean_up(place: &Place) -> anyhow::Result<String> {
+    log::start();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?
+        .block_on(leftovers::remove_by_command(place))
 }
 
 /// Allows as many open files as may be: each port has at least one, and the
@@ -116,13 +131,14 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     let network = Arc::new(Mutex::new(network));
     tokio::spawn(libvirt::keep(network.clone()));
     tokio::spawn(former::retire(network.clone()));
+    tokio::spawn(follow_switch(network.clone()));
     let result = async {
         let (mut monitor, mut connections) = open(&network).await?;
         let mut rules = Watch::new();
-        loop {
+        let why = loop {
             tokio::select! {
-                _ = terminate.recv() => break tracing::info!("ends by SIGTERM"),
-                _ = interrupt.recv() => break tracing::info!("ends by SIGINT"),
+                _ = terminate.recv() => break "by SIGTERM",
+                _ = interrupt.recv() => break "by SIGINT",
                 _ = hangup.recv() => hung_up(&network).await,
                 event = monitor.next() => followed(&network, event).await,
                 () = rules.changed() => network.lock().await.rules_changed().await,
@@ -140,15 +156,28 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
                     Some(Event::Stopped(Ok(()))) | None => bail!("the switch has stopped"),
                 },
             }
-        }
-        Ok(())
+        };
+        Ok(why)
     }
     .await;
+    let told = network.lock().await.events.clone();
+    let why = match &result {
+        Ok(why) => *why,
+        Err(error) => {
+            let error = format!("{error:#}");
+            told.tell(Told::Failed { error });
+            "by an error"
+        }
+    };
+    told.tell(Told::Stopping {
+        why: why.to_owned(),
+    });
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let hooks = network.lock().await.dhcp.hooks();
     hooks.finish().await;
     let stopped = network.lock().await.stop().await;
+    told.read_to_the_end().await;
     result.and(stopped)
 }
 
@@ -175,6 +204,9 @@ async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
     // Whoever started us may have closed the other end.
     let _ = write!(out, "{}", greeting::Greeting(&held)).and_then(|()| out.flush());
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    held.events.tell(Told::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
     Ok((monitor, connections))
 }
 
@@ -197,6 +229,13 @@ fn forwarded(
             }
         })?;
     Ok(receiver)
+}
+
+/// Tells of what the switch notices.
+async fn follow_switch(network: Shared) {
+    if let Err(error) = events::watch::watch(network).await {
+        tracing::warn!("nothing is told of moved stations and drops: {error}");
+    }
 }
 
 async fn hung_up(network: &Shared) {

@@ -4,6 +4,7 @@
 use super::network::{Network, chain, no_port, warn_not_kept};
 use super::ports::{NamedPort, Netdev, Origin};
 use crate::config::{Port, PortKind, PortName, PortSettings};
+use crate::events::Event;
 use crate::host::link::Link;
 use crate::host::monitor::LinkEvent;
 use crate::model::{self, ApiError, ExternalIds, Fault};
@@ -115,7 +116,10 @@ impl Network {
     /// Follows a netdev.
     pub(super) async fn link_changed(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Changed(link) => self.link_seen(&link).await,
+            LinkEvent::Changed(link) => {
+                self.uplink_seen(&link.name, true);
+                self.link_seen(&link).await;
+            }
             LinkEvent::Sysctls => {
                 if let Err(error) = self.quiet.keep_from_forwarding() {
                     tracing::warn!("{}", chain(error));
@@ -126,6 +130,7 @@ impl Network {
                 index,
                 name: netdev,
             } => {
+                self.uplink_seen(&netdev, false);
                 self.ports.forget(index);
                 let Some((name, port)) = self.ports.by_index(index) else {
                     return;
@@ -140,10 +145,24 @@ impl Network {
                         own.up = true;
                     }
                     _ => {
-                        self.remove_since(&name, &format!(": {netdev} is gone"));
+                        self.remove_since(&name, Some(format!("{netdev} is gone")));
                     }
                 }
             }
+        }
+    }
+
+    /// Tells that the netdev that leads outside has gone, or come.
+    fn uplink_seen(&mut self, netdev: &str, there: bool) {
+        let uplink = self.config.uplink.as_ref();
+        let Some(uplink) = uplink.filter(|uplink| uplink.as_str() == netdev) else {
+            return;
+        };
+        let interface = uplink.to_string();
+        match (std::mem::replace(&mut self.uplink_gone, !there), there) {
+            (false, false) => self.events.tell(Event::UplinkGone { interface }),
+            (true, true) => self.events.tell(Event::UplinkBack { interface }),
+            _ => {}
         }
     }
 
@@ -156,8 +175,11 @@ impl Network {
                 netdev.name.clone_from(&link.name);
                 if netdev.up != link.carrier {
                     netdev.up = link.carrier;
-                    let state = if link.carrier { "up" } else { "down" };
-                    tracing::info!("port {name} is {state}");
+                    let port = name.to_string();
+                    self.events.tell(match link.carrier {
+                        true => Event::PortUp { port },
+                        false => Event::PortDown { port },
+                    });
                 }
             }
             if let Err(error) = self.quiet.follow(link) {
@@ -165,10 +187,10 @@ impl Network {
             }
             if let (PortKind::Packet, Some(master)) = (kind, &link.master) {
                 let why = format!(
-                    ": {} now belongs to {master}, which forwards its frames",
+                    "{} now belongs to {master}, which forwards its frames",
                     link.name
                 );
-                self.remove_since(&name, &why);
+                self.remove_since(&name, Some(why));
             }
             return;
         }

@@ -2,10 +2,12 @@
 //! are followed, the MAC table is changed.
 
 use super::dhcp::DhcpService;
+use super::events::Events;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
 use crate::config::{Config, InterfaceName, Port, PortKind, PortName, PortSettings};
+use crate::events::Event;
 use crate::firewall::Firewall;
 use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
@@ -40,10 +42,15 @@ pub(super) struct Network {
     /// What the uplink held, while the host interface has it.
     pub(super) moved: Option<Moved>,
     pub(super) firewall: Firewall,
+    /// Somebody has turned off net.ipv4.ip_forward, and the log says so.
+    pub(super) forwarding_is_off: bool,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
     pub(super) tftp: TftpService,
     pub(super) ports: Ports,
+    pub(super) events: Events,
+    /// The netdev that leads outside was there, and has gone.
+    pub(super) uplink_gone: bool,
     /// What libvirt's users see.
     pub(super) libvirt: LibvirtFiles,
     /// Netdevs that are to come back after a restart.
@@ -340,15 +347,14 @@ impl Network {
 
     /// Takes a port out of the switch and lets the host back on its netdev.
     pub(super) fn remove(&mut self, name: &PortName) {
-        self.remove_since(name, "");
+        self.remove_since(name, None);
     }
 
-    /// [`Network::remove`], with the end of the log line.
-    pub(super) fn remove_since(&mut self, name: &PortName, why: &str) {
+    /// [`Network::remove`], with why nobody had to ask for it.
+    pub(super) fn remove_since(&mut self, name: &PortName, why: Option<String>) {
         let Some(port) = self.ports.remove(name) else {
             return;
         };
-        let kind = port.kind;
         self.dhcp.name_port(port.id, None);
         self.libvirt.touch();
         if let Err(error) = self.switch.remove_port(port.id) {
@@ -359,17 +365,11 @@ impl Network {
             let forgotten = self.attached.forget(index);
             warn_not_kept(name, forgotten);
         }
-        self.say(kind, &format!("port {name} is gone{why}"));
-    }
-
-    /// Logs what became of a port; about connections a bounded number of lines.
-    fn say(&mut self, kind: PortKind, line: &str) {
-        if kind == PortKind::Stream {
-            let bounded = |unsaid: &str| tracing::info!("{line}{unsaid}");
-            self.ports.stream_line(bounded);
-        } else {
-            tracing::info!("{line}");
-        }
+        self.events.tell(Event::PortLeft {
+            port: name.to_string(),
+            port_kind: port.kind,
+            why,
+        });
     }
 
     /// A port ended on its own.
@@ -382,7 +382,7 @@ impl Network {
         };
         let port = self.ports.get(&name);
         let own = port.is_some_and(|port| port.origin == Origin::Network);
-        self.remove_since(&name, &format!(": {}", chain(reason)));
+        self.remove_since(&name, Some(chain(reason)));
         if own {
             anyhow::bail!(
                 "the host interface {name} is gone, and with it the gateway of the network: \
@@ -412,8 +412,11 @@ impl Network {
     }
 
     pub(super) fn named(&mut self, name: &PortName, port: NamedPort) {
-        let (id, kind) = (port.id, port.kind);
-        self.say(kind, &format!("port {name} ({kind}) is there"));
+        let id = port.id;
+        self.events.tell(Event::PortJoined {
+            port: name.to_string(),
+            port_kind: port.kind,
+        });
         self.ports.insert(name.clone(), port);
         self.dhcp.name_port(id, Some(name.as_str()));
     }

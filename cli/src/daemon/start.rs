@@ -2,6 +2,7 @@
 //! goes away again: each part takes itself down when it is dropped.
 
 use super::dhcp::DhcpService;
+use super::events::Events;
 use super::libvirt::LibvirtFiles;
 use super::network::Network;
 use super::ports::{Origin, Ports};
@@ -44,6 +45,7 @@ pub(super) async fn start(
         config.forward = Forward::Isolated;
         config.attach.clear();
     }
+    crate::log::configure(config.log.as_ref());
     let interface = config.interface.as_ref().map(|name| name.as_str());
     let run = RunDir::claim(&place.run_dir(), config.name.as_str(), interface)?;
     for left in run.leftovers() {
@@ -70,7 +72,8 @@ pub(super) async fn start(
         None => identity.mac(),
     };
 
-    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac);
+    let told = Events::new(config.name.as_str());
+    let dhcp = DhcpService::new(state.path(), identity.dhcp_hash_key(), mac, told.clone());
     let hosts = LiveHosts::open(state.path())?;
     let attached =
         Attached::open(state.path()).context("cannot read which netdevs were attached")?;
@@ -90,10 +93,13 @@ pub(super) async fn start(
         quiet,
         moved: None,
         firewall,
+        forwarding_is_off: false,
         switch,
         dhcp,
         tftp: TftpService::default(),
         ports: Ports::default(),
+        events: told,
+        uplink_gone: false,
         libvirt,
         attached,
         hosts,

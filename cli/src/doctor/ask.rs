@@ -1,11 +1,13 @@
 //! Asks servers on the network, as a guest would.
 
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use pnet_base::MacAddr;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket as StdSocket};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Duration;
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UdpSocket, UnixStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a server may take. vmlan's own looks for 300 ms whether an address
@@ -18,6 +20,10 @@ const RESOLVER: Duration = Duration::from_secs(1);
 
 /// Servers that are told apart at most: anybody on the segment can answer.
 const MOST: usize = 16;
+
+/// The longest frame that a switch sends, in bytes: a packet of 64 KiB with its
+/// headers.
+const LONGEST: usize = (1 << 16) + 64;
 
 /// Where a DHCP message has the transaction number (RFC 2131 §2), and from
 /// where on options follow.
@@ -74,24 +80,22 @@ pub(super) async fn resolver(server: Ipv4Addr) -> Asked {
     }
 }
 
-/// What DHCP servers offer to the host's interface `interface`, which has the
-/// address `mac`. Nothing is taken: an offer lapses by itself.
-pub(super) async fn dhcp_servers(interface: &str, mac: MacAddr) -> io::Result<Vec<Offer>> {
-    let socket = dhcp_socket(interface)?;
-    let xid = std::process::id() ^ 0x766d_6c61;
-    let to = SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
-    socket.send_to(&discover(xid, mac), to).await?;
+/// What DHCP servers offer to a guest that connects to `socket`, the network's
+/// `vm.sock`. Nothing is taken: an offer lapses by itself, and the guest's port
+/// goes with the connection.
+pub(super) async fn dhcp_servers(socket: &Path) -> io::Result<Vec<Offer>> {
+    let mut stream = UnixStream::connect(socket).await?;
+    let process = std::process::id();
+    let [_, a, b, c] = process.to_be_bytes();
+    // Locally administered (IEEE 802 §8.2), as that of a guest is.
+    let mac = MacAddr::new(0x02, 0x76, 0x6d, a, b, c);
+    let xid = process ^ 0x766d_6c61;
+    send(&mut stream, &framed(&discover(xid, mac), mac)?).await?;
     let end = Instant::now() + PATIENCE;
     let mut offers: Vec<Offer> = Vec::new();
-    let mut message = [0; 1500];
-    while let Ok(received) = timeout_at(end, socket.recv_from(&mut message)).await {
-        let (length, from) = received?;
-        let SocketAddr::V4(from) = from else {
-            continue;
-        };
-        let found = message
-            .get(..length)
-            .and_then(|m| offer(m, xid, *from.ip()));
+    while let Ok(received) = timeout_at(end, receive(&mut stream)).await {
+        let frame = received?;
+        let found = unframed(&frame).and_then(|(from, message)| offer(message, xid, from));
         let Some(found) = found else {
             continue;
         };
@@ -102,16 +106,44 @@ pub(super) async fn dhcp_servers(interface: &str, mac: MacAddr) -> io::Result<Ve
     Ok(offers)
 }
 
-/// A client's socket on `interface` alone, beside a client that there may be.
-fn dhcp_socket(interface: &str) -> io::Result<UdpSocket> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    sockopt::set_socket_broadcast(&socket, true)?;
-    let socket = UdpSocket::from_std(StdSocket::from(socket))?;
-    socket.bind_device(Some(interface.as_bytes()))?;
-    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68))?;
-    Ok(socket)
+/// Sends `frame` as qemu's `-netdev stream` does: behind its length.
+async fn send(stream: &mut UnixStream, frame: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+    stream.write_all(&length.to_be_bytes()).await?;
+    stream.write_all(frame).await
+}
+
+async fn receive(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let length = stream.read_u32().await?;
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > LONGEST {
+        return Err(io::Error::other("the switch sends what is no frame"));
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame).await?;
+    Ok(frame)
+}
+
+/// The Ethernet frame by which the station `mac` sends `message` to servers.
+fn framed(message: &[u8], mac: MacAddr) -> io::Result<Vec<u8>> {
+    let packet = PacketBuilder::ethernet2(mac.octets(), MacAddr::broadcast().octets())
+        .ipv4([0; 4], [255; 4], 64)
+        .udp(68, 67);
+    let mut frame = Vec::new();
+    packet
+        .write(&mut frame, message)
+        .map_err(io::Error::other)?;
+    Ok(frame)
+}
+
+/// Whom the message to a DHCP client in `frame` comes from, and the message.
+fn unframed(frame: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let packet = SlicedPacket::from_ethernet(frame).ok()?;
+    let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) = (packet.net, packet.transport)
+    else {
+        return None;
+    };
+    (udp.destination_port() == 68).then(|| (ip.header().source_addr(), udp.payload()))
 }
 
 /// A DISCOVER that asks for replies by broadcast (RFC 2131 §4.1): the
@@ -197,6 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn a_message_comes_out_of_its_frame_as_it_went_in() {
+        let mac = MacAddr::new(2, 2, 2, 2, 2, 2);
+        let frame = framed(&discover(7, mac), mac).unwrap();
+        assert_eq!(unframed(&frame), None, "it is for a server");
+        let answer = PacketBuilder::ethernet2([2; 6], [255; 6])
+            .ipv4(FROM.octets(), [255; 4], 64)
+            .udp(67, 68);
+        let mut frame = Vec::new();
+        answer.write(&mut frame, b"message").unwrap();
+        assert_eq!(unframed(&frame), Some((FROM, &b"message"[..])));
+    }
+
+    #[test]
     fn what_is_no_offer_of_ours_is_none() {
         assert_eq!(server(&reply(&[53, 1, 5, 255]), 7), None, "an ACK");
         assert_eq!(server(&reply(&[53, 1, 2, 255]), 8), None, "another's");
@@ -212,6 +257,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = server(&bytes, 7);
+            let _ = unframed(&bytes);
             let _ = server(&reply(&bytes), 7);
         }
     }

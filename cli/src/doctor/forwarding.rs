@@ -2,8 +2,9 @@
 
 use super::Finding;
 use super::facts::Facts;
+use crate::config::Forward;
 use crate::firewall::obstacle::Obstacle;
-use crate::firewall::survey::Owner;
+use crate::firewall::survey::{Dropping, Owner, Why};
 
 const CHECK: &str = "forwarding";
 
@@ -31,13 +32,21 @@ fn firewalls(facts: &Facts) -> Vec<Finding> {
             return vec![Finding::unknown(CHECK, what).help(help)];
         }
     };
-    let judge = |Obstacle { chain, what, mend }: &Obstacle| {
-        let opened = matches!(chain.owner, Owner::Docker | Owner::Firewalld);
+    let judge = |obstacle: &Obstacle| {
+        let Dropping { owner, why, .. } = &obstacle.chain;
+        let has_place = matches!(owner, Owner::Docker | Owner::Firewalld);
+        // What passes an open network is what the host's own rules let through.
+        let opened = has_place && *why == Why::Unaware && facts.config.forward != Forward::Open;
         if opened && facts.status.is_err() {
-            let fine = format!("{chain} drops {what}: `vmlan run` lets that through");
+            let fine = format!("{}: `vmlan run` lets that through", obstacle.message());
             return Finding::fine(CHECK, fine);
         }
-        Finding::obstacle(CHECK, format!("{chain} drops {what}")).help(mend.clone())
+        let finding = if obstacle.is_certain() {
+            Finding::obstacle(CHECK, obstacle.message())
+        } else {
+            Finding::unknown(CHECK, obstacle.message())
+        };
+        finding.help(obstacle.mend.clone())
     };
     let found: Vec<_> = obstacles.iter().map(judge).collect();
     if found.is_empty() && facts.config.forward.is_routed() {
@@ -59,7 +68,8 @@ fn ip_forward(facts: &Facts) -> Vec<Finding> {
              leaves the host for guests",
         )
         .help(
-            "`sysctl net.ipv4.ip_forward=1`, and see who sets it: /etc/sysctl.conf, /etc/sysctl.d",
+            "`vmlan reload` turns it on again; see who turns it off: /etc/sysctl.conf, \
+             /etc/sysctl.d",
         ),
         (None, _) => Finding::unknown(CHECK, "cannot read net.ipv4.ip_forward"),
     }]
@@ -81,6 +91,8 @@ fn ways_out(facts: &Facts) -> Vec<Finding> {
     let uplink = facts.config.uplink.as_ref().map(|uplink| uplink.as_str());
     let mut findings = Vec::new();
     match uplink {
+        // That it is not there is said elsewhere.
+        Some(uplink) if facts.netdevs.iter().all(|it| it.name != uplink) => {}
         Some(uplink) if !defaults.contains(&uplink) => {
             let what = format!(
                 "no default route leads out by {uplink}, the only way out: what guests send \
@@ -119,32 +131,56 @@ fn ways_out(facts: &Facts) -> Vec<Finding> {
 
 /// A strict filter drops an answer that comes in by another netdev than the
 /// one that the route to its sender leads out of (`ip-sysctl.rst`, 1). The
-/// larger of the values of `all` and of the netdev counts.
+/// larger of the values of `all` and of the netdev counts. Where there is one
+/// way out, it does harm only if it has dropped something.
 fn rp_filter(facts: &Facts) -> Option<Finding> {
     let value = |name: &str| {
         let all = &facts.kernel.rp_filter;
         let found = all.iter().find(|(netdev, _)| netdev == name);
         found.map_or(0, |(_, value)| *value)
     };
+    let is_strict = |netdev: &str| value("all").max(value(netdev)) == 1;
     let ways = defaults(facts);
-    if ways.len() < 2 {
-        return None;
-    }
-    let strict = ways
+    let strict = ways.iter().find(|netdev| is_strict(netdev));
+    let (strict, what) = match strict {
+        Some(strict) if ways.len() > 1 => {
+            let what = format!(
+                "there are several ways out ({}), and the strict reverse path filter of {strict} \
+                 drops answers that come by another one than the packet left by",
+                ways.join(", ")
+            );
+            (vec![*strict], what)
+        }
+        _ if facts.kernel.rp_dropped == 0 => return None,
+        _ => {
+            let addresses = facts.addresses.iter().map(|it| it.netdev.as_str());
+            let mut strict: Vec<_> = addresses
+                .filter(|it| *it != "lo" && !facts.is_own(it) && is_strict(it))
+                .collect();
+            strict.dedup();
+            if strict.is_empty() {
+                return None;
+            }
+            let what = format!(
+                "strict reverse path filters ({}) have dropped {} packets since the host started: \
+                 they came by another netdev than the route to their sender leads out of",
+                strict.join(", "),
+                facts.kernel.rp_dropped
+            );
+            (strict, what)
+        }
+    };
+    let commands = strict
         .iter()
-        .find(|netdev| value("all").max(value(netdev)) == 1)?;
-    let what = format!(
-        "there are several ways out ({}), and the strict reverse path filter of {strict} drops \
-         answers that come by another one than the packet left by",
-        ways.join(", ")
-    );
-    let help = format!("`sysctl net/ipv4/conf/{strict}/rp_filter=2`, the loose one");
+        .map(|it| format!("`sysctl net/ipv4/conf/{it}/rp_filter=2`"));
+    let commands: Vec<_> = commands.collect();
+    let help = format!("{}, the loose one", commands.join(" and "));
     Some(Finding::warning("rp_filter", what).help(help))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{facts, route, running};
+    use super::super::facts::values::{address, facts, netdev, route, running};
     use super::super::{Level, forwarding};
     use crate::config::Forward;
 
@@ -158,7 +194,7 @@ mod tests {
         facts.status = Ok(running());
         let found = forwarding::check(&facts);
         assert_eq!(found[1].level, Level::Obstacle);
-        assert!(found[1].help.as_deref().unwrap().contains("ip_forward=1"));
+        assert!(found[1].help.as_deref().unwrap().contains("`vmlan reload`"));
         facts.config.forward = Forward::Isolated;
         assert_eq!(forwarding::check(&facts), []);
     }
@@ -179,8 +215,33 @@ mod tests {
     }
 
     #[test]
+    fn a_strict_filter_that_has_dropped_something_is_named() {
+        let mut facts = facts("");
+        facts.kernel.rp_filter = vec![("all".into(), 1), ("eth1".into(), 0)];
+        let addresses = [("127.0.0.1/8", "lo"), ("10.1.0.5/24", "eth1")];
+        facts.addresses = addresses.map(|(it, netdev)| address(it, netdev)).into();
+        assert_eq!(forwarding::check(&facts).len(), 2);
+        facts.kernel.rp_dropped = 3;
+        let found = forwarding::check(&facts);
+        assert!(
+            found[2].message.contains("(eth1) have dropped 3 packets"),
+            "{found:?}"
+        );
+        let help = found[2].help.as_deref().unwrap();
+        assert!(help.contains("net/ipv4/conf/eth1/rp_filter=2"), "{help}");
+        facts.kernel.rp_filter[0].1 = 0;
+        assert_eq!(forwarding::check(&facts).len(), 2, "none is strict now");
+    }
+
+    #[test]
     fn a_way_out_that_leads_nowhere_or_lets_nothing_back_is_named() {
         let mut facts = facts("uplink = \"eth1\"\n");
+        assert_eq!(
+            forwarding::check(&facts).len(),
+            2,
+            "that it is not there is said"
+        );
+        facts.netdevs = vec![netdev("eth1")];
         let levels = |facts: &_| {
             let found = forwarding::check(facts);
             let ways = found.iter().skip(2);

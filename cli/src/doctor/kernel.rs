@@ -75,7 +75,7 @@ fn ring(facts: &Facts) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::facts;
+    use super::super::facts::values::facts;
     use super::super::{Level, kernel};
 
     #[test]

@@ -1,32 +1,8 @@
-//! What a run that was killed has left on the host.
+//! What runs that were killed have left on the host.
 
 use super::Finding;
 use super::facts::Facts;
 use crate::firewall;
-use crate::host::{forwarding, uplink};
-use std::path::Path;
-
-/// What a run that was killed has left behind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Leftovers {
-    /// The NIC whose addresses went with it, and these addresses.
-    uplink: Option<(String, Vec<String>)>,
-    /// Rules of the firewall may be there still.
-    rules: bool,
-    /// The host may forward since.
-    forwarding: bool,
-}
-
-impl Leftovers {
-    /// Those in `run`, the folder RUN/NAME of a network that is not served.
-    pub(super) fn find(run: &Path) -> Self {
-        Self {
-            uplink: uplink::left(run),
-            rules: run.join(firewall::RECORD).exists(),
-            forwarding: run.join(forwarding::RECORD).exists(),
-        }
-    }
-}
 
 /// Addresses that the host lacks, and rules and settings that nobody needs.
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
@@ -42,22 +18,29 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
         findings.push(Finding::obstacle("uplink", what).help(help));
     }
     let table = firewall::table_name(name.as_str());
-    let kept: Vec<_> = [
-        (left.rules, format!("the nftables table {table}")),
-        (left.forwarding, "net.ipv4.ip_forward = 1".to_owned()),
-    ]
-    .into_iter()
-    .filter_map(|(is_left, what)| is_left.then_some(what))
-    .collect();
+    let mut kept = Vec::new();
+    if left.rules {
+        kept.push(format!("the nftables table {table}"));
+    }
+    if left.forwarding {
+        kept.push("net.ipv4.ip_forward = 1".to_owned());
+    }
+    let netdevs = left.netdevs.iter();
+    kept.extend(netdevs.map(|it| format!("sysctls that keep the host off {it}")));
     if !kept.is_empty() {
         let what = format!(
             "the last run was killed, and this may be there still: {}",
             kept.join(", ")
         );
-        findings.push(
-            Finding::warning("leftovers", what)
-                .help("the next `vmlan run` takes it over, and away at its end"),
+        let help = format!(
+            "`vmlan cleanup --network {name}` takes it away, or the next `vmlan run` takes it over"
         );
+        findings.push(Finding::warning("leftovers", what).help(help));
+    }
+    for other in &facts.left_by_others {
+        let what = format!("network {other} was killed, and has left something on this host");
+        let help = format!("`vmlan cleanup --network {other}`, or start it again");
+        findings.push(Finding::warning("leftovers", what).help(help));
     }
     findings
 }
@@ -65,9 +48,9 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::facts::tests::facts;
+    use super::super::facts::values::facts;
     use super::*;
-    use std::fs;
+    use crate::daemon::leftovers::Leftovers;
 
     #[test]
     fn what_a_killed_run_has_left_is_named_with_what_takes_it_away() {
@@ -77,23 +60,18 @@ mod tests {
             uplink: Some(("eth0".into(), vec!["10.1.0.5/24".into()])),
             rules: true,
             forwarding: true,
+            netdevs: vec!["eth1".into()],
         };
+        facts.left_by_others = vec!["lab".into()];
         let found = check(&facts);
         let levels: Vec<_> = found.iter().map(|it| it.level).collect();
-        assert_eq!(levels, [Level::Obstacle, Level::Warning]);
+        assert_eq!(levels, [Level::Obstacle, Level::Warning, Level::Warning]);
+        let helps: Vec<_> = found.iter().flat_map(|it| &it.help).collect();
         assert!(found[0].message.ends_with("without 10.1.0.5/24"));
-        let help = found[0].help.as_deref().unwrap();
-        assert!(help.contains("vmlan uplink restore --network default"));
-        assert!(found[1].message.contains("vmlan_default, net.ipv4"));
-    }
-
-    #[test]
-    fn records_of_a_run_say_what_is_left() {
-        let run = tempfile::tempdir().unwrap();
-        assert_eq!(Leftovers::find(run.path()), Leftovers::default());
-        fs::write(run.path().join("firewall.toml"), "").unwrap();
-        fs::write(run.path().join("uplink.toml"), "of another boot").unwrap();
-        let left = Leftovers::find(run.path());
-        assert!(left.rules && !left.forwarding && left.uplink.is_none());
+        assert!(helps[0].contains("vmlan uplink restore --network default"));
+        let kept = "vmlan_default, net.ipv4.ip_forward = 1, sysctls that keep the host off eth1";
+        assert!(found[1].message.ends_with(kept), "{found:?}");
+        assert!(helps[1].contains("`vmlan cleanup --network default`"));
+        assert!(helps[2].contains("`vmlan cleanup --network lab`"));
     }
 }

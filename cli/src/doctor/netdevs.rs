@@ -2,6 +2,7 @@
 
 use super::Finding;
 use super::facts::Facts;
+use super::subnet::owner;
 use crate::config::{Forward, PortKind};
 use crate::host::link::Link;
 
@@ -107,8 +108,10 @@ fn obstacles(facts: &Facts, link: &Link) -> Vec<Finding> {
         findings.push(Finding::obstacle(CHECK, what).help("take another netdev"));
     }
     if let Some(master) = &link.master {
+        let of = link.master.as_ref().and_then(|it| it.name.as_deref());
+        let of = of.map_or_else(String::new, |bridge| owner(facts, bridge));
         let what =
-            format!("{name} belongs to {master}, which forwards its frames: it is not taken");
+            format!("{name} belongs to {master}{of}, which forwards its frames: it is not taken");
         let help = format!("take it out with `ip link set {name} nomaster`");
         findings.push(Finding::obstacle(CHECK, what).help(help));
     }
@@ -141,7 +144,7 @@ fn obstacles(facts: &Facts, link: &Link) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::Level;
-    use super::super::facts::tests::{address, facts, netdev, other};
+    use super::super::facts::values::{address, facts, netdev, other};
     use super::*;
     use crate::host::link::Master;
 
@@ -152,6 +155,11 @@ mod tests {
             index: 3,
             name: Some("virbr0".into()),
         });
+        facts.others = vec![other(
+            "the libvirt network \"default\"",
+            "virbr0",
+            "192.168.122.1/24",
+        )];
         facts.netdevs = vec![
             netdev("eth0"),
             Link {
@@ -162,7 +170,8 @@ mod tests {
         let found = check(&facts);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].level, Level::Obstacle);
-        assert!(found[0].message.starts_with("vnet0 belongs to virbr0"));
+        let of = "vnet0 belongs to virbr0 (the libvirt network \"default\"),";
+        assert!(found[0].message.starts_with(of), "{found:?}");
         let help = found[0].help.as_deref().unwrap();
         assert!(help.contains("ip link set vnet0 nomaster"));
     }

@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 /// in its src/network/bridge_driver.c).
 const LIBVIRT: &str = "/etc/libvirt/qemu/networks";
 
+/// Where it keeps the state of those that are active, with those that have no
+/// description because they go when they are stopped.
+const LIBVIRT_ACTIVE: &str = "/run/libvirt/network";
+
 /// Another network that is configured on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OtherNetwork {
@@ -31,7 +35,7 @@ pub(super) struct OtherNetwork {
 /// cannot be read, or makes no sense, is passed over.
 pub(super) fn others(own: &NetworkName) -> Vec<OtherNetwork> {
     let mut others = of_vmlan(Path::new(FOLDER), own);
-    others.extend(of_libvirt(Path::new(LIBVIRT)));
+    others.extend(of_libvirt(Path::new(LIBVIRT), Path::new(LIBVIRT_ACTIVE)));
     others
 }
 
@@ -51,12 +55,8 @@ fn of_vmlan(folder: &Path, own: &NetworkName) -> Vec<OtherNetwork> {
     others.map(network).collect()
 }
 
-fn of_libvirt(folder: &Path) -> Vec<OtherNetwork> {
-    let networks = files(folder, "xml").filter_map(|path| {
-        let text = read(&path).ok()?;
-        Network::read(&Source::new(path, &text)).ok()
-    });
-    let network = |network: Network| OtherNetwork {
+fn of_libvirt(kept: &Path, active: &Path) -> Vec<OtherNetwork> {
+    let other = |network: Network, is_kept: bool| OtherNetwork {
         name: format!("the libvirt network \"{}\"", network.name.get_ref()),
         interface: network.bridge.map(|it| it.into_inner().to_string()),
         subnets: network
@@ -65,9 +65,42 @@ fn of_libvirt(folder: &Path) -> Vec<OtherNetwork> {
             .map(|ip| ip.get_ref().address.trunc())
             .collect(),
         attach: Vec::new(),
-        adopt: Some(network.name.into_inner()),
+        adopt: is_kept.then(|| network.name.into_inner()),
     };
-    networks.map(network).collect()
+    let kept = networks(kept).map(|network| other(network, true));
+    let mut others: Vec<_> = kept.collect();
+    for active in networks(active).map(|network| other(network, false)) {
+        match others.iter_mut().find(|it| it.name == active.name) {
+            // libvirt has chosen the bridge of one that names none.
+            Some(kept) => kept.interface = kept.interface.take().or(active.interface),
+            None => others.push(active),
+        }
+    }
+    others
+}
+
+/// The networks that are described, or whose state is, in `folder`.
+fn networks(folder: &Path) -> impl Iterator<Item = Network> {
+    files(folder, "xml").filter_map(|path| {
+        let text = read(&path).ok()?;
+        Network::read(&Source::new(path, description(&text))).ok()
+    })
+}
+
+/// The description in the state of an active network, which has it in
+/// `<networkstatus>` (`virNetworkObjFormat` in libvirt's
+/// src/conf/virnetworkobj.c); of another text, all of it.
+fn description(text: &str) -> &str {
+    const END: &str = "</network>";
+    let start = ["<network>", "<network "]
+        .iter()
+        .filter_map(|it| text.find(it))
+        .min();
+    let end = text.rfind(END).map(|at| at + END.len());
+    match (text.contains("<networkstatus"), start, end) {
+        (true, Some(start), Some(end)) => text.get(start..end).unwrap_or(text),
+        _ => text,
+    }
 }
 
 /// The files of `folder` with this extension, by name.
@@ -112,14 +145,46 @@ mod tests {
             ("note.txt", "<network><name>text</name></network>"),
         ]);
         fs::create_dir(folder.path().join("autostart.xml")).unwrap();
-        let found = of_libvirt(folder.path());
+        let none = tempfile::tempdir().unwrap();
+        let found = of_libvirt(folder.path(), none.path());
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0].name, "the libvirt network \"default\"");
         assert_eq!(found[0].interface.as_deref(), Some("virbr0"));
         assert_eq!(found[0].subnets, ["192.168.122.0/24".parse().unwrap()]);
         assert_eq!(found[1].interface.as_deref(), Some("br0"));
         assert_eq!(found[1].subnets, []);
-        assert!(of_libvirt(&folder.path().join("gone")).is_empty());
+        let gone = folder.path().join("gone");
+        assert!(of_libvirt(&gone, &gone).is_empty());
+    }
+
+    #[test]
+    fn active_networks_that_go_when_they_are_stopped_are_known_too() {
+        let kept = folder(&[(
+            "default.xml",
+            "<network><name>default</name><ip address='192.168.122.1' prefix='24'/></network>",
+        )]);
+        let state = |name: &str, bridge: &str, ip: &str| {
+            format!(
+                "<!--\nWARNING\n-->\n\n<networkstatus>\n  <class_id bitmap='0-2'/>\n  \
+                 <floor sum='0'/>\n  <network connections='1'>\n    <name>{name}</name>\n    \
+                 <bridge name='{bridge}' stp='on' delay='0'/>\n    \
+                 <ip address='{ip}' prefix='24'/>\n  </network>\n</networkstatus>\n"
+            )
+        };
+        let active = folder(&[
+            ("default.xml", &state("default", "virbr0", "192.168.122.1")),
+            ("test.xml", &state("test", "virbr7", "10.7.0.1")),
+        ]);
+        let found = of_libvirt(kept.path(), active.path());
+        let names: Vec<_> = found
+            .iter()
+            .map(|it| (it.interface.as_deref(), it.adopt.as_deref()))
+            .collect();
+        assert_eq!(
+            names,
+            [(Some("virbr0"), Some("default")), (Some("virbr7"), None)]
+        );
+        assert_eq!(found[1].subnets, ["10.7.0.0/24".parse().unwrap()]);
     }
 
     #[test]

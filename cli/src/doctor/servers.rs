@@ -126,7 +126,7 @@ fn resolvers(facts: &Facts) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::super::ask::{Asked, Offer};
-    use super::super::facts::tests::{address, facts, running};
+    use super::super::facts::values::{address, facts, running};
     use super::super::{Level, servers};
     use crate::model::{DhcpView, Fill, StatusView};
     use std::net::Ipv4Addr;

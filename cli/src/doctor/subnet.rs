@@ -91,7 +91,7 @@ fn owner_of<'a>(facts: &'a Facts, netdev: &str) -> Option<&'a OtherNetwork> {
 }
 
 /// Whose netdev it is, as far as that can be told, in brackets.
-fn owner(facts: &Facts, netdev: &str) -> String {
+pub(super) fn owner(facts: &Facts, netdev: &str) -> String {
     match owner_of(facts, netdev) {
         Some(other) => format!(" ({})", other.name),
         None if netdev == "docker0" || netdev.starts_with("br-") => " (Docker)".to_owned(),
@@ -102,7 +102,7 @@ fn owner(facts: &Facts, netdev: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{address, facts, other, route};
+    use super::super::facts::values::{address, facts, other, route};
     use super::super::{Level, subnet};
 
     #[test]

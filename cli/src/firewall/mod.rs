@@ -126,22 +126,25 @@ impl Firewall {
     }
 
     /// Looks whether all is still there, since somebody has changed rules, and
-    /// makes again what is not.
+    /// makes again what is not. It says what that was.
     ///
     /// # Errors
     /// [`FirewallError`].
-    pub(crate) async fn restore(&mut self) -> Result<(), FirewallError> {
+    pub(crate) async fn restore(&mut self) -> Result<Option<String>, FirewallError> {
         let Some(wanted) = self.wanted.clone() else {
-            return Ok(());
+            return Ok(None);
         };
+        let mut restored = None;
         let survey = self.survey(&wanted).await?;
         if survey.own != rules::size(&wanted) {
             let table = table_name(&self.network);
-            tracing::warn!("somebody has changed the nftables table {table}: it is made again");
             transact(&rules::replacing(&wanted)).await?;
+            restored = Some(format!(
+                "somebody has changed the nftables table {table}: it is made again"
+            ));
         }
         self.meet_others(&wanted, survey).await?;
-        Ok(())
+        Ok(restored)
     }
 
     /// The programs whose rules want the host to forward; none where nothing of
@@ -151,34 +154,44 @@ impl Firewall {
     /// [`ToolError`].
     pub(crate) async fn forwarders(&self) -> Result<Vec<String>, ToolError> {
         match &self.record {
-            Some(it) => Ok(Survey::take(&self.network, &it.interface).await?.forwarders),
+            Some(_) => Ok(Survey::take(&self.network, None).await?.forwarders),
             None => Ok(Vec::new()),
         }
     }
 
-    /// Takes away all that stands on the host for this network.
+    /// Takes away all that stands on the host for this network, and says what
+    /// that was.
     ///
     /// # Errors
     /// [`FirewallError`]: the first one, the rest is done all the same.
-    pub(crate) async fn remove(&mut self) -> Result<(), FirewallError> {
+    pub(crate) async fn remove(&mut self) -> Result<Vec<String>, FirewallError> {
         self.wanted = None;
+        let mut removed = Vec::new();
         if self.record.is_none() {
-            return Ok(());
+            return Ok(removed);
         }
-        let survey = Survey::take(&self.network, "").await;
+        let survey = Survey::take(&self.network, None).await.unwrap_or_default();
         let table = transact(&rules::removing(&self.network)).await;
-        let docker = match survey.map(|survey| survey.docker_user) {
-            Ok(Some(flavour)) => docker::set(flavour, &self.network, &[]).await,
-            _ => Ok(false),
+        if survey.own > 0 {
+            let name = table_name(&self.network);
+            removed.push(format!("the nftables table {name}"));
+        }
+        let docker = match survey.docker_user {
+            Some(flavour) => docker::set(flavour, &self.network, &[]).await,
+            None => Ok(false),
         };
-        self.leave_zone().await;
+        if let Ok(true) = docker {
+            removed.push(format!("its rules in the chain {}", survey::DOCKER_USER));
+        }
+        removed.extend(self.leave_zone().await);
         table.and(docker.map(|_| String::new()))?;
         self.record = None;
-        durable::remove_if_there(&self.path).map_err(|source| self.unwritten(source))
+        durable::remove_if_there(&self.path).map_err(|source| self.unwritten(source))?;
+        Ok(removed)
     }
 
     async fn survey(&self, wanted: &Wanted) -> Result<Survey, ToolError> {
-        Survey::take(&self.network, &wanted.interface).await
+        Survey::take(&self.network, Some(wanted)).await
     }
 
     /// Has other firewalls let the network through where they have a place for
@@ -270,15 +283,16 @@ impl Firewall {
         Ok(false)
     }
 
-    /// Takes the interface out of the zone that it was put in.
-    async fn leave_zone(&mut self) {
-        let Some(record) = &mut self.record else {
-            return;
-        };
-        if let Some(zone) = record.zone.take()
-            && let Err(error) = firewalld::release(&record.interface, &zone).await
-        {
-            tracing::warn!("{}", said(error));
+    /// Takes the interface out of the zone that it was put in, and says so.
+    async fn leave_zone(&mut self) -> Option<String> {
+        let record = self.record.as_mut()?;
+        let zone = record.zone.take()?;
+        match firewalld::release(&record.interface, &zone).await {
+            Ok(()) => Some(format!("{} in firewalld's zone {zone}", record.interface)),
+            Err(error) => {
+                tracing::warn!("{}", said(error));
+                None
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What still stands in a network's way, and what a person can do about it.
 
-use super::survey::{Dropping, Flavour, Hook, Owner, Survey};
+use super::survey::{Dropping, Flavour, Hook, Owner, Survey, Why};
 use super::wanted::{Service, Wanted, Way};
 use std::fmt;
 
@@ -16,42 +16,91 @@ pub(crate) struct Obstacle {
     pub(crate) mend: String,
 }
 
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { chain, what, mend } = self;
-        write!(f, "{chain} drops {what} (help: {mend})")
+impl Obstacle {
+    /// What is in the way, without the mend.
+    pub(crate) fn message(&self) -> String {
+        let Self { chain, what, .. } = self;
+        match &chain.why {
+            Why::Unaware => format!("{chain} drops {what}"),
+            Why::Rule { chain: of, handle } if *of == chain.chain => {
+                format!("{chain} drops {what}, by its rule with the handle {handle}")
+            }
+            Why::Rule { chain: of, handle } => {
+                format!("{chain} drops {what}, by the rule with the handle {handle} in chain {of}")
+            }
+            Why::Unread(set) => {
+                format!("{chain} may drop {what}: its set @{set} cannot be read")
+            }
+        }
+    }
+
+    /// Whether it is known to be in the way.
+    pub(crate) fn is_certain(&self) -> bool {
+        !matches!(self.chain.why, Why::Unread(_))
     }
 }
 
-/// What stands in the way of `wanted`. A chain of which a rule names the
-/// network's interface is none: whoever wrote it knows what it is to do.
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (help: {})", self.message(), self.mend)
+    }
+}
+
+/// What stands in the way of `wanted`.
 pub(crate) fn obstacles(survey: &Survey, wanted: &Wanted) -> Vec<Obstacle> {
-    let unaware = survey.drops.iter().filter(|chain| !chain.knows_us);
-    unaware
+    let zone = survey.firewalld.as_ref().and_then(|it| it.zone.as_deref());
+    let found = |chain: &Dropping, what: String, let_through: &dyn Fn() -> String| Obstacle {
+        chain: chain.clone(),
+        what,
+        mend: rule_mend(chain, wanted, zone).unwrap_or_else(let_through),
+    };
+    let drops = survey.drops.iter();
+    drops
         .filter_map(|chain| match chain.hook {
-            Hook::Forward if wanted.way.is_routed() => Some(Obstacle {
-                chain: chain.clone(),
-                what: format!("what the host forwards from and to {}", wanted.interface),
-                mend: forward_mend(chain, wanted),
-            }),
+            Hook::Forward if wanted.way.is_routed() => Some(found(
+                chain,
+                format!("what the host forwards from and to {}", wanted.interface),
+                &|| forward_mend(chain, wanted, zone),
+            )),
             Hook::Input if !wanted.services.is_empty() => {
                 let names: Vec<_> = wanted.services.iter().map(|it| it.name()).collect();
-                Some(Obstacle {
-                    chain: chain.clone(),
-                    what: format!("what guests ask of this host: {}", names.join(", ")),
-                    mend: input_mend(chain, wanted),
-                })
+                let what = format!("what guests ask of this host: {}", names.join(", "));
+                Some(found(chain, what, &|| input_mend(chain, wanted)))
             }
             Hook::Forward | Hook::Input => None,
         })
         .collect()
 }
 
-fn forward_mend(chain: &Dropping, wanted: &Wanted) -> String {
+/// How to mend what a rule for the network's interface does, or a set that
+/// cannot be read.
+fn rule_mend(chain: &Dropping, wanted: &Wanted, zone: Option<&str>) -> Option<String> {
+    let Dropping {
+        table, owner, why, ..
+    } = chain;
+    match (why, owner) {
+        (Why::Unaware, _) => None,
+        (Why::Unread(set), _) => Some(format!(
+            "run this as root, or look whether {} is in it: `nft list set {table} {set}`",
+            wanted.interface
+        )),
+        (Why::Rule { .. }, Owner::Firewalld) => Some(firewalld_mend(wanted, zone)),
+        (Why::Rule { .. }, Owner::Ufw) => Some(
+            "`ufw status numbered` shows the rule that denies it, `ufw delete NUMBER` takes it away"
+                .to_owned(),
+        ),
+        (Why::Rule { chain, handle }, _) => Some(format!(
+            "`nft delete rule {table} {chain} handle {handle}`, and take it out of the file that \
+             makes it"
+        )),
+    }
+}
+
+fn forward_mend(chain: &Dropping, wanted: &Wanted, zone: Option<&str>) -> String {
     let interface = &wanted.interface;
     let only_nat = matches!(wanted.way, Way::Nat { .. });
     match chain.owner {
-        Owner::Firewalld => zone_mend(interface),
+        Owner::Firewalld => firewalld_mend(wanted, zone),
         Owner::Ufw if only_nat => format!("`ufw route allow in on {interface}`"),
         Owner::Ufw => {
             format!("`ufw route allow in on {interface}` and `ufw route allow out on {interface}`")
@@ -90,7 +139,7 @@ fn input_mend(chain: &Dropping, wanted: &Wanted) -> String {
         commands.join(" and ")
     };
     match chain.owner {
-        Owner::Firewalld => zone_mend(interface),
+        Owner::Firewalld => firewalld_mend(wanted, None),
         Owner::Ufw => {
             each(&|port| format!("ufw allow in on {interface} to any port {port} proto udp"))
         }
@@ -111,8 +160,22 @@ fn insert(chain: &Dropping) -> String {
     format!("nft insert rule {} {}", chain.table, chain.chain)
 }
 
-fn zone_mend(interface: &str) -> String {
-    format!(
-        "put it in a zone that lets it through: `firewall-cmd --zone=trusted --add-interface={interface}`"
-    )
+/// A zone for the interface, which is in `zone` now. That one lets guests out,
+/// but for others to reach them takes a policy.
+fn firewalld_mend(wanted: &Wanted, zone: Option<&str>) -> String {
+    let interface = &wanted.interface;
+    match zone {
+        Some(zone @ "trusted") if !matches!(wanted.way, Way::Nat { .. }) => {
+            let policy = format!("firewall-cmd --permanent --policy to-{interface}");
+            format!(
+                "a policy lets others reach guests: `firewall-cmd --permanent --new-policy \
+                 to-{interface}`, `{policy} --set-target ACCEPT`, `{policy} --add-ingress-zone \
+                 ANY`, `{policy} --add-egress-zone {zone}` and `firewall-cmd --reload`"
+            )
+        }
+        _ => format!(
+            "put it in a zone that lets it through: `firewall-cmd --zone=trusted \
+             --change-interface={interface}`, for good with --permanent"
+        ),
+    }
 }

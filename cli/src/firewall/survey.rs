@@ -9,13 +9,18 @@
 //! passes over.
 
 mod listing;
+mod packet;
+mod walk;
 
 use super::rules::{FAMILY, PREFIX, table_name};
 use super::tool::{Tool, ToolError};
-use listing::{Chain, Rule, objects, passed};
+use super::wanted::{Wanted, Way};
+use listing::{Chain, Rule, elements, objects, sets_of_netdevs};
+use packet::Packet;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
+use walk::{Drop, End, Rules, Sets};
 
 pub(super) const NFT: Tool = Tool {
     program: "nft",
@@ -28,7 +33,7 @@ const LEGACY_TABLES: &str = "/proc/thread-self/net/ip_tables_names";
 /// What stands in the firewalls of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Survey {
-    /// Chains that drop what none of their rules takes.
+    /// Chains that drop what is wanted.
     pub(crate) drops: Vec<Dropping>,
     /// Where Docker leaves room for rules of others: its chain DOCKER-USER.
     pub(crate) docker_user: Option<Flavour>,
@@ -51,9 +56,25 @@ pub(crate) struct Dropping {
     pub(crate) chain: String,
     /// Who made it.
     pub(crate) owner: Owner,
-    /// A rule in it, or in a chain that it leads to, names the network's
-    /// interface: somebody has seen to it.
-    pub(crate) knows_us: bool,
+    /// Why it drops what the network wants let through.
+    pub(crate) why: Why,
+}
+
+/// Why a chain drops what a network wants let through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// No rule in it lets the network through. Where one does, for some of its
+    /// packets, whoever wrote it knows what it is to do.
+    Unaware,
+    /// A rule drops what comes or goes by the network's interface, by name.
+    Rule {
+        /// Its chain, the base chain or one that that leads to.
+        chain: String,
+        /// By which `nft` deletes it.
+        handle: u64,
+    },
+    /// It may: that hangs on a set or map by this name, which cannot be read.
+    Unread(String),
 }
 
 /// Where in the host's stack a chain stands.
@@ -123,34 +144,39 @@ impl fmt::Display for Dropping {
 }
 
 impl Survey {
-    /// Looks at the firewalls of this thread's network namespace, for `network`
-    /// with the host's own `interface`.
+    /// Looks at the firewalls of this thread's network namespace, for `network`,
+    /// and at what they do to what is `wanted`, if anything is.
     ///
     /// # Errors
     /// `nft` is not there, or may not list.
-    pub(crate) async fn take(network: &str, interface: &str) -> Result<Self, ToolError> {
-        let arguments = ["-j", "-t", "list", "ruleset"];
-        let text = NFT.run(&arguments, b"").await?;
-        let listed: Value = serde_json::from_str(&text).map_err(|error| ToolError::Strange {
-            command: NFT.command(&arguments),
-            why: error.to_string(),
-        })?;
-        let mut survey = Self::of_nft(&listed, network, interface);
+    pub(crate) async fn take(network: &str, wanted: Option<&Wanted>) -> Result<Self, ToolError> {
+        // Sets may be large: those of addresses tell nothing.
+        let listed = list(&["-j", "-t", "list", "ruleset"]).await?;
+        let mut sets = Sets::new();
+        for (family, table, name, kind) in sets_of_netdevs(&listed) {
+            // One that has gone meanwhile is one that is not known.
+            if let Ok(set) = list(&["-j", "list", kind, family, table, name]).await {
+                let place = [family, table, name].map(str::to_owned);
+                sets.insert(place.into(), elements(&set));
+            }
+        }
+        let mut survey = Self::of_nft(&listed, &sets, network, wanted);
         let legacy = std::fs::read_to_string(LEGACY_TABLES).unwrap_or_default();
         if legacy.lines().any(|table| table == "filter") {
             let rules = Flavour::Legacy.tool().run(&["-S"], b"").await?;
-            survey.add_legacy(&rules, interface);
+            survey.add_legacy(&rules, wanted.map_or("", |wanted| &wanted.interface));
         }
         Ok(survey)
     }
 
     /// Reads what `nft -j list ruleset` says.
-    fn of_nft(listed: &Value, network: &str, interface: &str) -> Self {
+    fn of_nft(listed: &Value, sets: &Sets, network: &str, wanted: Option<&Wanted>) -> Self {
         let own = table_name(network);
         let mut survey = Self::default();
         let mut forwarders = BTreeSet::new();
         let rules: Vec<Rule<'_>> = objects(listed, "rule").filter_map(Rule::of).collect();
         let chains: Vec<Chain<'_>> = objects(listed, "chain").filter_map(Chain::of).collect();
+        let by_chain = Rules::new(&rules, sets);
         let has_chain = |family: &str, table: &str, wanted: &dyn Fn(&str) -> bool| {
             let mut in_table = chains.iter().filter(|it| it.is_in(family, table));
             in_table.any(|it| wanted(it.name))
@@ -160,18 +186,27 @@ impl Survey {
                 survey.own += 1;
                 continue;
             }
-            forwarders.extend(known_forwarder(chain.table, chain.name));
-            let mut its_rules = rules.iter().filter(|rule| rule.is_in(chain));
-            let drops =
-                chain.policy == Some("drop") || its_rules.next_back().is_some_and(Rule::ends);
-            let (Some(hook), true) = (chain.hook(), drops) else {
+            let (family, table) = (chain.family, chain.table);
+            forwarders.extend(known_forwarder(table, chain.name));
+            let (Some(hook), Some(wanted)) = (chain.hook(), wanted) else {
                 continue;
             };
-            let (family, table) = (chain.family, chain.table);
+            if (hook, family, table) == (Hook::Forward, "ip", "filter")
+                && by_chain.leads_to(chain, DOCKER_USER)
+            {
+                survey.docker_user = Some(Flavour::Nft);
+            }
+            let Some(why) = why_dropped(&by_chain, chain, hook, wanted) else {
+                continue;
+            };
             let owner = match hook {
                 _ if table == "firewalld" => Owner::Firewalld,
                 _ if has_chain(family, table, &|it| it.starts_with("ufw-")) => Owner::Ufw,
-                Hook::Forward if has_chain(family, table, &|it| it == DOCKER_USER) => Owner::Docker,
+                Hook::Forward
+                    if survey.docker_user.is_some() && (family, table) == ("ip", "filter") =>
+                {
+                    Owner::Docker
+                }
                 _ if (family, table) == ("ip", "filter") => Owner::Iptables(Flavour::Nft),
                 _ => Owner::Nftables,
             };
@@ -180,7 +215,7 @@ impl Survey {
                 table: format!("{family} {table}"),
                 chain: chain.name.to_owned(),
                 owner,
-                knows_us: passed(chain, &rules).any(|rule| rule.names(interface)),
+                why,
             });
         }
         for rule in &rules {
@@ -190,12 +225,13 @@ impl Survey {
                 forwarders.insert(owner_of_translation(rule.table, rule.chain));
             }
         }
-        if has_chain("ip", "filter", &|it| it == DOCKER_USER) {
+        if wanted.is_none() && has_chain("ip", "filter", &|it| it == DOCKER_USER) {
             survey.docker_user = Some(Flavour::Nft);
         }
         let mut of_firewalld = rules.iter().filter(|rule| rule.table == "firewalld");
         if chains.iter().any(|chain| chain.table == "firewalld") {
-            let zone = of_firewalld.find_map(|rule| rule.zone_of(interface));
+            let zone =
+                wanted.and_then(|it| of_firewalld.find_map(|rule| rule.zone_of(&it.interface)));
             survey.firewalld = Some(Firewalld { zone });
         }
         survey.forwarders = forwarders.into_iter().collect();
@@ -221,6 +257,9 @@ impl Survey {
             {
                 continue;
             }
+            if legacy_passed(chain, &lines).any(|it| legacy_names(it, interface)) {
+                continue;
+            }
             let owner = if has_chain("ufw-user-forward") {
                 Owner::Ufw
             } else if hook == Hook::Forward && has_chain(DOCKER_USER) {
@@ -233,7 +272,7 @@ impl Survey {
                 table: "ip filter".to_owned(),
                 chain: chain.to_owned(),
                 owner,
-                knows_us: legacy_passed(chain, &lines).any(|it| legacy_names(it, interface)),
+                why: Why::Unaware,
             });
         }
         if has_chain(DOCKER_USER) {
@@ -250,6 +289,45 @@ impl Survey {
             self.forwarders.insert(at, name.to_owned());
         }
     }
+}
+
+async fn list(arguments: &[&str]) -> Result<Value, ToolError> {
+    let text = NFT.run(arguments, b"").await?;
+    serde_json::from_str(&text).map_err(|error| ToolError::Strange {
+        command: NFT.command(arguments),
+        why: error.to_string(),
+    })
+}
+
+/// Why the base chain `chain`, at `hook`, drops what is `wanted`, if it does.
+fn why_dropped(rules: &Rules<'_>, chain: &Chain<'_>, hook: Hook, wanted: &Wanted) -> Option<Why> {
+    let (own, uplink) = (wanted.interface.as_str(), wanted.way.uplink());
+    let only_answers = matches!(wanted.way, Way::Nat { .. });
+    let packets = match hook {
+        Hook::Forward => vec![
+            Packet::outward(own, uplink),
+            Packet::inward(own, uplink, only_answers),
+        ],
+        Hook::Input => vec![Packet::to_host(own)],
+    };
+    let walks: Vec<_> = packets.iter().map(|it| rules.walk(chain, *it)).collect();
+    // iptables' matches cannot be looked into: one for answers may be there.
+    let lets_answers = only_answers && walks.iter().any(|(_, seen)| seen.lets_us);
+    let certain = walks.iter().find_map(|(end, seen)| match end {
+        End::Drop(_) if seen.lets_us => None,
+        End::Drop(Drop {
+            rule: Some((chain, handle)),
+            names: true,
+        }) => Some(Why::Rule {
+            chain: (*chain).to_owned(),
+            handle: *handle,
+        }),
+        End::Drop(_) if lets_answers => None,
+        End::Drop(_) => Some(Why::Unaware),
+        End::Accept | End::Return => None,
+    });
+    let mut unread = walks.iter().filter_map(|(_, seen)| seen.unread);
+    certain.or_else(|| Some(Why::Unread(unread.next()?.to_owned())))
 }
 
 /// The chain that Docker has others put their rules in (its manual, "Packet

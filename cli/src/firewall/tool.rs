@@ -87,6 +87,8 @@ impl Tool {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A second Ctrl-C is not for it: it may be removing what was made.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(start)?;

@@ -8,8 +8,8 @@
 //! - [`uplink`]: its addresses and routes, moved from the NIC of a bridged LAN
 //!   and back;
 //! - [`forwarding`]: whether it forwards between its netdevs;
-//! - [`rundir`], [`lock`] and [`socket`]: RUN/NAME, held by one process, and the
-//!   sockets in it;
+//! - [`rundir`], [`lock`], [`socket`] and [`group`]: RUN/NAME, held by one
+//!   process, the sockets in it, and who may use them;
 //! - [`domains`]: what libvirt says of its own;
 //! - [`statedir`], [`identity`], [`leases`], [`hosts`], [`attached`] and below them
 //!   [`durable`]: STATE/NAME, what has to survive a crash, held by one process.
@@ -19,6 +19,7 @@ pub(crate) mod attached;
 pub(crate) mod domains;
 pub(crate) mod durable;
 pub(crate) mod forwarding;
+pub(crate) mod group;
 pub(crate) mod hosts;
 pub(crate) mod identity;
 mod ingress;

@@ -167,6 +167,22 @@ pub(super) fn is_taken_in(run: &Path, index: u32) -> bool {
     record.is_some_and(|record| record.taken.iter().any(|taken| taken.index == index))
 }
 
+/// The netdevs that a killed process has left changed, by the record in `run`,
+/// the folder RUN/NAME; one that is gone is none of them.
+pub(crate) fn left(run: &Path) -> Vec<String> {
+    let record = durable::read(&run.join(RECORD), LIMIT).ok().flatten();
+    let record: Option<Record> = record.and_then(|text| toml::from_slice(&text).ok());
+    let taken = record.into_iter().flat_map(|record| record.taken);
+    let is_there = |taken: &Taken| {
+        let name = name_of(taken.index).ok().flatten();
+        name.as_ref() == Some(&taken.interface)
+    };
+    taken
+        .filter(is_there)
+        .map(|taken| taken.interface)
+        .collect()
+}
+
 impl Quiet {
     /// Starts with `run`, the folder RUN/NAME, and puts back what a killed
     /// process has left changed there.

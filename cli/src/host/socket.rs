@@ -1,5 +1,6 @@
 //! Listening unix sockets.
 
+use super::group;
 use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs::{self, Permissions};
@@ -38,8 +39,8 @@ pub(crate) enum SocketError {
     },
 }
 
-/// Listens on `path`, which must not exist yet, with mode 0660. The socket is
-/// non-blocking, as `tokio` and `mio` want it.
+/// Listens on `path`, which must not exist yet, with mode 0660, for the group
+/// `vmlan` where there is one. The socket is non-blocking, as `tokio` and `mio` want it.
 ///
 /// # Errors
 /// [`SocketError`]; no socket file is left behind then.
@@ -70,6 +71,11 @@ pub(crate) fn listen(path: &Path) -> Result<UnixListener, SocketError> {
         // The first error is the one to report.
         drop(fs::remove_file(path));
         return Err(error(source));
+    }
+    // The service goes on without: root may connect all the same.
+    if let Err(error) = group::give(path) {
+        let path = path.display();
+        tracing::warn!("cannot give {path} to the group {}: {error}", group::NAME);
     }
     Ok(UnixListener::from(socket))
 }

@@ -90,7 +90,7 @@ impl<'a> Adoption<'a> {
         if let Some(leases) = leases {
             self.import(leases, steps);
         }
-        let (network, bridge) = (&self.plan.network, self.plan.bridge.as_str());
+        let (network, bridge) = (&self.plan.network, self.plan.now().0.as_str());
         // A libvirt of nothing but networks (network:///system) has no domains.
         let nics = self.virsh.nics(network, bridge).unwrap_or_default();
         for tap in &self.plan.taps {
@@ -128,7 +128,7 @@ impl<'a> Adoption<'a> {
         let plan = self.plan;
         let path = plan.files.config();
         let before = plan.config_before.as_deref();
-        if before == Some(&*plan.translation.config) {
+        if before == Some(plan.config()) {
             return Ok(());
         }
         fs::create_dir_all(FOLDER).with_context(|| format!("cannot make {FOLDER}"))?;
@@ -137,7 +137,7 @@ impl<'a> Adoption<'a> {
             // As it is: it may be a link, or not for everybody to read.
             rename(&path, &plan.files.config_before())?;
         }
-        write(&path, &plan.translation.config)?;
+        write(&path, plan.config())?;
         steps.say(format_args!("{} is written", path.display()));
         Ok(())
     }
@@ -145,12 +145,20 @@ impl<'a> Adoption<'a> {
     /// Ends libvirt's bridge and dnsmasq. Returns what that had leased.
     fn take_down(&self, steps: &mut Steps<'a>) -> Result<Option<String>> {
         let (plan, virsh) = (self.plan, self.virsh);
-        let path = PathBuf::from(format!("{LEASES}/{}.status", plan.bridge));
+        let (bridge, isolated) = plan.now();
+        let path = PathBuf::from(format!("{LEASES}/{bridge}.status"));
         let leases = text(&path)?;
         if plan.state.active {
             steps.undo_by("stop of the network", move || {
-                virsh.start(&plan.network)?;
-                taps::give(&plan.taps, plan.bridge.as_str(), plan.isolated)
+                match &plan.running {
+                    None => virsh.start(&plan.network)?,
+                    Some(running) => {
+                        virsh.define(&running.description)?;
+                        virsh.start(&plan.network)?;
+                        virsh.define(&plan.description)?;
+                    }
+                }
+                taps::give(&plan.taps, bridge.as_str(), isolated)
             });
             virsh.stop(&plan.network)?;
         }
@@ -167,11 +175,11 @@ impl<'a> Adoption<'a> {
 
     fn bring_up(&self, steps: &mut Steps<'a>) -> Result<()> {
         let (place, plan) = (self.place, self.plan);
-        let keeper = Keeper::find(place, &plan.name);
+        let keeper = Keeper::find(&plan.name);
         let log = plan.files.log();
         let stop = keeper.clone();
         steps.undo_by("start of vmlan", move || stop.stop(place, &plan.name));
-        keeper.start(place, &plan.name, &log)?;
+        keeper.start(&plan.name, &log)?;
         match &keeper {
             Keeper::Systemd(unit) => {
                 steps.say(format_args!("{unit} is started; {}", keeper.at_boot()));

@@ -7,6 +7,11 @@ use crate::config::{ConfigError, Loaded, NetworkName, Source};
 use std::ops::Range;
 use std::path::Path;
 
+/// How often parts are taken out before the whole is given up: some 20 each
+/// time. A description is not wrong in so many places by mistake, and each time
+/// all of it is read again.
+const MAX_ROUNDS: usize = 25;
+
 /// A piece of TOML: whole lines, with a newline at the end.
 #[derive(Debug)]
 struct Part {
@@ -51,6 +56,18 @@ impl Parts {
         self.0.iter().map(|part| part.text.as_str()).collect()
     }
 
+    /// The bytes of the text that each part is, and of the description that it
+    /// came from.
+    fn places(&self) -> Vec<(Range<usize>, Range<usize>)> {
+        let mut end = 0;
+        let places = self.0.iter().filter_map(|part| {
+            let start = end;
+            end += part.text.len();
+            Some((start..end, part.origin.as_ref()?.span.clone()))
+        });
+        places.collect()
+    }
+
     /// The number of the part that holds `line`, counted from 1.
     fn part_of(&self, line: usize) -> Option<usize> {
         let mut last = 0;
@@ -64,19 +81,21 @@ impl Parts {
     /// refuses. `source` is the description.
     ///
     /// # Errors
-    /// Something essential is refused, or a part that should be right.
+    /// Something essential is refused, or a part that should be right, or very
+    /// many.
     pub(super) fn finish(
         mut self,
         name: &NetworkName,
         source: &Source,
-    ) -> Result<(String, Vec<Left>), ConfigError> {
+    ) -> Result<(Source, Vec<Left>), ConfigError> {
         let mut left = Vec::new();
+        let mut rounds = 0;
         loop {
             let text = self.text();
             // Only its own text is shown, with places of the description.
             let made = Path::new("what is made of it");
             let Err(error) = Loaded::parse(made, &text, Some(name)) else {
-                return Ok((text, left));
+                return Ok((Source::made_of(source, &text, self.places()), left));
             };
             let mut refused: Vec<usize> = Vec::new();
             for located in error.problems() {
@@ -101,8 +120,11 @@ impl Parts {
                     _ => {}
                 }
             }
-            if refused.is_empty() {
-                return Err(error);
+            rounds += 1;
+            if refused.is_empty() || rounds > MAX_ROUNDS {
+                let made = Source::made_of(source, &text, self.places());
+                let located = Loaded::parse_source(made, Some(name)).err();
+                return Err(located.unwrap_or(error));
             }
             let mut index = 0;
             self.0.retain(|_| {

@@ -2,6 +2,7 @@
 //! changes.
 
 use super::record::{Files, Record, text};
+use super::running::Running;
 use super::translate::{Surroundings, Translation, translate};
 use super::virsh::{State, Virsh, check_kept};
 use super::xml::Network;
@@ -23,6 +24,8 @@ pub(super) struct Plan {
     pub(super) bridge: InterfaceName,
     /// Whether guests were kept apart.
     pub(super) isolated: bool,
+    /// What runs, if that is something else.
+    pub(super) running: Option<Running>,
     /// Its description in libvirt, and what that becomes.
     pub(super) description: String,
     pub(super) redefined: String,
@@ -89,12 +92,15 @@ impl Plan {
                  first, or give this one another name with --network NAME"
             );
         }
-        check_bridge(network, &bridge, state)?;
+        let running = Running::find(virsh, network, state, &source)?;
+        let now = running.as_ref().map_or(&bridge, |it| &it.bridge);
+        check_bridges(network, &bridge, Some(now).filter(|_| state.active))?;
         let config_before = text(&files.config())?;
         let plan = Self {
             network: network.to_owned(),
-            taps: taps::of_bridge(bridge.as_str())?,
-            others: taps::others_of_bridge(bridge.as_str())?,
+            taps: taps::of_bridge(now.as_str())?,
+            others: taps::others_of_bridge(now.as_str())?,
+            running,
             isolated: read.ports_isolated,
             name,
             state,
@@ -111,8 +117,21 @@ impl Plan {
 
     /// Whether the files are there that the configuration names.
     fn check_config(&self) -> Result<(), ConfigError> {
-        let config = &self.translation.config;
-        Loaded::parse(&self.files.config(), config, Some(&self.name))?.check_files()
+        let config = self.translation.config.clone();
+        Loaded::parse_source(config, Some(&self.name))?.check_files()
+    }
+
+    /// The configuration that is made of it.
+    pub(super) fn config(&self) -> &str {
+        self.translation.config.text()
+    }
+
+    /// The bridge that guests are on now, and whether they are kept apart.
+    pub(super) fn now(&self) -> (&InterfaceName, bool) {
+        match &self.running {
+            Some(running) => (&running.bridge, running.isolated),
+            None => (&self.bridge, self.isolated),
+        }
     }
 
     /// What is to be kept of it.
@@ -125,29 +144,34 @@ impl Plan {
             autostart: self.state.autostart,
             isolated: self.isolated,
             config_before: self.config_before.clone(),
-            config: self.translation.config.clone(),
+            config: self.config().to_owned(),
         }
     }
 }
 
-/// With the network stopped, its bridge has to be gone; else the name belongs
-/// to somebody else.
-fn check_bridge(network: &str, bridge: &InterfaceName, state: State) -> Result<()> {
-    let there = taps::kind_of(bridge.as_str())?;
-    let Some(kind) = there else {
+/// `now` is the bridge of a network that is active. It has to be libvirt's, and
+/// once it is gone, nobody else may have the name `bridge`.
+fn check_bridges(network: &str, bridge: &InterfaceName, now: Option<&InterfaceName>) -> Result<()> {
+    if let Some(now) = now
+        && let Some(kind) = taps::kind_of(now.as_str())?
+        && kind != "bridge"
+    {
+        bail!("{now} is no bridge of the kernel but a {kind}: it is not libvirt's");
+    }
+    if now == Some(bridge) {
+        return Ok(());
+    }
+    let Some(kind) = taps::kind_of(bridge.as_str())? else {
         return Ok(());
     };
-    if !state.active {
-        bail!(
-            "libvirt's network {network} is not active, but there is a netdev {bridge} ({kind}): \
-             its name is needed\nhelp: find out whose it is (`ip -details link show {bridge}`) \
-             and remove it"
-        );
-    }
-    if kind != "bridge" {
-        bail!("{bridge} is no bridge of the kernel but a {kind}: it is not libvirt's");
-    }
-    Ok(())
+    let how = match now {
+        Some(now) => format!("has the bridge {now} until it is started again"),
+        None => "is not active".to_owned(),
+    };
+    bail!(
+        "libvirt's network {network} {how}, but there is a netdev {bridge} ({kind}): its name is \
+         needed\nhelp: find out whose it is (`ip -details link show {bridge}`) and remove it"
+    );
 }
 
 impl fmt::Display for Plan {
@@ -155,7 +179,7 @@ impl fmt::Display for Plan {
         let config = self.files.config();
         let config = config.display();
         match &self.config_before {
-            Some(before) if *before == self.translation.config => {
+            Some(before) if *before == self.config() => {
                 writeln!(f, "{config} stays as it is")?;
             }
             Some(before) => {
@@ -164,14 +188,24 @@ impl fmt::Display for Plan {
                     "{config} is there already; it would become the following, and is kept as {}",
                     self.files.config_before().display()
                 )?;
-                f.write_str(&diff(before, &self.translation.config))?;
+                f.write_str(&diff(before, self.config()))?;
             }
             None => {
                 writeln!(f, "{config}:")?;
-                for line in self.translation.config.lines() {
+                for line in self.config().lines() {
                     writeln!(f, "    {line}")?;
                 }
             }
+        }
+        if let Some(running) = &self.running {
+            writeln!(
+                f,
+                "\nlibvirt's network {} was changed since it was started. What is adopted is the \
+                 description that libvirt would start it by, and by which a release does; \
+                 addresses of another subnet hold until guests renew their lease:",
+                self.network
+            )?;
+            f.write_str(&diff(&running.description, &self.description))?;
         }
         writeln!(f, "\nlibvirt's network {}:", self.network)?;
         f.write_str(&diff(&self.description, &self.redefined))?;
@@ -199,7 +233,7 @@ impl fmt::Display for Plan {
                 f,
                 "\nNot of a guest that vmlan would take, and cut off from {}: {}. `vmlan attach` \
                  takes one that is to stay.",
-                self.bridge,
+                self.now().0,
                 self.others.join(", ")
             )?;
         }

@@ -2,6 +2,7 @@
 //! nobody has asked for in the end is named ([`Reader::rest`]), so nothing is
 //! dropped without a word.
 
+use super::bounds;
 use crate::config::{ConfigError, Problem, Source};
 use roxmltree::{Document, Node, NodeId, ParsingOptions};
 use std::collections::HashSet;
@@ -11,11 +12,18 @@ use toml::Spanned;
 /// Elements, attributes and texts that a document may have.
 const MAX_NODES: u32 = 500_000;
 
+const HELP: &str = "`virsh net-dumpxml NET` prints that of a network";
+
 /// Parses `source`.
 ///
 /// # Errors
-/// It is no well-formed XML, or longer than any network is.
+/// It is no well-formed XML, or larger than any network is.
 pub(super) fn parse(source: &Source) -> Result<Document<'_>, ConfigError> {
+    bounds::check(source.text()).map_err(|(span, problem)| source.error(span, problem))?;
+    if source.text().trim().is_empty() {
+        let problem = Problem::new("there is nothing in it").help(HELP);
+        return Err(ConfigError::unreadable(source.path(), problem));
+    }
     let options = ParsingOptions {
         allow_dtd: false,
         nodes_limit: MAX_NODES,
@@ -28,8 +36,7 @@ pub(super) fn parse(source: &Source) -> Result<Document<'_>, ConfigError> {
         let what = text
             .rsplit_once(" at ")
             .map_or(text.as_str(), |(what, _)| what);
-        let problem = Problem::new(format!("this is no well-formed XML: {what}"))
-            .help("`virsh net-dumpxml NET` prints that of a network");
+        let problem = Problem::new(format!("this is no well-formed XML: {what}")).help(HELP);
         source.error(at..at + 1, problem)
     })
 }

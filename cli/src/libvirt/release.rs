@@ -60,7 +60,7 @@ pub(super) fn release(
         before,
         taps: running(place, &virsh, &name, &record)?,
         serves: service::server(place, &name)?.is_some(),
-        keeper: Keeper::find(place, &name),
+        keeper: Keeper::find(&name),
         place,
         virsh,
         name,
@@ -205,7 +205,7 @@ impl Release<'_> {
 
     fn serve_again(&self) -> Result<()> {
         let log = self.files.log();
-        self.keeper.start(self.place, &self.name, &log)?;
+        self.keeper.start(&self.name, &log)?;
         for tap in &self.taps {
             // What it knew of each it has kept itself.
             taps::attach(self.place, &self.name, tap, ExternalIds::default())?;

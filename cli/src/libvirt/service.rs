@@ -29,13 +29,12 @@ pub(super) enum Keeper {
 
 impl Keeper {
     /// The keeper of the network `name`: systemd, where it runs and has the
-    /// unit `vmlan@NAME`. That knows of no other folders than the usual ones.
-    pub(super) fn find(place: &Place, name: &NetworkName) -> Self {
+    /// unit `vmlan@NAME`.
+    pub(super) fn find(name: &NetworkName) -> Self {
         let unit = format!("vmlan@{name}.service");
-        let usual = place.run_dir.is_none() && place.state_dir.is_none();
         // sd_booted(3)
         let booted = Path::new("/run/systemd/system").is_dir();
-        if usual && booted && systemctl("cat", &unit).is_ok() {
+        if booted && systemctl("cat", &unit).is_ok() {
             return Self::Systemd(unit);
         }
         Self::Nobody
@@ -45,11 +44,11 @@ impl Keeper {
     ///
     /// # Errors
     /// It does not come up, with what it says; nothing of it runs then.
-    pub(super) fn start(&self, place: &Place, name: &NetworkName, log: &Path) -> Result<()> {
+    pub(super) fn start(&self, name: &NetworkName, log: &Path) -> Result<()> {
         match self {
             // Its type is `notify`: it waits by itself.
             Self::Systemd(unit) => systemctl("start", unit),
-            Self::Nobody => spawn(place, name, log),
+            Self::Nobody => spawn(name, log),
         }
     }
 
@@ -103,6 +102,8 @@ pub(super) fn server(place: &Place, name: &NetworkName) -> Result<Option<i32>> {
 fn systemctl(verb: &str, unit: &str) -> Result<()> {
     let output = Command::new("systemctl")
         .args([verb, "--quiet", unit])
+        // What is typed at the terminal must not end it while it puts back.
+        .process_group(0)
         .stdin(Stdio::null())
         .output()
         .context("cannot run systemctl")?;
@@ -116,23 +117,13 @@ fn systemctl(verb: &str, unit: &str) -> Result<()> {
 }
 
 /// Runs this program in the background, with its log in the file `log`.
-fn spawn(place: &Place, name: &NetworkName, log: &Path) -> Result<()> {
+fn spawn(name: &NetworkName, log: &Path) -> Result<()> {
     let program = env::current_exe().context("cannot find this program")?;
     let opened = OpenOptions::new().create(true).append(true).open(log);
     let file = opened.with_context(|| format!("cannot write {}", log.display()))?;
     let before = file.metadata().map_or(0, |found| found.len());
-    let mut command = Command::new(program);
-    command.args(["run", "--network", name.as_str()]);
-    for (option, dir) in [
-        ("--run-dir", &place.run_dir),
-        ("--state-dir", &place.state_dir),
-    ] {
-        if let Some(dir) = dir {
-            // It starts in another folder.
-            command.arg(option).arg(std::path::absolute(dir)?);
-        }
-    }
-    let mut child = command
+    let mut child = Command::new(program)
+        .args(["run", "--network", name.as_str()])
         .current_dir("/")
         // What is typed at the terminal is not for it.
         .process_group(0)

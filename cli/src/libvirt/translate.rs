@@ -46,8 +46,8 @@ impl fmt::Display for Left {
 /// What a description becomes.
 #[derive(Debug)]
 pub struct Translation {
-    /// The configuration, TOML.
-    pub config: String,
+    /// The configuration, TOML, which knows the places that it came from.
+    pub config: Source,
     /// What is missing in it, in the order of the description.
     pub left: Vec<Left>,
     /// What to know beside.

@@ -2,8 +2,10 @@
 //! libvirt has, whatever its daemons are called.
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::geteuid;
 use std::ffi::OsStr;
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -111,6 +113,11 @@ impl Virsh {
         self.run("net-dumpxml", &["--inactive", name])
     }
 
+    /// The description of the network `name` as it runs.
+    pub(super) fn running(&self, name: &str) -> Result<String, VirshError> {
+        self.run("net-dumpxml", &[name])
+    }
+
     /// The NICs that domains which run have on the network `name` or its
     /// `bridge`.
     pub(super) fn nics(&self, name: &str, bridge: &str) -> Result<Vec<Nic>, VirshError> {
@@ -205,7 +212,14 @@ impl Virsh {
         // Files, which are never full.
         let mut printed = tempfile::tempfile().map_err(VirshError::Program)?;
         let mut said = tempfile::tempfile().map_err(VirshError::Program)?;
-        let mut child = Command::new("virsh")
+        let mut virsh = Command::new("virsh");
+        if geteuid().is_root() {
+            // A second Ctrl-C at the terminal must not end it while it puts
+            // things back. Others than root may be asked for a password there,
+            // and change nothing.
+            virsh.process_group(0);
+        }
+        let mut child = virsh
             .args(["-q", "-c", &self.uri, command])
             .args(arguments)
             .env("LC_ALL", "C")

@@ -6,13 +6,16 @@
 //! package in `/usr/bin`, which stays as it is. Where the real Open vSwitch is
 //! in use, its name is left alone: libvirt has one name for both.
 //!
-//! [`install_hook`] puts libvirt's hook beside it, a script that calls that
-//! name. libvirtd finds a first hook of its kind when it starts.
+//! [`script`] puts libvirt's hook beside it, a script that calls that name.
 
-use super::{NAME, hook};
+mod script;
+
+pub use script::{HOOK, hook_script, install_hook, remove_hook};
+
+use super::NAME;
 use crate::config::Problem;
-use crate::host::durable;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -20,9 +23,6 @@ use std::path::{Path, PathBuf};
 
 /// Where the name is found first.
 pub const FOLDER: &str = "/usr/local/sbin";
-
-/// libvirt's hook (libvirt.org/hooks.html, "/etc/libvirt/hooks/network").
-pub const HOOK: &str = "/etc/libvirt/hooks/network.d/vmlan";
 
 /// Open vSwitch's database is configured: the network of a host may depend on
 /// it whether or not it runs just now.
@@ -50,63 +50,17 @@ pub fn install(folder: &Path) -> Result<PathBuf, Problem> {
     install_under(Path::new("/"), folder, &program()?)
 }
 
-/// Whether [`install`] can be done; nothing changes.
+/// Whether [`install`] and [`install_hook`] can be done; nothing changes.
 ///
 /// # Errors
-/// As there, but for the link itself.
+/// As there, but for the files themselves.
 pub fn check(folder: &Path) -> Result<(), Problem> {
-    check_under(Path::new("/"), folder, &program()?)
+    check_under(Path::new("/"), folder, &program()?)?;
+    script::check(Path::new(HOOK))
 }
 
 fn program() -> Result<PathBuf, Problem> {
     env::current_exe().map_err(|error| Problem::new(format!("cannot tell where vmlan is: {error}")))
-}
-
-/// Makes the hook [`HOOK`], which calls the link in `folder`, and says whether
-/// it was not there before: then libvirtd has to start again to run it.
-///
-/// # Errors
-/// It cannot be written.
-pub fn install_hook(folder: &Path) -> Result<bool, Problem> {
-    write_hook(Path::new(HOOK), folder)
-}
-
-/// Takes the hook away again.
-///
-/// # Errors
-/// It cannot be removed.
-pub fn remove_hook() -> Result<(), Problem> {
-    durable::remove_if_there(Path::new(HOOK))
-        .map_err(|error| Problem::new(format!("cannot remove {HOOK}: {error}")))
-}
-
-fn write_hook(hook: &Path, folder: &Path) -> Result<bool, Problem> {
-    let text = hook_script(&folder.join(NAME));
-    let failed = |error| Problem::new(format!("cannot write {}: {error}", hook.display()));
-    let there = durable::read(hook, text.len()).ok().flatten();
-    if there.as_deref() == Some(text.as_bytes()) {
-        return Ok(false);
-    }
-    if let Some(folder) = hook.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
-    durable::write(hook, text.as_bytes(), 0o755).map_err(failed)?;
-    Ok(there.is_none())
-}
-
-/// The script of the hook, which calls the program by `link`. AppArmor lets
-/// libvirtd run no link from the folder of hooks.
-#[must_use]
-pub fn hook_script(link: &Path) -> String {
-    format!(
-        "#!/bin/sh\n\
-         # Says why a domain cannot be plugged into a network of vmlan, before libvirt\n\
-         # tries. Put here by vmlan; `vmlan libvirt release` takes it away.\n\
-         [ \"$2\" = port-created ] && [ -x {0} ] || exit 0\n\
-         exec {0} {1} \"$@\"\n",
-        link.display(),
-        hook::WORD,
-    )
 }
 
 /// Takes the link away again, if it is one to a vmlan; says whether it was.
@@ -114,8 +68,12 @@ pub fn hook_script(link: &Path) -> String {
 /// # Errors
 /// It cannot be removed.
 pub fn remove(folder: &Path) -> Result<bool, Problem> {
+    remove_of(folder, &program()?)
+}
+
+fn remove_of(folder: &Path, program: &Path) -> Result<bool, Problem> {
     let link = folder.join(NAME);
-    if !is_ours(&link) {
+    if !is_ours(&link, program) {
         return Ok(false);
     }
     fs::remove_file(&link)
@@ -157,11 +115,11 @@ fn has_bridge(path: &Path) -> bool {
 fn install_under(root: &Path, folder: &Path, program: &Path) -> Result<PathBuf, Problem> {
     check_under(root, folder, program)?;
     let link = folder.join(NAME);
-    if is_ours(&link) {
+    if is_ours(&link, program) {
         if fs::read_link(&link).is_ok_and(|target| target == program) {
             return Ok(link);
         }
-        remove(folder)?;
+        remove_of(folder, program)?;
     }
     symlink(program, &link).map_err(|error| {
         let failed = Problem::new(format!("cannot make {}: {error}", link.display()));
@@ -184,7 +142,7 @@ fn check_under(root: &Path, folder: &Path, program: &Path) -> Result<(), Problem
     check_confinement(root, program)?;
     let link = folder.join(NAME);
     // Not `exists`: a link to nowhere has the name, too.
-    if fs::symlink_metadata(&link).is_ok() && !is_ours(&link) {
+    if fs::symlink_metadata(&link).is_ok() && !is_ours(&link, program) {
         let link = link.display();
         return Err(
             Problem::new(format!("{link} is not of vmlan")).help(format!(
@@ -195,11 +153,18 @@ fn check_under(root: &Path, folder: &Path, program: &Path) -> Result<(), Problem
     Ok(())
 }
 
-/// Whether `link` is a link to a program called vmlan.
-fn is_ours(link: &Path) -> bool {
-    let target = fs::read_link(link).ok();
-    let name = target.as_deref().and_then(Path::file_name);
-    name.is_some_and(|name| name == "vmlan")
+/// Whether `link` is a link to `program`, which is this one, or to a vmlan that
+/// was here before: one called so, or `vmlan-0.2`.
+fn is_ours(link: &Path, program: &Path) -> bool {
+    let Ok(target) = fs::read_link(link) else {
+        return false;
+    };
+    let same = || Some(fs::canonicalize(link).ok()? == fs::canonicalize(program).ok()?);
+    let name = target.file_name().and_then(OsStr::to_str);
+    let called = name.and_then(|name| name.strip_prefix("vmlan"));
+    called.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']))
+        || target == program
+        || same() == Some(true)
 }
 
 /// AppArmor's profile of libvirtd lets it run programs of some folders only,
@@ -258,6 +223,10 @@ mod tests {
         fn install(&self, program: &str) -> Result<PathBuf, Problem> {
             install_under(self.0.path(), &self.folder(), Path::new(program))
         }
+
+        fn remove(&self, program: &str) -> bool {
+            remove_of(&self.folder(), Path::new(program)).unwrap()
+        }
     }
 
     #[test]
@@ -268,22 +237,23 @@ mod tests {
         assert_eq!(host.install("/usr/bin/vmlan").unwrap(), link);
         host.install("/opt/vmlan").unwrap();
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("/opt/vmlan"));
-        assert!(remove(&host.folder()).unwrap());
-        assert!(!remove(&host.folder()).unwrap());
+        assert!(host.remove("/opt/vmlan"));
+        assert!(!host.remove("/opt/vmlan"));
     }
 
     #[test]
-    fn the_hook_is_a_script_that_calls_the_name() {
+    fn a_vmlan_by_another_name_is_known_again() {
         let host = Host::new();
-        let path = host.0.path().join("hooks/network.d/vmlan");
-        assert!(write_hook(&path, Path::new("/usr/local/sbin")).unwrap());
-        assert!(!write_hook(&path, Path::new("/usr/local/sbin")).unwrap());
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("#!/bin/sh\n"), "{text}");
-        assert!(
-            text.contains("exec /usr/local/sbin/ovs-vsctl libvirt-hook"),
-            "{text}"
-        );
+        host.install("/opt/switch").unwrap();
+        host.install("/opt/switch").unwrap();
+        assert!(host.remove("/opt/switch"));
+        // One of before, gone meanwhile.
+        host.install("/opt/vmlan-0.1").unwrap();
+        host.install("/usr/bin/vmlan").unwrap();
+        assert!(host.remove("/usr/bin/vmlan"));
+        host.install("/opt/vmlandia").unwrap();
+        assert!(host.install("/usr/bin/vmlan").is_err());
+        assert!(!host.remove("/usr/bin/vmlan"));
     }
 
     #[test]
@@ -293,7 +263,7 @@ mod tests {
         let problem = host.install("/usr/bin/vmlan").unwrap_err();
         assert!(problem.message.contains("ovs-vsctl is not of vmlan"));
         assert!(problem.help.unwrap().contains("remove it"));
-        assert!(!remove(&host.folder()).unwrap());
+        assert!(!host.remove("/usr/bin/vmlan"));
     }
 
     #[test]

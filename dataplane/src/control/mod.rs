@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::counters::PortCounters;
 use crate::forward::{Role, Settings};
 use crate::hairpin::arp;
+use crate::notice::Notices;
 use crate::port::{CloseReason, Port};
 use crate::table::fdb::{Entry, FdbFull};
 use crate::table::{Fdb, MAX_PORTS, PortId};
@@ -47,6 +48,7 @@ pub struct Switch {
     /// The table that all workers share.
     fdb: Arc<RwLock<Arc<Fdb>>>,
     clock: Clock,
+    notices: Arc<Notices>,
     ports: Arc<Mutex<Ports>>,
 }
 
@@ -196,6 +198,12 @@ impl Switch {
         Ok(ports.into_iter().collect())
     }
 
+    /// What the workers see beside forwarding.
+    #[must_use]
+    pub fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
     /// The stations in the MAC table.
     #[must_use]
     pub fn fdb(&self) -> Vec<Entry> {
@@ -211,6 +219,12 @@ impl Switch {
             size: fdb.capacity(),
             refused: fdb.refused(),
         }
+    }
+
+    /// Times that a station was not learned for want of room.
+    #[must_use]
+    pub fn fdb_refused(&self) -> u64 {
+        self.table().refused()
     }
 
     /// Pins a station to a port.

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::forward::{Forwarder, Settings};
 use crate::hairpin::Responder;
 use crate::hairpin::queue::{self, PuntQueue, Punts};
+use crate::notice::Notices;
 use crate::port::{Egress, Transmitter};
 use crate::table::{Fdb, PortId};
 use crate::worker::{Start, WAKER, Worker};
@@ -25,6 +26,7 @@ pub(crate) struct Model {
     pub(crate) egress: Vec<(PortId, Arc<dyn Egress>)>,
     /// How long it looks for more after a busy burst, at most.
     pub(crate) polling: Duration,
+    pub(crate) notices: Arc<Notices>,
     pub(crate) events: Sender<Event>,
     /// Where frames for the responder go; without it they are dropped.
     pub(crate) punts: Option<Punts>,
@@ -49,6 +51,7 @@ impl Switch {
             running: Arc::default(),
             fdb: Arc::new(RwLock::new(Arc::clone(&fdb))),
             clock: Clock::start(),
+            notices: Arc::new(Notices::waking()?),
             ports: Arc::default(),
         };
         let punts = match responder(switch.clone()) {
@@ -62,11 +65,17 @@ impl Switch {
             None => None,
         };
         for number in 0..workers.count.max(1) {
+            let forwarder = Forwarder::sharing(
+                settings.clone(),
+                Arc::clone(&fdb),
+                Arc::clone(&switch.notices),
+            );
             let worker = switch.spawn(
                 number,
                 Model {
-                    forwarder: Forwarder::sharing(settings.clone(), Arc::clone(&fdb)),
+                    forwarder,
                     egress: Vec::new(),
+                    notices: Arc::clone(&switch.notices),
                     polling: workers.polling,
                     events: events.clone(),
                     punts: punts.clone(),

@@ -17,20 +17,35 @@
 use super::sightings::Sightings;
 use crate::MacAddr;
 use crate::frame::ethernet::{self, Header};
+use crate::notice::Claimed;
 use crate::table::{PortId, Tick};
 use etherparse::{ArpEthIpv4Packet, ArpHardwareId, ArpOperation, ArpPacketSlice, EtherType};
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
+/// The gateway's addresses.
+#[derive(Debug, Clone, Default)]
+struct Own {
+    mac: MacAddr,
+    addresses: Vec<Ipv4Addr>,
+    /// Whether the switch itself answers for them.
+    answered: bool,
+}
+
 /// What the switch knows of addresses.
 #[derive(Debug, Clone, Default)]
 pub struct ArpTable {
-    own: Option<(MacAddr, Vec<Ipv4Addr>)>,
+    own: Own,
     leases: HashMap<Ipv4Addr, MacAddr, RandomState>,
     probed: HashSet<Ipv4Addr, RandomState>,
     seen: Sightings,
+    rival: Option<Rival>,
 }
+
+/// Two stations that have one address; with the port that the first of them was
+/// seen at, unless the address is its own by right.
+pub(crate) type Rival = (Claimed, Option<PortId>);
 
 /// What a frame says of an address that is being probed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +76,15 @@ impl Answer {
 }
 
 impl ArpTable {
-    /// Sets the addresses that the switch itself answers for, and its MAC;
-    /// `None` where the host's kernel does, or nobody.
-    pub fn set_own(&mut self, own: Option<(MacAddr, Vec<Ipv4Addr>)>) {
-        self.own = own;
+    /// Sets the gateway's addresses, which `mac` holds: whoever else claims one
+    /// is found out. `answered` says whether the switch itself answers for them,
+    /// and not the host's kernel.
+    pub fn set_gateway(&mut self, mac: MacAddr, addresses: Vec<Ipv4Addr>, answered: bool) {
+        self.own = Own {
+            mac,
+            addresses,
+            answered,
+        };
     }
 
     /// Notes who holds the lease of `address`.
@@ -97,8 +117,11 @@ impl ArpTable {
             return Heard::Nothing;
         };
         // Who speaks for another station is no sign of it.
-        if mac == header.source && !self.leases.contains_key(&address) {
-            self.seen.note(address, mac, ingress, now);
+        if mac == header.source {
+            self.rival = self.rival_of(address, mac, ingress, now);
+            if !self.leases.contains_key(&address) {
+                self.seen.note(address, mac, ingress, now);
+            }
         }
         if !self.probed.contains(&address) {
             Heard::Nothing
@@ -107,6 +130,37 @@ impl ArpTable {
         } else {
             Heard::Claim
         }
+    }
+
+    fn rival_of(
+        &mut self,
+        address: Ipv4Addr,
+        by: MacAddr,
+        port: PortId,
+        now: Tick,
+    ) -> Option<Rival> {
+        let is_own = self.own.addresses.contains(&address);
+        let by_right = is_own.then_some(self.own.mac);
+        let by_right = by_right.or_else(|| self.leases.get(&address).copied());
+        let (holder, at) = match by_right {
+            Some(mac) => (mac, None),
+            None => {
+                let (mac, port) = self.seen.of(address, now)?;
+                (mac, Some(port))
+            }
+        };
+        let claimed = Claimed {
+            address,
+            holder,
+            by,
+            port,
+        };
+        (holder != by).then_some((claimed, at))
+    }
+
+    /// What the last ARP packet said of an address that another station has.
+    pub(crate) fn take_rival(&mut self) -> Option<Rival> {
+        self.rival.take()
     }
 
     /// Who was heard lately to have `address`, which had no lease then, and
@@ -135,7 +189,7 @@ impl ArpTable {
             return None;
         }
         let mac = match &self.own {
-            Some((mac, addresses)) if addresses.contains(&target) => *mac,
+            own if own.answered && own.addresses.contains(&target) => own.mac,
             _ => *self
                 .leases
                 .get(&target)

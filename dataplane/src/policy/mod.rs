@@ -100,6 +100,12 @@ impl DropCounts {
         }
     }
 
+    /// Whether none was dropped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|n| *n == 0)
+    }
+
     /// How many were dropped for `reason`.
     #[must_use]
     pub fn get(&self, reason: DropReason) -> u64 {

@@ -30,28 +30,31 @@ impl State {
             return Vec::new();
         };
         let mut outcomes: Vec<(&Request, Outcome)> = Vec::new();
+        let mut unread = Vec::new();
         for asked in &probed {
-            if let Some((message, sender)) = received(&asked.request, server.config()) {
+            if let Some(Ok((message, sender))) = received(&asked.request, server.config()) {
                 let outcome = server.probed(asked.probe, asked.claimant, message, sender, now);
                 outcomes.push((&asked.request, outcome));
             }
         }
         for request in requests {
-            if let Some((message, sender)) = received(request, server.config()) {
-                outcomes.push((request, server.handle(message, sender, now)));
+            match received(request, server.config()) {
+                Some(Ok((message, sender))) => {
+                    outcomes.push((request, server.handle(message, sender, now)));
+                }
+                Some(Err(silence)) => unread.push((request, silence)),
+                None => {}
             }
         }
         let changes = outcomes.iter().flat_map(|(_, outcome)| &outcome.changes);
         let saved = self.save(changes, now);
-        if let Err(error) = &saved {
+        if saved.is_err() {
             for (_, outcome) in &mut outcomes {
                 // What ran out did so whatever the disk says; nothing else happened.
                 outcome.changes.clear();
                 let ran_out = |event: &Event| matches!(event, Event::Expired { .. });
                 outcome.events.retain(ran_out);
             }
-            let what = format!("DHCP: no lease is given out or renewed: {error}");
-            self.log.trouble(&what, Instant::now());
         }
         let told = outcomes.iter().flat_map(|(_, o)| bindings::of(o, now));
         self.tell(told.collect());
@@ -59,7 +62,7 @@ impl State {
         let (mut replies, mut asked_for) = (Vec::new(), Vec::new());
         for (request, outcome) in &outcomes {
             self.hooks.observe(outcome, &request.frame, now);
-            self.note(&outcome.events);
+            self.note(&outcome.events, Some(request.ingress));
             if saved.is_err() {
                 self.counters.silence(Silence::NotRecorded);
                 continue;
@@ -83,6 +86,9 @@ impl State {
                     self.probes.start(*probe, request, Instant::now());
                 }
             }
+        }
+        for (request, silence) in unread {
+            self.silent(silence, &request.frame);
         }
         self.ask_for(&asked_for);
         replies
@@ -112,36 +118,38 @@ impl State {
         self.end_probes(addresses);
     }
 
-    /// Counts that the message in `frame` gets no answer, and logs it where an
+    /// Counts that the message in `frame` gets no answer, and tells of it where an
     /// operator can mend it.
     fn silent(&mut self, silence: Silence, frame: &[u8]) {
         tracing::debug!("DHCP: a message gets no answer: {silence}");
         self.counters.silence(silence);
-        let now = Instant::now();
-        let client = || {
-            let client = message::unwrap(frame).and_then(|received| received.client());
-            client.map_or_else(|| "a client".to_owned(), |mac| mac.to_string())
-        };
-        if let Some(line) = self.unanswered.line(silence, client, now) {
-            self.log.trouble(&line, now);
+        let client = || message::unwrap(frame).and_then(|received| received.client());
+        if let Some(event) = self.unanswered.event(silence, client, Instant::now()) {
+            self.events.tell(event);
         }
     }
 }
 
-/// The message in `request` and who sent it, if it is for this server.
-fn received<'a>(request: &'a Request, config: &Config) -> Option<(&'a [u8], Sender)> {
+/// The message in `request` and who sent it, or why it is not read; `None` if it
+/// holds none.
+fn received<'a>(
+    request: &'a Request,
+    config: &Config,
+) -> Option<Result<(&'a [u8], Sender), Silence>> {
     let received = message::unwrap(&request.frame)?;
     let to = received.destination;
+    if !received.is_intact {
+        return Some(Err(Silence::BadChecksum));
+    }
     let mut former = config.former.iter();
     let unicast = to == config.server || former.any(|it| it.addr() == to);
     if !unicast && ![Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
-        tracing::debug!("DHCP: a message gets no answer: it is for {to}");
-        return None;
+        return Some(Err(Silence::OtherServer));
     }
     let sender = Sender {
         origin: Origin(request.ingress.0.into()),
         mac: received.source,
         unicast,
     };
-    Some((received.message, sender))
+    Some(Ok((received.message, sender)))
 }

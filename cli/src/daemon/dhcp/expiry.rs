@@ -48,7 +48,7 @@ impl State {
         }
         self.hooks.expired(&events);
         self.tell(bindings::expired(&events).collect());
-        self.note(&events);
+        self.note(&events, None);
     }
 
     /// Has [`DhcpService::expire_on_time`] look again if a lease runs out

@@ -11,6 +11,8 @@
 //! write when it reported an error is taken for lost.
 
 use super::clocks::Clocks;
+use crate::daemon::events::Events;
+use crate::events::Event;
 use crate::host::leases::{Folder, LeaseFileError, LeaseStore};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub(super) struct Keeper {
     kept: Option<Kept>,
     /// Told when [`Keeper::due`] has changed.
     changed: Arc<Notify>,
+    events: Events,
 }
 
 #[derive(Debug)]
@@ -58,12 +61,13 @@ struct Trouble {
 
 impl Keeper {
     /// One for the folder STATE/NAME.
-    pub(super) fn new(folder: &Path, clocks: Clocks) -> Self {
+    pub(super) fn new(folder: &Path, clocks: Clocks, events: Events) -> Self {
         Self {
             folder: Arc::new(Folder::new(folder)),
             clocks,
             kept: None,
             changed: Arc::default(),
+            events,
         }
     }
 
@@ -152,13 +156,13 @@ impl Keeper {
             Ok(()) => {
                 kept.whole = false;
                 if kept.stuck.take().is_some() {
-                    tracing::info!("leases can be written again");
+                    self.events.tell(Event::LeasesWritten);
                 }
                 kept.wrote(now, &self.changed);
                 true
             }
             Err(error) => {
-                kept.stick(error, now, &self.changed);
+                kept.stick(error, now, &self.changed, &self.events);
                 false
             }
         }
@@ -184,7 +188,7 @@ impl Keeper {
             }
             Err(error) => {
                 kept.whole = true;
-                Err(kept.stick(error, now, &self.changed))
+                Err(kept.stick(error, now, &self.changed, &self.events))
             }
         }
     }
@@ -249,10 +253,18 @@ impl Kept {
         }
     }
 
-    fn stick(&mut self, error: LeaseFileError, now: Instant, changed: &Notify) -> String {
+    fn stick(
+        &mut self,
+        error: LeaseFileError,
+        now: Instant,
+        changed: &Notify,
+        events: &Events,
+    ) -> String {
         let text = super::super::network::chain(error);
         if self.stuck.is_none() {
-            tracing::error!("no lease is given out until leases can be written: {text}");
+            events.tell(Event::LeasesStuck {
+                error: text.clone(),
+            });
         }
         let trouble = Trouble {
             text: text.clone(),

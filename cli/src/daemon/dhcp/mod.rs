@@ -25,7 +25,7 @@ mod tests;
 mod unanswered;
 mod view;
 
-use super::eventlog::EventLog;
+use super::events::{self, Events};
 use super::hooks::Hooks;
 use crate::host::leases::LeaseFileError;
 use bindings::Binding;
@@ -39,7 +39,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use tokio::sync::Notify;
 use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
@@ -67,7 +66,7 @@ struct State {
     ports: BTreeMap<u16, String>,
     switch: Option<Switch>,
     probes: Probes,
-    log: EventLog,
+    events: Events,
     counters: Counters,
     unanswered: Unanswered,
     hooks: Hooks,
@@ -106,21 +105,21 @@ pub(super) enum DhcpError {
 
 impl DhcpService {
     /// A service that is off, with its leases in the folder STATE/NAME.
-    pub(super) fn new(folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
-        Self::by(Clocks::host(), folder, hash_key, mac)
+    pub(super) fn new(folder: &Path, hash_key: u64, mac: MacAddr, events: Events) -> Self {
+        Self::by(Clocks::host(), folder, hash_key, mac, events)
     }
 
-    fn by(clocks: Clocks, folder: &Path, hash_key: u64, mac: MacAddr) -> Self {
+    fn by(clocks: Clocks, folder: &Path, hash_key: u64, mac: MacAddr, events: Events) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
                 server: None,
-                keeper: Keeper::new(folder, clocks),
+                keeper: Keeper::new(folder, clocks, events.clone()),
                 hash_key,
                 mac,
                 ports: BTreeMap::new(),
                 switch: None,
                 probes: Probes::default(),
-                log: EventLog::new(Instant::now()),
+                events,
                 counters: Counters::default(),
                 unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
@@ -303,12 +302,16 @@ impl State {
         }
     }
 
-    /// Logs and counts what happened.
-    fn note(&mut self, events: &[Event]) {
+    /// Tells of what happened, and counts it; a message that came in by `port`
+    /// led to it, or none.
+    fn note(&mut self, events: &[Event], port: Option<PortId>) {
         self.note_told(events);
+        let port = port.and_then(|port| self.ports.get(&port.0));
         for event in events {
             self.counters.event(event);
-            self.log.event(event, Instant::now());
+            if let Some(event) = events::dhcp::event(event, port.map(String::as_str)) {
+                self.events.tell(event);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::host::leases::{Folder, LeaseStore};
 use bytes::Bytes;
 use etherparse::PacketBuilder;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vmlan_dataplane::hairpin::Request;
 use vmlan_dataplane::table::PortId;
 use vmlan_dhcp::{LeaseState, leasefile};
@@ -16,7 +16,12 @@ const MAC: MacAddr = MacAddr(0x52, 0x54, 0, 0, 0, 9);
 
 /// A service off, with the file `leases` in `folder`.
 fn service(folder: &Path) -> DhcpService {
-    DhcpService::new(folder, 7, MacAddr(0x52, 0x54, 0, 0, 0, 1))
+    DhcpService::new(
+        folder,
+        7,
+        MacAddr(0x52, 0x54, 0, 0, 0, 1),
+        Events::new("test"),
+    )
 }
 
 fn epoch() -> u64 {
@@ -258,7 +263,7 @@ fn a_lease_on_disk_is_renewed_with_what_is_left_of_it_while_nothing_can_be_writt
     std::fs::create_dir(&folder).unwrap();
     let hands = Hands::default();
     let clocks = hands.clocks(100, 1_700_000_000);
-    let mut service = DhcpService::by(clocks, &folder, 7, MAC);
+    let mut service = DhcpService::by(clocks, &folder, 7, MAC, Events::new("test"));
     service.configure(Some(config(254))).unwrap();
     assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
     service.state().keeper.rewrite();
@@ -328,7 +333,7 @@ fn setting_the_clock_ends_no_lease_and_shows_its_end_by_the_new_time() {
         let hands = Hands::default();
         let wall: u64 = 1_700_000_000;
         let clocks = hands.clocks(100, wall);
-        let mut service = DhcpService::by(clocks, folder.path(), 7, MAC);
+        let mut service = DhcpService::by(clocks, folder.path(), 7, MAC, Events::new("test"));
         service.configure(Some(config(254))).unwrap();
         assert_eq!(service.respond(&[request(SERVER)]).len(), 1);
         assert_eq!(the_lease(&service), (wall + 3600, LeaseState::Bound));
@@ -342,7 +347,13 @@ fn setting_the_clock_ends_no_lease_and_shows_its_end_by_the_new_time() {
         // Killed, and started again after the clock was set once more.
         hands.go(10, set);
         let (uptime, wall) = *hands.0.lock().unwrap();
-        let mut service = DhcpService::by(hands.clocks(uptime, wall), folder.path(), 7, MAC);
+        let mut service = DhcpService::by(
+            hands.clocks(uptime, wall),
+            folder.path(),
+            7,
+            MAC,
+            Events::new("test"),
+        );
         service.configure(Some(config(254))).unwrap();
         let end = end.saturating_add_signed(set);
         assert_eq!(the_lease(&service), (end, LeaseState::Bound));

@@ -1,9 +1,10 @@
-//! What is said in the log of messages that get no answer, where an operator can
-//! mend it.
+//! What is told of messages that get no answer, where an operator can mend it.
 //!
 //! A client without an address asks on for as long as it runs, so of one reason
-//! there is a line a minute, with the number of those that stand for it.
+//! there is an event a minute, with the number of those that stand for it.
 
+use crate::events::Event;
+use pnet_base::MacAddr;
 use std::time::{Duration, Instant};
 use vmlan_dhcp::Silence;
 
@@ -23,14 +24,14 @@ struct Reason {
 }
 
 impl Unanswered {
-    /// The line to log at `now` of a message that got no answer, if one is due;
+    /// What to tell at `now` of a message that got no answer, if one is due;
     /// `client` says whose message it is.
-    pub(super) fn line(
+    pub(super) fn event(
         &mut self,
         silence: Silence,
-        client: impl FnOnce() -> String,
+        client: impl FnOnce() -> Option<MacAddr>,
         now: Instant,
-    ) -> Option<String> {
+    ) -> Option<Event> {
         let reason = self.reasons.get_mut(silence as usize)?;
         let mend = mend(silence)?;
         let quiet = |said: Instant| now.saturating_duration_since(said) < QUIET;
@@ -39,14 +40,12 @@ impl Unanswered {
             return None;
         }
         reason.said = Some(now);
-        let more = match std::mem::take(&mut reason.unsaid) {
-            0 => String::new(),
-            n => format!(" ({n} more messages since the last such line)"),
-        };
-        let client = client();
-        Some(format!(
-            "DHCP: {client} gets no address, {silence}: {mend}{more}"
-        ))
+        Some(Event::NoAddress {
+            mac: client(),
+            reason: silence.name().to_owned(),
+            mend: mend.to_owned(),
+            more: std::mem::take(&mut reason.unsaid),
+        })
     }
 }
 
@@ -68,8 +67,8 @@ fn mend(silence: Silence) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn client() -> String {
-        "52:54:00:00:00:01".to_owned()
+    fn client() -> Option<MacAddr> {
+        Some(MacAddr(0x52, 0x54, 0, 0, 0, 1))
     }
 
     #[test]
@@ -77,7 +76,8 @@ mod tests {
         let start = Instant::now();
         let mut unanswered = Unanswered::default();
         let mut after = |seconds, silence| {
-            unanswered.line(silence, client, start + Duration::from_secs(seconds))
+            let event = unanswered.event(silence, client, start + Duration::from_secs(seconds));
+            event.map(|event| event.to_string())
         };
         let first = "DHCP: 52:54:00:00:00:01 gets no address, range-exhausted: widen the range \
                      under [dhcp]";

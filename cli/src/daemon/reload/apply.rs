@@ -3,6 +3,7 @@
 use super::super::network::Network;
 use super::plan::{Plan, Side};
 use super::step::{Failure, Step};
+use crate::events::Event;
 use crate::model::ApiError;
 
 /// Carries `plan` out. What it did and what it did not is a line each, in the
@@ -43,12 +44,12 @@ pub(super) async fn carry_out(network: &mut Network, plan: Plan) -> Result<Strin
                     let outside = Step::Outside.undo(network, &from, &from).await;
                     kept.extend(outside.err());
                 }
-                return Err(failed(&error, &kept));
+                return Err(network.failed(&error, &kept));
             }
         }
     }
     network.retire_former().await;
-    finish(done, &again)
+    network.finish(done, again)
 }
 
 impl Network {
@@ -60,39 +61,45 @@ impl Network {
         self.former.clone_from(&side.former);
         self.mac = side.mac;
     }
-}
 
-/// Logs each line, and gives them all.
-fn finish(done: Vec<String>, again: &[String]) -> Result<String, ApiError> {
-    for line in &done {
-        tracing::info!("reload: {line}");
+    /// Tells what was done, and what failed again, and gives a line of each.
+    fn finish(&self, done: Vec<String>, again: Vec<String>) -> Result<String, ApiError> {
+        let failed = again.iter().map(|line| format!("not done: {line}"));
+        let lines: Vec<String> = done.iter().cloned().chain(failed).collect();
+        let has_failed = !again.is_empty();
+        self.events.tell(Event::Reloaded {
+            done,
+            failed: again,
+        });
+        if has_failed {
+            return Err(ApiError::runtime(lines.join("\n")));
+        }
+        if lines.is_empty() {
+            return Ok("nothing has changed".to_owned());
+        }
+        Ok(lines.join("\n"))
     }
-    for line in again {
-        tracing::error!("reload: not done: {line}");
-    }
-    let lines = done.into_iter();
-    let failed = again.iter().map(|line| format!("not done: {line}"));
-    let lines: Vec<String> = lines.chain(failed).collect();
-    if !again.is_empty() {
-        return Err(ApiError::runtime(lines.join("\n")));
-    }
-    if lines.is_empty() {
-        tracing::info!("reload: nothing has changed");
-        return Ok("nothing has changed".to_owned());
-    }
-    Ok(lines.join("\n"))
-}
 
-/// The error of a plan that failed by `error`, of which `kept` could not be
-/// taken back.
-fn failed(error: &str, kept: &[ApiError]) -> ApiError {
-    if kept.is_empty() {
-        tracing::error!("reload: nothing is changed: {error}");
-        return ApiError::runtime(error).help("nothing is changed; mend it and reload again");
+    /// The error of a plan that failed by `error`, of which `kept` could not be
+    /// taken back.
+    fn failed(&self, error: &str, kept: &[ApiError]) -> ApiError {
+        let kept: Vec<String> = kept.iter().map(ApiError::one_line).collect();
+        let (end, help) = if kept.is_empty() {
+            let mend = "nothing is changed; mend it and reload again";
+            ("nothing is changed".to_owned(), mend)
+        } else {
+            let mend = "`vmlan status` and `vmlan ports` show what is there; mend it and reload \
+                        again";
+            (format!("not taken back: {}", kept.join("; ")), mend)
+        };
+        self.events.tell(Event::Reloaded {
+            done: Vec::new(),
+            failed: vec![format!("{error}; {end}")],
+        });
+        let said = match kept.is_empty() {
+            true => error.to_owned(),
+            false => format!("{error}\n{end}"),
+        };
+        ApiError::runtime(said).help(help)
     }
-    let kept: Vec<String> = kept.iter().map(ApiError::one_line).collect();
-    let kept = kept.join("; ");
-    tracing::error!("reload: failed: {error}; not taken back: {kept}");
-    ApiError::runtime(format!("{error}\nnot taken back: {kept}"))
-        .help("mend it and reload again; `vmlan status` and `vmlan ports` show what is there")
 }

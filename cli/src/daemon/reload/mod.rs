@@ -29,12 +29,11 @@ use plan::Plan;
 /// before is still missing: then the rest is done, and the error says which is
 /// which.
 pub(super) async fn reload(network: &mut Network, dry_run: bool) -> Result<String, ApiError> {
-    let Some(file) = network.file.clone() else {
-        let said = "the network runs by the built-in configuration: nothing to read";
-        tracing::info!("reload: {said}");
-        return Ok(said.to_owned());
+    let plan = match &network.file {
+        Some(file) => Plan::make(network, file).await,
+        None => Ok(Plan::built_in(network)),
     };
-    let plan = match Plan::make(network, &file).await {
+    let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
             if !dry_run {

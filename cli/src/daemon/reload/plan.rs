@@ -39,6 +39,17 @@ pub(super) struct Plan {
 }
 
 impl Side {
+    /// The network as it is.
+    fn of(network: &Network) -> Self {
+        Self {
+            config: network.config.clone(),
+            gateway: network.gateway,
+            former: network.former.clone(),
+            mac: network.mac,
+            served: network.dhcp.config(),
+        }
+    }
+
     /// What the switch goes by.
     pub(super) fn settings(&self) -> Settings {
         start::settings(&self.config, self.gateway, &self.former, self.mac)
@@ -69,6 +80,17 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
+    /// What is to be done where there is no file: only what is at each reload.
+    pub(super) fn built_in(network: &Network) -> Self {
+        let side = Side::of(network);
+        Self {
+            from: side.clone(),
+            to: side,
+            steps: vec![Step::BuiltIn, Step::Outside, Step::Mtu],
+            warnings: Vec::new(),
+        }
+    }
+
     /// What is to be done for `network` to be as `file` says.
     ///
     /// # Errors
@@ -79,13 +101,7 @@ impl Plan {
             .map_err(|error| renamed(file, name).unwrap_or_else(|| ApiError::input(error)))?;
         let warnings = loaded.warnings.iter().map(Located::one_line).collect();
         loaded.check_files().map_err(unusable)?;
-        let from = Side {
-            config: network.config.clone(),
-            gateway: network.gateway,
-            former: network.former.clone(),
-            mac: network.mac,
-            served: network.dhcp.config(),
-        };
+        let from = Side::of(network);
         let gateway = gateway(network, &loaded.config).await?;
         let (live, source) = (network.hosts.entries(), loaded.source.as_ref());
         let mut served = hosts::served(&loaded.config, gateway, live, source).map_err(unusable)?;
@@ -220,6 +236,8 @@ fn steps(network: &Network, from: &Side, to: &Side) -> Vec<Step> {
         (from.served != to.served, Step::Dhcp),
         (needs_tftp(from, to), Step::Tftp),
         (old.libvirt != new.libvirt, Step::Libvirt),
+        (old.log != new.log, Step::Log),
+        (old.events != new.events, Step::Events),
         (is_bridged && moved, Step::MoveAddresses),
     ];
     let network_steps = network_steps.into_iter();

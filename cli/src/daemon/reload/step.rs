@@ -41,6 +41,12 @@ pub(super) enum Step {
     Tftp,
     /// What libvirt sees.
     Libvirt,
+    /// Which log lines are written.
+    Log,
+    /// What is an event.
+    Events,
+    /// Nothing, as there is no file.
+    BuiltIn,
     /// Whether the host interface has the uplink's addresses.
     MoveAddresses,
     /// A port.
@@ -111,6 +117,14 @@ impl Step {
             Self::Tftp if old.tftp.is_none() => "TFTP is on now".to_owned(),
             Self::Tftp => "TFTP settings changed".to_owned(),
             Self::Libvirt => "what libvirt sees changed".to_owned(),
+            Self::Log => {
+                let filter = new.log.clone().unwrap_or_default();
+                format!("the log is written by the filter {filter} now")
+            }
+            Self::Events => "what is an event changed".to_owned(),
+            Self::BuiltIn => {
+                "the network runs by the built-in configuration: nothing to read".to_owned()
+            }
             Self::MoveAddresses if new.move_addresses => {
                 "the uplink's addresses move to the host interface".to_owned()
             }
@@ -150,6 +164,9 @@ impl Step {
             }
             Self::Tftp => network.serve_tftp().map_err(|error| named("tftp", error))?,
             Self::Libvirt => network.libvirt.touch(),
+            Self::Log => crate::log::set(config.log.clone().unwrap_or_default()),
+            // Whoever tells of events asks the configuration each time.
+            Self::Events | Self::BuiltIn => {}
             Self::MoveAddresses => change_moved(network).await?,
             Self::Port(step) => return step.carry_out(network).await,
             Self::Patterns => return change_attached(network).await,
@@ -267,7 +284,7 @@ async fn change_outside(network: &mut Network, from: &Side, to: &Side) -> Result
         || (&old.interface, from.gateway) != (&new.interface, to.gateway)
         || old.tftp.is_some() != new.tftp.is_some();
     let opened = network.open_outside().await;
-    opened.map_err(|error| {
+    let otherwise = opened.map_err(|error| {
         let error = ApiError::runtime(format!("forward: {}", error.one_line()));
         if is_new {
             Failure::New(error)
@@ -280,7 +297,13 @@ async fn change_outside(network: &mut Network, from: &Side, to: &Side) -> Result
         let set = sysctl::reset_host_interface(interface);
         set.map_err(|error| named("forward", error))?;
     }
-    Ok(Notes::new())
+    if is_new {
+        return Ok(Notes::new());
+    }
+    let otherwise = otherwise.into_iter();
+    Ok(otherwise
+        .map(|sysctl| format!("{sysctl} was changed by somebody: it is set again"))
+        .collect())
 }
 
 /// Gives the netdevs that the network made its MTU. Those of others keep

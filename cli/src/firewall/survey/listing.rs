@@ -1,7 +1,8 @@
 //! What `nft -j list ruleset` lists (libnftables-json(5)), read as far as a
-//! survey wants it: chains and rules, and where one leads.
+//! survey wants it: chains, rules, and sets of netdevs.
 
 use super::Hook;
+use super::packet::Packet;
 use serde_json::Value;
 
 /// The objects of one kind in the order that `nft` lists them.
@@ -56,6 +57,8 @@ pub(super) struct Rule<'a> {
     pub(super) family: &'a str,
     pub(super) table: &'a str,
     pub(super) chain: &'a str,
+    /// By which `nft` deletes it.
+    pub(super) handle: u64,
     expression: &'a [Value],
 }
 
@@ -65,49 +68,36 @@ impl<'a> Rule<'a> {
             family: text(object, "family")?,
             table: text(object, "table")?,
             chain: text(object, "chain")?,
+            handle: object.get("handle")?.as_u64()?,
             expression: object.get("expr")?.as_array()?,
         })
     }
 
-    pub(super) fn is_in(&self, chain: &Chain<'_>) -> bool {
-        chain.is_in(self.family, self.table) && self.chain == chain.name
-    }
-
-    fn is_of(&self, base: &Chain<'_>, chain: &str) -> bool {
-        base.is_in(self.family, self.table) && self.chain == chain
+    /// What it does to a packet, word by word (libnftables-json(5),
+    /// "STATEMENTS").
+    pub(super) fn statements(&self) -> &'a [Value] {
+        self.expression
     }
 
     /// The chains that it leads to.
-    fn targets(&self) -> impl Iterator<Item = &'a str> {
+    pub(super) fn targets(&self) -> impl Iterator<Item = &'a str> {
         self.expression.iter().filter_map(|it| {
             let target = it.pointer("/jump/target").or(it.pointer("/goto/target"));
             target?.as_str()
         })
     }
 
-    /// Whether it drops whatever comes to it.
-    pub(super) fn ends(&self) -> bool {
-        let is_end = |it: &Value| {
-            it.get("drop").is_some()
-                || it.get("reject").is_some()
-                || matches!(xt_target(it), Some("REJECT" | "DROP"))
-        };
-        let is_silent = |it: &Value| it.get("counter").is_some() || it.get("log").is_some();
-        self.expression.last().is_some_and(is_end)
-            && self.expression.iter().all(|it| is_silent(it) || is_end(it))
-    }
-
-    /// Whether it looks for the netdev `interface`: by its name, by a pattern, or
-    /// in a set or map that stands in the rule.
-    pub(super) fn names(&self, interface: &str) -> bool {
+    /// Whether it looks for the netdev `interface`.
+    fn names(&self, interface: &str) -> bool {
+        let packet = Packet::by(interface);
         self.expression.iter().any(|it| {
-            let (key, named) = match it.get("vmap") {
-                Some(map) => (map.get("key"), map.get("data")),
-                None => (it.pointer("/match/left"), it.pointer("/match/right")),
+            let Some(it) = it.get("match") else {
+                return false;
             };
-            let key = key.and_then(|it| it.pointer("/meta/key")?.as_str());
-            matches!(key, Some("iif" | "iifname" | "oif" | "oifname"))
-                && named.is_some_and(|it| has_netdev(it, interface))
+            let (Some(key), Some(value)) = (it.get("left"), it.get("right")) else {
+                return false;
+            };
+            packet.names(key, value)
         })
     }
 
@@ -132,49 +122,37 @@ impl<'a> Rule<'a> {
     }
 }
 
-/// The rules that packets in `base` may come by, in it and in the chains that
-/// it leads to.
-pub(super) fn passed<'a>(
-    base: &Chain<'a>,
-    rules: &'a [Rule<'a>],
-) -> impl Iterator<Item = &'a Rule<'a>> {
-    let mut reached = vec![base.name];
-    let mut next = 0;
-    while let Some(&chain) = reached.get(next) {
-        next += 1;
-        for rule in rules.iter().filter(|it| it.is_of(base, chain)) {
-            let new = rule.targets().filter(|target| !reached.contains(target));
-            let new: Vec<&str> = new.collect();
-            reached.extend(new);
-        }
-    }
-    let (family, table) = (base.family, base.table);
-    let is_in = move |it: &&Rule<'_>| it.family == family && it.table == table;
-    rules
-        .iter()
-        .filter(is_in)
-        .filter(move |it| reached.contains(&it.chain))
-}
-
-/// Whether `named`, a name, pattern, set or map of netdevs, has `interface`.
-fn has_netdev(named: &Value, interface: &str) -> bool {
-    if let Some(name) = named.as_str() {
-        return match name.strip_suffix('*') {
-            Some(start) => interface.starts_with(start),
-            None => name == interface,
-        };
-    }
-    let elements = named.get("set").and_then(Value::as_array);
-    elements.into_iter().flatten().any(|element| {
-        // One of a map is a key with its value.
-        let key = element.get(0).unwrap_or(element);
-        key.as_str().is_some_and(|_| has_netdev(key, interface))
-    })
-}
-
 /// The target of iptables in a rule, where `nft` has no words of its own for
 /// it.
-fn xt_target(expression: &Value) -> Option<&str> {
+pub(super) fn xt_target(expression: &Value) -> Option<&str> {
     let xt = expression.get("xt")?;
     (text(xt, "type") == Some("target")).then(|| text(xt, "name"))?
+}
+
+/// The sets and maps of netdevs by their names: family, table, name, and
+/// whether it is a map. `nft` lists them without elements where it is told to be
+/// terse.
+pub(super) fn sets_of_netdevs(listed: &Value) -> Vec<(&str, &str, &str, &'static str)> {
+    let is_netdev = |it: &Value| matches!(it.as_str(), Some("ifname" | "iface_index"));
+    let of_kind = |kind: &'static str| {
+        objects(listed, kind).filter_map(move |set| {
+            let key = set.get("type")?;
+            let parts = key
+                .as_array()
+                .map_or(std::slice::from_ref(key), Vec::as_slice);
+            let [family, table, name] = ["family", "table", "name"].map(|it| text(set, it));
+            parts
+                .iter()
+                .any(is_netdev)
+                .then_some((family?, table?, name?, kind))
+        })
+    };
+    of_kind("set").chain(of_kind("map")).collect()
+}
+
+/// The elements of the one set or map that is `listed`.
+pub(super) fn elements(listed: &Value) -> Vec<Value> {
+    let sets = objects(listed, "set").chain(objects(listed, "map"));
+    let elements = sets.filter_map(|set| set.get("elem")?.as_array());
+    elements.flatten().cloned().collect()
 }

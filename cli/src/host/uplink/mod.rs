@@ -97,7 +97,11 @@ impl fmt::Display for Summary {
             routes,
         } = self;
         let addresses = addresses.join(", ");
-        write!(f, "{addresses} and {routes} routes go from {from} to {to}")
+        let plural = if *routes == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{addresses} and {routes} route{plural} go from {from} to {to}"
+        )
     }
 }
 

@@ -53,7 +53,7 @@ fn an_isolated_network_becomes_a_configuration() {
     )
     .unwrap();
     assert_eq!(
-        translation.config,
+        translation.config.text(),
         "\
 name      = \"default\"
 interface = \"virbr0\"
@@ -117,9 +117,13 @@ fn what_vmlan_refuses_is_left_with_its_line_and_the_rest_stays() {
         assert!(entry.starts_with(text), "{entry}");
     }
     for text in ["192.168.122.10", "192.168.122.12"] {
-        assert!(translation.config.contains(text), "{}", translation.config);
+        assert!(
+            translation.config.text().contains(text),
+            "{}",
+            translation.config.text()
+        );
     }
-    Loaded::parse(Path::new("x"), &translation.config, None).unwrap();
+    Loaded::parse(Path::new("x"), translation.config.text(), None).unwrap();
 }
 
 #[test]
@@ -128,18 +132,19 @@ fn a_network_without_dhcp_has_none_and_one_without_an_address_no_gateway() {
         "<network><name>default</name><bridge name='virbr0'/>\
          <ip address='10.0.0.1' prefix='24'/></network>",
     );
-    let config = plain.unwrap().config;
+    let plain = plain.unwrap();
+    let config = plain.config.text();
     assert!(config.ends_with("[dhcp]\nenabled = false\n"), "{config}");
     let none =
         translated("<network ipv6='yes'><name>default</name><bridge name='virbr0'/></network>");
     let none = none.unwrap();
     assert!(
-        none.config.contains("forward   = \"bridge\""),
+        none.config.text().contains("forward   = \"bridge\""),
         "{}",
-        none.config
+        none.config.text()
     );
     assert_eq!(left(&none), [] as [&str; 0]);
-    let loaded = Loaded::parse(Path::new("x"), &none.config, None).unwrap();
+    let loaded = Loaded::parse(Path::new("x"), none.config.text(), None).unwrap();
     assert_eq!(loaded.config.address, crate::config::Address::None);
     assert!(!loaded.config.dhcp.enabled);
 }
@@ -151,7 +156,7 @@ fn hosts_without_a_range_are_the_only_ones_served() {
 <host mac='52:54:00:00:00:01' ip='10.0.0.9'/></dhcp></ip></network>",
     )
     .unwrap();
-    assert!(translation.config.contains("known-only = true"));
+    assert!(translation.config.text().contains("known-only = true"));
 }
 
 #[test]
@@ -198,7 +203,7 @@ fn options_of_dnsmasq_go_before_those_by_themselves() {
 <dnsmasq:option value='dhcp-option=option:ntp-server,here'/>
 </dnsmasq:options>";
     let translation = isolated(options, "");
-    let config = &translation.config;
+    let config = translation.config.text();
     assert!(
         !config.contains("router") && !config.contains("dns-server"),
         "{config}"
@@ -214,12 +219,17 @@ fn options_of_dnsmasq_go_before_those_by_themselves() {
 #[test]
 fn guests_are_told_a_name_server_that_answers() {
     let forwarders = isolated("<dns><forwarder addr='9.9.9.9'/></dns>", "");
-    assert!(forwarders.config.contains("dns-server = [\"9.9.9.9\"]"));
+    assert!(
+        forwarders
+            .config
+            .text()
+            .contains("dns-server = [\"9.9.9.9\"]")
+    );
     let off = isolated("<dns enable='no'/>", "");
-    assert!(off.config.contains("dns-server = \"\""));
+    assert!(off.config.text().contains("dns-server = \"\""));
     assert!(off.notes.is_empty());
     let none = isolated("", "");
-    assert!(!none.config.contains("dns-server"));
+    assert!(!none.config.text().contains("dns-server"));
     assert!(none.notes[0].contains("names do not resolve"));
 }
 
@@ -282,6 +292,6 @@ proptest! {
              <ip address='10.0.0.1' prefix='24'><dhcp>{dhcp}</dhcp></ip></network>"
         );
         let translation = translated(&xml).unwrap();
-        Loaded::parse(Path::new("x"), &translation.config, None).unwrap();
+        Loaded::parse(Path::new("x"), translation.config.text(), None).unwrap();
     }
 }

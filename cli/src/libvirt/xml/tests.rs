@@ -103,7 +103,9 @@ fn an_address_without_a_mask_has_that_of_its_class() {
 #[test]
 fn a_mistake_is_shown_with_its_place_and_a_mend() {
     for (xml, place, what) in [
-        ("", "net.xml:1:1:", "no well-formed XML"),
+        ("", "net.xml:", "nothing in it"),
+        ("\n \n", "net.xml:", "nothing in it"),
+        (" x", "net.xml:1:", "no well-formed XML"),
         (
             "<network>\n  <name>x</nam>\n</network>",
             "net.xml:2:",

@@ -1,12 +1,15 @@
 //! The client of the control socket: HTTP/1.1 with JSON bodies over
 //! `RUN/NAME/control.sock`, one connection a request.
 
+mod lines;
+
 use crate::args::Place;
 use crate::config::NetworkName;
+use crate::host::group;
 use crate::model::ApiError;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -24,6 +27,9 @@ use tokio::net::UnixStream;
 const MAX_ANSWER: usize = 256 << 20;
 /// How long an answer may take, unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+type Body = Full<Bytes>;
+type Socket = TokioIo<UnixStream>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -173,17 +179,13 @@ impl Client {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<A, ClientError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| self.connect_error(error))?;
-        let (status, answer) = runtime.block_on(async {
+        let (status, answer) = self.block_on(async {
             tokio::time::timeout(self.patience, self.exchange(method, path, body))
                 .await
                 .map_err(|_| {
                     self.answer(format!("none within {:.1} s", self.patience.as_secs_f32()))
                 })?
-        })?;
+        })??;
         if status.is_success() {
             return serde_json::from_slice(&answer).map_err(|error| self.answer(error));
         }
@@ -199,19 +201,8 @@ impl Client {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| self.connect_error(error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.answer(error))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, "vmlan")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::<Bytes>::from(body.unwrap_or_default()))
-            .map_err(|error| self.answer(error))?;
+        let (mut sender, connection) = self.connect().await?;
+        let request = self.prepare(method, path, body)?;
         let exchange = async {
             let response = sender
                 .send_request(request)
@@ -235,6 +226,39 @@ impl Client {
                 Err(error) => Err(self.answer(error)),
             },
         }
+    }
+
+    /// Waits for `future` on a runtime of its own.
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> Result<T, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| self.connect_error(error))?;
+        Ok(runtime.block_on(future))
+    }
+
+    async fn connect(&self) -> Result<(SendRequest<Body>, Connection<Socket, Body>), ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.connect_error(error))?;
+        http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.answer(error))
+    }
+
+    fn prepare(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Request<Body>, ClientError> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "vmlan")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::from(body.unwrap_or_default()))
+            .map_err(|error| self.answer(error))
     }
 
     fn connect_error(&self, error: io::Error) -> ClientError {
@@ -269,9 +293,10 @@ impl Client {
 /// can be seen.
 fn whom(socket: &Path) -> String {
     let owner = socket.ancestors().find_map(|path| path.metadata().ok());
-    match owner.map(|metadata| metadata.uid()) {
-        None | Some(0) => "root".to_owned(),
-        Some(uid) => format!("the user {uid}, who runs `vmlan run`, or as root"),
+    match owner.map(|metadata| (metadata.uid(), metadata.gid())) {
+        None | Some((0, 0)) => "root".to_owned(),
+        Some((0, _)) => format!("root, or as a member of the group {}", group::NAME),
+        Some((uid, _)) => format!("the user {uid}, who runs `vmlan run`, or as root"),
     }
 }
 
