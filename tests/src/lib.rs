@@ -33,6 +33,7 @@ pub mod follower;
 pub mod frame;
 pub mod guest;
 pub mod hostile;
+pub mod keys;
 pub mod killed;
 pub mod lan;
 pub mod libvirt;

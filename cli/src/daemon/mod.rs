@@ -24,6 +24,7 @@ mod network;
 mod outside;
 mod ports;
 mod reload;
+mod rename;
 mod start;
 mod tftp;
 mod uplink;

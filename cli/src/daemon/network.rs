@@ -6,7 +6,7 @@ use super::events::Events;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
-use crate::config::{Config, InterfaceName, Port, PortKind, PortName, PortSettings};
+use crate::config::{Config, Port, PortKind, PortName, PortSettings};
 use crate::events::Event;
 use crate::firewall::Firewall;
 use crate::host::attached::Attached;
@@ -290,38 +290,6 @@ impl Network {
         Ok(format!("port {name} changed"))
     }
 
-    /// Gives a port another name.
-    pub(super) fn rename_port(&mut self, old: &PortName, new: &PortName) -> Result<(), ApiError> {
-        self.refuse_taken_name(new)?;
-        let port = self.ports.remove(old).ok_or_else(|| no_port(old))?;
-        self.dhcp.name_port(port.id, Some(new.as_str()));
-        self.ports.insert(new.clone(), port);
-        Ok(())
-    }
-
-    /// Gives the host's own interface another name, and its port with it.
-    pub(super) async fn rename_host_interface(
-        &mut self,
-        old: &InterfaceName,
-        new: &InterfaceName,
-    ) -> Result<(), ApiError> {
-        let (old, new): (PortName, PortName) = (old.as_str().parse()?, new.as_str().parse()?);
-        // Renamed already, or not yet.
-        if self.ports.get(&old).is_none() {
-            return Ok(());
-        }
-        self.refuse_taken_name(&new)?;
-        let link = self.links.by_name(old.as_str()).await?;
-        // The rules know it by its name: it forwards nothing until they do.
-        self.sysctls_at_start(old.as_str())?;
-        self.links.set_name(&link, new.as_str()).await?;
-        self.rename_port(&old, &new)?;
-        if let Some(netdev) = self.ports.get_mut(&new).and_then(|it| it.netdev.as_mut()) {
-            netdev.name = new.to_string();
-        }
-        Ok(())
-    }
-
     /// Takes a port away on request.
     pub(super) async fn delete(&mut self, name: &PortName) -> Result<String, ApiError> {
         let port = self.ports.get(name).ok_or_else(|| no_port(name))?;
@@ -427,7 +395,7 @@ impl Network {
         }
     }
 
-    fn refuse_taken_name(&self, name: &PortName) -> Result<(), ApiError> {
+    pub(super) fn refuse_taken_name(&self, name: &PortName) -> Result<(), ApiError> {
         match self.ports.get(name) {
             None => Ok(()),
             Some(port) => Err(ApiError::runtime(format!(
