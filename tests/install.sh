@@ -1,7 +1,9 @@
 #!/bin/bash
 # Installs what the tests need on a Debian 12 machine that has only Rust, gcc
-# and root: the packages below, and a guest (kernel and initramfs) for qemu
-# under target/guest. Does nothing, quickly, where all of it is there.
+# and root: the packages below, a guest (kernel and initramfs) for qemu under
+# target/guest, a clean Debian under target/debian/root to install the package
+# in, and cargo-deb under target/tools. Does nothing, quickly, where all of it
+# is there.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,18 +12,22 @@ guest=$target/guest
 
 packages=(
 	atftp              # a TFTP client with windows
+	bash-completion    # what completes the commands
 	busybox-static     # the guest's user space, udhcpc, nc
 	ca-certificates
 	cpio               # packs the initramfs
 	curl               # asks the control socket
 	dbus-daemon        # for firewalld
 	dnsmasq-base       # the LAN's own DHCP server
+	debootstrap        # a clean Debian
 	dhcpcd-base        # dhcpcd
 	docker.io          # a host whose firewall drops what it forwards
 	ethtool            # offloads on and off
 	faketime           # a wall clock that is set for one program
 	firewalld          # another one
 	g++                # builds libFuzzer, for the fuzz targets
+	fish               # a shell that completes
+	groff-base         # formats man pages
 	ipxe-qemu          # the ROM that boots guests from the network
 	iperf3
 	strace
@@ -36,15 +42,18 @@ packages=(
 	libvirt-clients    # virsh
 	libvirt-daemon-driver-qemu
 	libvirt-daemon-system
+	mandoc             # finds what is wrong with them
 	nftables           # shows and flushes the rules
 	procps
 	qemu-system-x86
 	systemd            # systemd-networkd
+	systemd-container  # systemd-nspawn
 	tcpdump
 	tftp-hpa           # a TFTP client that reads text
 	udhcpc
 	ufw                # a third one
-	util-linux         # setpriv
+	util-linux         # setpriv, nsenter
+	zsh                # another shell
 )
 
 # What virtio-net needs in the guest. Their order varies between kernels: the
@@ -143,4 +152,25 @@ if [ ! -s "$guest/initramfs.gz" ] || [ "$inputs" != "$(cat "$guest/inputs" 2>/de
 	(cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$guest/initramfs.new"
 	mv "$guest/initramfs.new" "$guest/initramfs.gz"
 	echo "$inputs" >"$guest/inputs"
+fi
+
+# The clean Debian, with what the package's test looks at it with.
+debian=$target/debian
+if [ ! -x "$debian/root/usr/lib/systemd/systemd" ]; then
+	echo "install.sh: making a clean Debian"
+	mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' 'Origin: Debian' | head -n 1)
+	rm -rf "$debian/root" "$debian/root.new"
+	mkdir -p "$debian"
+	debootstrap --variant=minbase \
+		--include=systemd,systemd-sysv,dbus,nftables,iproute2,iputils-ping,busybox,procps \
+		bookworm "$debian/root.new" "${mirror:-http://deb.debian.org/debian}" >"$debian/log" ||
+		{ tail "$debian/log" >&2; exit 1; }
+	rm -rf "$debian/root.new"/var/cache/apt/archives/*.deb "$debian/root.new"/var/lib/apt/lists/*
+	mv "$debian/root.new" "$debian/root"
+fi
+
+# Without optimization: it is built once and run for seconds.
+if ! command -v cargo-deb >/dev/null && [ ! -x "$target/tools/bin/cargo-deb" ]; then
+	echo "install.sh: building cargo-deb"
+	cargo install --quiet --locked --debug --root "$target/tools" cargo-deb@3.8.0
 fi

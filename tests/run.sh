@@ -40,6 +40,7 @@ step "format and lints of the fuzz targets" bash -c '
 		--manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" -- -D warnings'
 step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 step "the programs" cargo build --release --package vmlan --package vmlan-bridge-helper
+step "the package" packaging/build.sh
 step "tests" cargo test --workspace --exclude vmlan-tests --no-fail-fast
 # One at a time: on two cores they would only take time from each other.
 step "tests with the real thing" \

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod client;
 pub mod config;
 pub mod daemon;
+mod dns;
 pub mod doctor;
 pub mod events;
 mod firewall;

@@ -34,6 +34,9 @@ pub struct StatusView {
     /// The DHCP server; none where it is off.
     #[serde(default)]
     pub dhcp: Option<DhcpView>,
+    /// The name server; none while it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsView>,
     /// The TFTP server; none while it is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tftp: Option<TftpView>,
@@ -52,6 +55,23 @@ pub struct DhcpView {
     /// Messages since the start that got no answer, by the name of the reason.
     #[serde(default)]
     pub unanswered: BTreeMap<String, u64>,
+}
+
+/// What the name server does and has done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsView {
+    /// Questions answered from the network's own names.
+    pub own: u64,
+    /// Questions answered from what others had answered before.
+    pub cached: u64,
+    /// Questions answered by others.
+    pub forwarded: u64,
+    /// Questions to others that are under way.
+    pub asking: u64,
+    /// Answers of others that are kept.
+    pub cache: u64,
+    /// Messages that were refused or passed over, by the name of the reason.
+    pub refused: BTreeMap<String, u64>,
 }
 
 /// What the TFTP server does and has done.

@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The helper for `-netdev bridge`, installed beside this program.
+/// The helper for `-netdev bridge`.
 const HELPER: &str = "vmlan-bridge-helper";
 
 /// The only run folder in which the helper looks for networks.
@@ -93,9 +93,7 @@ impl Lines {
         };
         let network = place.network().to_string();
         let run = place.run_dir();
-        let helper = env::current_exe()
-            .unwrap_or_default()
-            .with_file_name(HELPER);
+        let helper = helper_of(&env::current_exe().unwrap_or_default());
         let found = fs::metadata(&helper);
         Ok(Self {
             mac: mac.unwrap_or_else(|| guest_mac(&network, name.as_str())),
@@ -171,6 +169,15 @@ impl fmt::Display for Lines {
             device(mac)
         )
     }
+}
+
+/// Where the helper of `program` is: beside it, or where the package has it.
+fn helper_of(program: &Path) -> PathBuf {
+    let packaged = Path::new("/usr/lib/vmlan").join(HELPER);
+    if program.parent() == Some(Path::new("/usr/bin")) && packaged.exists() {
+        return packaged;
+    }
+    program.with_file_name(HELPER)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 
 use crate::doctor::{Finding, Level};
 use crate::model::{
-    Counters, DhcpView, FdbEntryView, LeaseState, LeaseView, LinkState, PortView, StatusView,
-    TftpView,
+    Counters, DhcpView, DnsView, FdbEntryView, LeaseState, LeaseView, LinkState, PortView,
+    StatusView, TftpView,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -46,6 +46,9 @@ pub fn status(view: &StatusView) -> String {
         ("uptime", uptime(view.uptime)),
         ("version", view.version.clone()),
     ];
+    if let Some(dns) = &view.dns {
+        lines.insert(lines.len() - 2, ("dns", dns_text(dns)));
+    }
     if let Some(tftp) = &view.tftp {
         lines.insert(lines.len() - 2, ("tftp", tftp_text(tftp)));
     }
@@ -72,6 +75,17 @@ fn unanswered_text(dhcp: &DhcpView) -> String {
         true => "0".to_owned(),
         false => reasons.join(", "),
     }
+}
+
+fn dns_text(dns: &DnsView) -> String {
+    let mut text = format!(
+        "{} own names, {} from the cache, {} by others",
+        dns.own, dns.cached, dns.forwarded
+    );
+    for (reason, n) in &dns.refused {
+        let _ = write!(text, ", {n} {reason}");
+    }
+    text
 }
 
 fn tftp_text(tftp: &TftpView) -> String {
@@ -419,6 +433,14 @@ mod tests {
                 store: "ok".into(),
                 unanswered: [("not-known".into(), 2), ("range-exhausted".into(), 9)].into(),
             }),
+            dns: Some(DnsView {
+                own: 9,
+                cached: 5,
+                forwarded: 2,
+                asking: 0,
+                cache: 2,
+                refused: [("malformed".into(), 1)].into(),
+            }),
             tftp: Some(TftpView {
                 running: 1,
                 sent: 20,
@@ -436,6 +458,8 @@ mod tests {
         assert!(text.contains("uptime:      1h 2m 5s\n"), "{text}");
         let tftp = "tftp:        1 running, 20 sent, 3 broken off, 4 refused\n";
         assert!(text.contains(tftp), "{text}");
+        let dns = "dns:         9 own names, 5 from the cache, 2 by others, 1 malformed\n";
+        assert!(text.contains(dns), "{text}");
         let unanswered = "unanswered:  2 not-known, 9 range-exhausted\n";
         assert!(text.contains(unanswered), "{text}");
     }

@@ -221,6 +221,33 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         &[("Measure, and draw a chart:", "vmlan bench --plot chart.svg")],
     ),
     (
+        "vmlan-events",
+        &[
+            ("Watch what happens:", "vmlan events"),
+            (
+                "What has happened so far, for a program:",
+                "vmlan events --history --no-follow --json",
+            ),
+        ],
+    ),
+    (
+        "vmlan-log",
+        &[
+            (
+                "See what DHCP does in detail, from now on:",
+                "vmlan log info,vmlan::daemon::dhcp=debug",
+            ),
+            ("As before:", "vmlan log info"),
+        ],
+    ),
+    (
+        "vmlan-cleanup",
+        &[(
+            "Take away what a killed vmlan has left:",
+            "vmlan cleanup --network lab",
+        )],
+    ),
+    (
         "vmlan-completions",
         &[(
             "Complete vmlan's commands in this bash:",

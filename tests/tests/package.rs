@@ -211,6 +211,9 @@ fn the_sockets_are_for_the_group_and_for_nobody_else() -> Result<()> {
     );
     let helper = machine.sh("stat --format='%U:%G %a' /usr/lib/vmlan/vmlan-bridge-helper")?;
     assert_eq!(helper, "root:vmlan 4750\n");
+    let lines = machine.sh("vmlan qemu web")?;
+    let wanted = "br=vmlan0,helper=/usr/lib/vmlan/vmlan-bridge-helper";
+    assert!(lines.contains(wanted), "{lines}");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::dhcp_pool::check_pools;
 use super::dhcp_tags::check_tags;
 use super::network::{Written, WrittenDhcp};
 use super::section::Findings;
-use super::{Address, NetworkName, Problem, forward, libvirt, tftp};
+use super::{Address, NetworkName, Problem, dns, forward, libvirt, tftp};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -23,6 +23,7 @@ pub(super) fn check(written: &Written, network: Option<&NetworkName>, findings: 
         check_dhcp(written, dhcp, findings);
         check_tags(written.interface().as_ref(), findings);
     }
+    dns::check(written, findings);
     tftp::check(written, findings);
     libvirt::check(written, findings);
 }

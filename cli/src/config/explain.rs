@@ -2,8 +2,8 @@
 
 use super::value::duration_text;
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, HostEntry, Libvirt, Mac, Nat, NetworkName, Port,
-    PortKind, Switch, Tftp,
+    Address, Config, Dhcp, DhcpOption, Events, Forward, HostEntry, Libvirt, Mac, Nat, NetworkName,
+    Port, PortKind, Switch, Tftp,
 };
 use ipnet::Ipv4Net;
 use std::fmt;
@@ -43,10 +43,14 @@ impl fmt::Display for Explained<'_> {
         for text in dhcp(config) {
             line("dhcp", text)?;
         }
+        for text in super::dns_explain::lines(config) {
+            line("dns", text)?;
+        }
         if let Some(tftp) = &config.tftp {
             line("tftp", tftp_text(tftp))?;
         }
         match config.events.drops {
+            drops if drops == Events::default().drops => {}
             0 => line("events", "drops are none".into())?,
             most => line("events", format!("more than {most} drops/s are one"))?,
         }
@@ -389,6 +393,8 @@ forward      nat: guests reach everything, behind the host's address
 nat          outside a guest has the address of the netdev by which it leaves, TCP and UDP ports 1024 to 65535
 switch       8192 stations at most, forgotten after 5m of silence
 dhcp         the whole subnet, leases of 1h
+dns          leases and hosts in vm, kept for 1m at most; the rest is asked of the host's name servers
+events       more than 100 drops/s are one
 attach       netdevs named vnet*
 "
         );

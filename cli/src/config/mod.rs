@@ -12,6 +12,9 @@ mod dhcp_match;
 mod dhcp_option;
 mod dhcp_pool;
 mod dhcp_tags;
+pub mod dns;
+mod dns_explain;
+mod dns_tables;
 mod events;
 pub mod explain;
 mod files;
@@ -33,6 +36,7 @@ pub mod value;
 mod vlan;
 
 pub use dhcp_option::DhcpOption;
+pub use dns::Dns;
 pub use events::Events;
 pub use forward::{Forward, Nat};
 pub use glob::Pattern;
@@ -95,6 +99,8 @@ pub struct Config {
     pub switch: Switch,
     /// The embedded DHCP server.
     pub dhcp: Dhcp,
+    /// The name server.
+    pub dns: Dns,
     /// The TFTP server; none: off.
     pub tftp: Option<Tftp>,
     /// From when on something is an event.
@@ -280,6 +286,7 @@ impl Config {
             nat: Nat::default(),
             switch: Switch::default(),
             dhcp: Dhcp::default(),
+            dns: Dns::default(),
             tftp: None,
             events: Events::default(),
             log: None,

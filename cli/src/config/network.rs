@@ -7,14 +7,15 @@ use super::dhcp_host::{WrittenHost, read_host};
 use super::dhcp_match::read_match;
 use super::dhcp_option::{read_option, read_options};
 use super::dhcp_pool::{Ends, WrittenPool, read_pool};
+use super::dns::{self, WrittenDns};
 use super::events::{Events, read_log};
 use super::port::MAX_WORKERS;
 use super::section::{Findings, Section};
 use super::tftp::WrittenTftp;
 use super::value::{domain_name, duration, host_net, ipv4, lease_time, polling, station_mac};
 use super::{
-    Address, Config, Dhcp, DhcpOption, Forward, Hook, InterfaceName, LeaseTime, Libvirt, Mac, Nat,
-    NetworkName, Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
+    Address, Config, Dhcp, DhcpOption, Dns, Forward, Hook, InterfaceName, LeaseTime, Libvirt, Mac,
+    Nat, NetworkName, Pattern, Places, Port, PortName, PortSettings, Problem, Source, Switch,
 };
 use crate::log::LogFilter;
 use std::ops::Range;
@@ -40,6 +41,7 @@ pub(super) struct Written {
     pub(super) nat: Option<Spanned<Nat>>,
     pub(super) switch: Option<Switch>,
     pub(super) dhcp: Option<Spanned<WrittenDhcp>>,
+    pub(super) dns: Option<Spanned<WrittenDns>>,
     pub(super) tftp: Option<Spanned<WrittenTftp>>,
     pub(super) events: Option<Events>,
     pub(super) log: Option<LogFilter>,
@@ -117,6 +119,7 @@ fn read_root(mut root: Section<'_, '_, '_>) -> Written {
         nat: root.table("nat", Nat::read),
         switch: root.table("switch", read_switch).map(Spanned::into_inner),
         dhcp: root.table("dhcp", read_dhcp),
+        dns: root.table("dns", WrittenDns::read),
         tftp: root.table("tftp", WrittenTftp::read),
         events: root.table("events", Events::read).map(Spanned::into_inner),
         log: root.table("log", read_log).and_then(Spanned::into_inner),
@@ -309,6 +312,7 @@ impl Written {
         let places = self.places(source);
         let (forward, address) = (self.forward(), self.address());
         let (interface, enabled) = (self.interface(), self.dhcp_enabled());
+        let by_default = dns::by_default(forward, address);
         let name = self.name.map(Spanned::into_inner);
         let name = name.or_else(|| network.cloned()).unwrap_or_default();
         let built_in = Config::built_in(name);
@@ -328,6 +332,13 @@ impl Written {
                 .map(Spanned::into_inner)
                 .unwrap_or_default()
                 .into_dhcp(enabled),
+            dns: match self.dns {
+                Some(dns) => dns.into_inner().into_dns(by_default),
+                None => Dns {
+                    enabled: by_default,
+                    ..Dns::default()
+                },
+            },
             tftp: self.tftp.and_then(|tftp| tftp.into_inner().into_tftp()),
             events: self.events.unwrap_or_default(),
             log: self.log,

@@ -308,6 +308,25 @@ pub fn domain_name(text: &str) -> Result<String, Problem> {
         .help("use letters, digits and hyphens, with dots between the parts"))
 }
 
+/// A name in the DNS (RFC 1035 §2.3.4): as [`domain_name`], with underscores too,
+/// as names of services have them, and maybe a dot at the end. Returned in lower
+/// case, without that dot.
+///
+/// # Errors
+/// Text of another form.
+pub fn dns_name(text: &str) -> Result<String, Problem> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(inner)
+    };
+    if name.len() <= 253 && name.split('.').all(label) {
+        return Ok(name.to_ascii_lowercase());
+    }
+    Err(Problem::new(format!("{text:?} is no name of the DNS"))
+        .help("use letters, digits, hyphens and underscores, with dots between the parts"))
+}
+
 /// A DHCP client identifier (RFC 2132 §9.14): 2 to 255 bytes in hex with
 /// colons. Returned in lower case.
 ///

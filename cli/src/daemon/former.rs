@@ -53,6 +53,7 @@ impl Network {
         self.dhcp.set_former(&self.former);
         self.dhcp.refresh_former()?;
         self.remove_gateways(gone).await?;
+        self.serve_names()?;
         self.open_outside()
             .await
             .map(drop)

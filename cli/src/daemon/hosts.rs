@@ -174,6 +174,8 @@ impl Network {
             .map_err(|error| ApiError::runtime(chain(error)))?;
         self.dhcp
             .configure(Some(served))
+            .map_err(|error| ApiError::runtime(chain(error)))?;
+        self.serve_names()
             .map_err(|error| ApiError::runtime(chain(error)))
     }
 }

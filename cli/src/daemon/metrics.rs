@@ -3,6 +3,7 @@
 
 use super::api::Shared;
 use super::dhcp;
+use super::dns;
 use super::hooks::{Action, Tally};
 use crate::model::{ApiError, Counters, PortView, StatusView};
 use axum::extract::State;
@@ -24,6 +25,7 @@ pub(super) async fn metrics(State(network): State<Shared>) -> Result<impl IntoRe
         status: network.status()?,
         ports: network.port_views()?,
         dhcp: network.dhcp.counters(),
+        dns: network.dns.tally(),
         hooks: network.dhcp.hooks().tally(),
     };
     let mut registry = Registry::with_prefix("vmlan");
@@ -40,6 +42,7 @@ struct Snapshot {
     status: StatusView,
     ports: Vec<PortView>,
     dhcp: Option<dhcp::Counters>,
+    dns: Option<dns::Tally>,
     hooks: Option<Tally>,
 }
 
@@ -62,6 +65,7 @@ impl Collector for Snapshot {
         let refused = encoder.encode_descriptor("fdb_refused", help, None, MetricType::Counter)?;
         ConstCounter::new(fdb.refused).encode(refused)?;
         self.dhcp(&mut encoder)?;
+        self.dns(&mut encoder)?;
         self.tftp(&mut encoder)?;
         self.hooks(&mut encoder)?;
 
@@ -122,6 +126,40 @@ impl Snapshot {
             for (value, n) in counts {
                 ConstCounter::new(*n).encode(family.encode_family(&[(label, *value)])?)?;
             }
+        }
+        Ok(())
+    }
+
+    fn dns(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(dns) = &self.dns else {
+            return Ok(());
+        };
+        for (name, help, n) in [
+            (
+                "dns_asking",
+                "DNS questions to others under way",
+                dns.asking,
+            ),
+            ("dns_cache", "DNS answers of others that are kept", dns.kept),
+        ] {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX)).encode(gauge)?;
+        }
+        let help = "DNS questions answered, by whose answer it was";
+        let mut family =
+            encoder.encode_descriptor("dns_answers", help, None, MetricType::Counter)?;
+        for (from, n) in [
+            ("own", dns.own),
+            ("cache", dns.cached),
+            ("others", dns.forwarded),
+        ] {
+            ConstCounter::new(n).encode(family.encode_family(&[("from", from)])?)?;
+        }
+        let help = "DNS messages refused or passed over, by reason";
+        let mut family =
+            encoder.encode_descriptor("dns_refused", help, None, MetricType::Counter)?;
+        for (reason, n) in &dns.refused {
+            ConstCounter::new(*n).encode(family.encode_family(&[("reason", *reason)])?)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ mod allowance;
 mod api;
 mod connections;
 mod dhcp;
+mod dns;
 mod events;
 mod former;
 mod greeting;

@@ -2,6 +2,7 @@
 //! are followed, the MAC table is changed.
 
 use super::dhcp::DhcpService;
+use super::dns::{self, DnsError, DnsService};
 use super::events::Events;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
@@ -46,6 +47,7 @@ pub(super) struct Network {
     pub(super) forwarding_is_off: bool,
     pub(super) switch: Switch,
     pub(super) dhcp: DhcpService,
+    pub(super) dns: DnsService,
     pub(super) tftp: TftpService,
     pub(super) ports: Ports,
     pub(super) events: Events,
@@ -138,6 +140,20 @@ impl Network {
                 address: gateway.addr(),
             });
         self.tftp.configure(config.tftp.as_ref(), place, config.mtu)
+    }
+
+    /// Answers names as the configuration has it, from the gateway's addresses on
+    /// the host's own interface: guests may know it by a former one.
+    pub(super) fn serve_names(&mut self) -> Result<(), DnsError> {
+        let place = self.config.interface.as_ref().zip(self.gateway);
+        let place = place.map(|(interface, gateway)| dns::Place {
+            interface: interface.to_string(),
+            address: gateway.addr(),
+            former: self.former.iter().map(Ipv4Net::addr).collect(),
+        });
+        let served = self.dhcp.served();
+        let settings = dns::Settings::of(&self.config, self.gateway, served.as_ref());
+        self.dns.configure(settings, place)
     }
 
     /// Adds a port as the configuration or a command describes it.
@@ -364,6 +380,7 @@ impl Network {
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         // First, while the switch still forwards what the host interface sends.
         let put_back = self.put_back_addresses().await;
+        self.dns.stop();
         self.tftp.stop();
         self.switch.stop();
         self.write_libvirt_files();

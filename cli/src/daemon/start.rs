@@ -2,6 +2,7 @@
 //! goes away again: each part takes itself down when it is dropped.
 
 use super::dhcp::DhcpService;
+use super::dns::DnsService;
 use super::events::Events;
 use super::libvirt::LibvirtFiles;
 use super::network::Network;
@@ -85,6 +86,7 @@ pub(super) async fn start(
     };
     let (switch, events) = Switch::start(&settings, workers, |switch| Some(dhcp.responder(switch)))
         .context("cannot start the switch")?;
+    let dns = DnsService::new(dhcp.names());
     let libvirt = LibvirtFiles::new(dhcp.leases_changed());
     let mut network = Network {
         file: source.map(|source| source.path().to_owned()),
@@ -96,6 +98,7 @@ pub(super) async fn start(
         forwarding_is_off: false,
         switch,
         dhcp,
+        dns,
         tftp: TftpService::default(),
         ports: Ports::default(),
         events: told,
@@ -133,6 +136,7 @@ async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyh
     tokio::spawn(network.dhcp.clone().keep_file());
     network.make_host_interface().await?;
     network.open_outside().await?;
+    network.serve_names()?;
     network.serve_tftp()?;
     for port in network.config.wanted_ports() {
         network

@@ -4,8 +4,8 @@ use super::network::Network;
 use super::ports::NamedPort;
 use crate::config::PortName;
 use crate::model::{
-    ApiError, Counters, DhcpView, FdbEntryView, FdbFill, Fill, LeaseState, LeaseView, LinkState,
-    PortView, StatusView, TftpView,
+    ApiError, Counters, DhcpView, DnsView, FdbEntryView, FdbFill, Fill, LeaseState, LeaseView,
+    LinkState, PortView, StatusView, TftpView,
 };
 use std::collections::HashMap;
 use vmlan_dataplane::counters;
@@ -38,6 +38,17 @@ impl Network {
             dhcp: self.dhcp.trouble().map(|store| DhcpView {
                 store: store.err().unwrap_or_else(|| "ok".to_owned()),
                 unanswered: self.dhcp.unanswered(),
+            }),
+            dns: self.dns.tally().map(|tally| {
+                let refused = tally.refused.into_iter().filter(|(_, n)| *n > 0);
+                DnsView {
+                    own: tally.own,
+                    cached: tally.cached,
+                    forwarded: tally.forwarded,
+                    asking: tally.asking,
+                    cache: tally.kept,
+                    refused: refused.map(|(name, n)| (name.to_owned(), n)).collect(),
+                }
             }),
             tftp: self.tftp.tally().map(|tally| TftpView {
                 running: tally.running,

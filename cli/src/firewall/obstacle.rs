@@ -1,7 +1,7 @@
 //! What still stands in a network's way, and what a person can do about it.
 
 use super::survey::{Dropping, Flavour, Hook, Owner, Survey, Why};
-use super::wanted::{Service, Wanted, Way};
+use super::wanted::{Wanted, Way};
 use std::fmt;
 
 /// A chain of another firewall that drops what the network wants let through.
@@ -133,23 +133,26 @@ fn iptables_mend(chain: &str, interface: &str, only_nat: bool) -> String {
 
 fn input_mend(chain: &Dropping, wanted: &Wanted) -> String {
     let interface = &wanted.interface;
-    let each = |command: &dyn Fn(u16) -> String| {
-        let commands = wanted.services.iter().map(|it| command(Service::port(*it)));
+    let each = |command: &dyn Fn(&str, u16) -> String| {
+        let doors = wanted.services.iter().flat_map(|it| it.doors());
+        let commands = doors.map(|(protocol, port)| command(protocol, *port));
         let commands: Vec<_> = commands.map(|it| format!("`{it}`")).collect();
         commands.join(" and ")
     };
     match chain.owner {
         Owner::Firewalld => firewalld_mend(wanted, None),
-        Owner::Ufw => {
-            each(&|port| format!("ufw allow in on {interface} to any port {port} proto udp"))
-        }
-        Owner::Docker | Owner::Iptables(Flavour::Nft | Flavour::Legacy) => each(&|port| {
-            let chain = &chain.chain;
-            format!("iptables -I {chain} -i {interface} -p udp --dport {port} -j ACCEPT")
+        Owner::Ufw => each(&|protocol, port| {
+            format!("ufw allow in on {interface} to any port {port} proto {protocol}")
         }),
-        Owner::Nftables => each(&|port| {
+        Owner::Docker | Owner::Iptables(Flavour::Nft | Flavour::Legacy) => {
+            each(&|protocol, port| {
+                let chain = &chain.chain;
+                format!("iptables -I {chain} -i {interface} -p {protocol} --dport {port} -j ACCEPT")
+            })
+        }
+        Owner::Nftables => each(&|protocol, port| {
             format!(
-                "{} iifname {interface} udp dport {port} accept",
+                "{} iifname {interface} {protocol} dport {port} accept",
                 insert(chain)
             )
         }),

@@ -65,6 +65,8 @@ pub(crate) enum Service {
     /// Boot files. Their transfer belongs to the request, for a firewall that
     /// keeps track.
     Tftp,
+    /// Names.
+    Dns,
 }
 
 impl Service {
@@ -72,13 +74,16 @@ impl Service {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tftp => "TFTP",
+            Self::Dns => "DNS",
         }
     }
 
-    /// The UDP port that it is asked at (RFC 1350 §4).
-    pub(crate) fn port(self) -> u16 {
+    /// What it is asked by: protocols, as firewalls name them, and ports (RFC
+    /// 1350 §4, RFC 1035 §4.2).
+    pub(crate) fn doors(self) -> &'static [(&'static str, u16)] {
         match self {
-            Self::Tftp => 69,
+            Self::Tftp => &[("udp", 69)],
+            Self::Dns => &[("udp", 53), ("tcp", 53)],
         }
     }
 }
@@ -111,7 +116,13 @@ impl Wanted {
             interface,
             way,
             former: former.iter().map(Ipv4Net::trunc).collect(),
-            services: config.tftp.iter().map(|_| Service::Tftp).collect(),
+            services: [
+                config.dns.enabled.then_some(Service::Dns),
+                config.tftp.as_ref().map(|_| Service::Tftp),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         })
     }
 }
@@ -130,13 +141,16 @@ mod tests {
     #[test]
     fn a_network_wants_what_its_configuration_says() {
         let nat = wanted("uplink = \"eth0\"\n[tftp]\nroot = \"/srv\"").unwrap();
-        assert_eq!(nat.services, [Service::Tftp]);
+        assert_eq!(nat.services, [Service::Dns, Service::Tftp]);
         assert_eq!(nat.way.uplink(), Some("eth0"));
         let subnet = "10.0.0.0/24".parse().unwrap();
         let route = wanted("forward = \"route\"").unwrap();
         let uplink = None;
         assert_eq!(route.way, Way::Route { subnet, uplink });
         let isolated = wanted("forward = \"isolated\"").unwrap();
+        assert_eq!(isolated.services, [Service::Dns]);
+        let without = wanted("[dns]\nenabled = false").unwrap();
+        assert_eq!(without.services, []);
         assert!(!isolated.way.is_routed());
         // Without an interface the host takes no part; in a bridge no more than
         // any station.

@@ -85,6 +85,8 @@ const SYSTEM: &str = "qemu:///system";
 /// It cannot be done; all is as it was before, or the error says what is not.
 pub fn run(place: &Place, command: &LibvirtCommand, out: &mut dyn Write) -> Result<()> {
     let place = &of_libvirtd(place)?;
+    let (LibvirtCommand::Adopt(which) | LibvirtCommand::Release(which)) = command;
+    which.connect.as_deref().map_or(Ok(()), check_near)?;
     match command {
         LibvirtCommand::Adopt(which) => {
             let virsh = Virsh::new(which.connect.as_deref().unwrap_or(SYSTEM));
@@ -122,6 +124,22 @@ fn of_libvirtd(place: &Place) -> Result<Place, Problem> {
     })
 }
 
+/// Whether the libvirt at `uri` (libvirt.org/uri.html) has its networks on this
+/// host.
+///
+/// # Errors
+/// It names another host.
+fn check_near(uri: &str) -> Result<(), Problem> {
+    let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
+    match rest.split(['/', '?']).next() {
+        None | Some("") => Ok(()),
+        Some(host) => {
+            let what = format!("{uri} is libvirt on {host}, whose bridges are not here");
+            Err(Problem::new(what).help(format!("run this on {host}")))
+        }
+    }
+}
+
 fn check_root() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("only root can do this\nhelp: run it with sudo; --dry-run shows what would be done");
@@ -154,6 +172,26 @@ mod tests {
         ] {
             let problem = of_libvirtd(&named).unwrap_err();
             assert_eq!(problem.help.as_deref(), Some(option));
+        }
+    }
+
+    #[test]
+    fn only_a_libvirt_of_this_host_can_be_asked() {
+        for uri in [
+            "qemu:///system",
+            "network:///system",
+            "qemu+unix:///system?socket=/run/x",
+            "test:///default",
+        ] {
+            check_near(uri).unwrap();
+        }
+        for uri in [
+            "qemu+ssh://root@far/system",
+            "qemu://far/system",
+            "xen://far",
+        ] {
+            let problem = check_near(uri).unwrap_err();
+            assert!(problem.message.contains("far, whose"), "{problem}");
         }
     }
 }

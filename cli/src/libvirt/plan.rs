@@ -8,8 +8,10 @@ use super::virsh::{State, Virsh, check_kept};
 use super::xml::Network;
 use super::{front, resolvers, service, taps};
 use crate::args::Place;
-use crate::config::{ConfigError, InterfaceName, Loaded, NetworkName, Problem, Source};
-use anyhow::{Result, bail};
+use crate::config::{Address, InterfaceName, Loaded, Located, NetworkName, Problem, Source};
+use crate::firewall::{self, Wanted};
+use anyhow::{Context as _, Result, bail};
+use rustix::process::geteuid;
 use similar::TextDiff;
 use std::fmt;
 
@@ -37,6 +39,8 @@ pub(super) struct Plan {
     pub(super) taps: Vec<String>,
     /// Other ports of the bridge.
     others: Vec<String>,
+    /// What is odd about the configuration.
+    warnings: Vec<Located>,
 }
 
 /// The name of vmlan's network for libvirt's `network`: the one that
@@ -64,9 +68,17 @@ impl Plan {
         let name = name(place, network)?;
         let files = Files::new(place, &name);
         if files.load()?.is_some() {
+            let served = service::server(place, &name)?.is_some();
+            let (how, again) = match served {
+                true => ("", String::new()),
+                false => (
+                    ", though nobody serves it now",
+                    format!("`vmlan run --network {name}` serves it again, "),
+                ),
+            };
             bail!(
-                "the network {name} has been adopted already\nhelp: \
-                 `vmlan libvirt release {network}` gives it back"
+                "the network {name} has been adopted already{how}\nhelp: {again}`vmlan libvirt \
+                 release {network}` gives it back"
             );
         }
         front::check()?;
@@ -96,7 +108,7 @@ impl Plan {
         let now = running.as_ref().map_or(&bridge, |it| &it.bridge);
         check_bridges(network, &bridge, Some(now).filter(|_| state.active))?;
         let config_before = text(&files.config())?;
-        let plan = Self {
+        let mut plan = Self {
             network: network.to_owned(),
             taps: taps::of_bridge(now.as_str())?,
             others: taps::others_of_bridge(now.as_str())?,
@@ -110,15 +122,33 @@ impl Plan {
             translation,
             files,
             config_before,
+            warnings: Vec::new(),
         };
-        plan.check_config()?;
+        plan.warnings = plan.check_config()?;
         Ok(plan)
     }
 
-    /// Whether the files are there that the configuration names.
-    fn check_config(&self) -> Result<(), ConfigError> {
+    /// Whether the configuration will do on this host: the files that it names
+    /// are there, and the kernel would take its firewall rules. What is odd
+    /// about it is returned.
+    fn check_config(&self) -> Result<Vec<Located>> {
         let config = self.translation.config.clone();
-        Loaded::parse_source(config, Some(&self.name))?.check_files()
+        let loaded = Loaded::parse_source(config, Some(&self.name))?;
+        loaded.check_files()?;
+        let gateway = match loaded.config.address {
+            Address::Fixed(gateway) => Some(gateway),
+            Address::Auto | Address::None => None,
+        };
+        let wanted = Wanted::of(&loaded.config, gateway, &[]);
+        // Who is not root would learn only that.
+        let wanted = wanted.filter(|_| loaded.config.forward.is_routed() && geteuid().is_root());
+        if let Some(wanted) = wanted {
+            taps::block_on(async { Ok(firewall::trial(Some(&wanted)).await?) }).context(
+                "the host's firewall cannot be changed by `nft`, which a network with this \
+                 <forward> wants",
+            )?;
+        }
+        Ok(loaded.warnings)
     }
 
     /// The configuration that is made of it.
@@ -216,6 +246,9 @@ impl fmt::Display for Plan {
             for left in &self.translation.left {
                 writeln!(f, "  {left}")?;
             }
+        }
+        for warning in &self.warnings {
+            writeln!(f, "\nwarning: {warning}")?;
         }
         for note in &self.translation.notes {
             writeln!(f, "\n{note}.")?;

@@ -16,7 +16,11 @@ use std::future::Future;
 /// The kernel's word for a TAP.
 const TAP: &str = "tun";
 
-fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+/// Waits for `future` to end.
+///
+/// # Errors
+/// Its own, or the process can have no more file descriptors.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,4 +1,7 @@
+mod notices;
+
 use super::*;
+use crate::hairpin::arp;
 use etherparse::{ArpEthIpv4Packet, ArpOperation, PacketBuilder};
 
 const OWN: MacAddr = MacAddr(0x52, 0x54, 0, 0, 0, 1);

@@ -287,6 +287,12 @@ impl Server {
         self.table.iter()
     }
 
+    /// The lease of `address`, whether it is live or remembered.
+    #[must_use]
+    pub fn lease_at(&self, address: Ipv4Addr) -> Option<&Lease> {
+        self.table.lease_at(address)
+    }
+
     /// Every address that is held for something at `now`, ordered by address.
     pub fn leases(&self, now: u64) -> impl Iterator<Item = LeaseView<'_>> {
         let held = |(address, mac, expiry), state| LeaseView {

@@ -78,6 +78,16 @@ fn what_cannot_be_adopted_is_refused_with_a_mend_and_nothing_changes() -> Result
     host.write("/run/plain.xml", &plain)?;
     host.virsh("net-define /run/plain.xml")?;
 
+    // Rules that the kernel would not take; nothing stops for that.
+    host.write(
+        "/usr/local/sbin/nft",
+        "#!/bin/sh\necho no nf_tables >&2; exit 1\n",
+    )?;
+    host.run("chmod +x /usr/local/sbin/nft")?;
+    let nft = ["firewall cannot be changed", "no nf_tables"];
+    refused(&host, "libvirt adopt default", &nft)?;
+    host.run("rm /usr/local/sbin/nft")?;
+
     // A name that is somebody else's.
     host.run("ip link add virbr0 type veth peer name veth9")?;
     refused(
@@ -152,7 +162,7 @@ fn what_cannot_be_adopted_is_refused_with_a_mend_and_nothing_changes() -> Result
     );
 
     host.stop_libvirtd()?;
-    host.run("pidof libvirtd | xargs -r kill; rm -f /run/libvirt/libvirt-sock")?;
+    host.run("rm -f /run/libvirt/libvirt-sock")?;
     let outcome = vmlan(&host, "libvirt adopt default")?;
     assert!(
         outcome.stderr.contains("does not answer at qemu:///system"),

@@ -1,4 +1,5 @@
 mod boot;
+mod events;
 mod forward;
 mod libvirt;
 mod options;

@@ -25,6 +25,7 @@ mod tests;
 mod unanswered;
 mod view;
 
+use super::dns::Names;
 use super::events::{self, Events};
 use super::hooks::Hooks;
 use crate::host::leases::LeaseFileError;
@@ -39,12 +40,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::Notify;
 use unanswered::Unanswered;
 use vmlan_dataplane::control::Switch;
 use vmlan_dataplane::hairpin::Responder;
 use vmlan_dataplane::table::PortId;
-use vmlan_dhcp::{Change, Config, ConfigError, Event, LeftOut, Origin, Server};
+use vmlan_dhcp::{Change, Config, ConfigError, Event, Lease, LeftOut, Origin, Server};
 
 /// The server, shared by the responder's thread and the control API.
 #[derive(Debug, Clone)]
@@ -71,6 +73,8 @@ struct State {
     unanswered: Unanswered,
     hooks: Hooks,
     former: Vec<Former>,
+    /// What the name server knows of leases.
+    names: Names,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
     /// `None`: when it is told to.
     awake_at: Option<u64>,
@@ -124,6 +128,7 @@ impl DhcpService {
                 unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
                 former: Vec::new(),
+                names: Names::default(),
                 awake_at: None,
                 earlier: Arc::default(),
                 leases_changed: Arc::default(),
@@ -152,6 +157,7 @@ impl DhcpService {
             (None, _) => {
                 let bound = state.bound(now);
                 state.server = None;
+                state.names.clear();
                 state.forget_probes();
                 state.tell(bound.into_iter().map(|(a, _)| (a, None)).collect());
                 state.leases_changed.notify_one();
@@ -197,18 +203,12 @@ impl DhcpService {
         Ok(())
     }
 
-    /// What is served; `None` while DHCP is off.
-    pub(super) fn config(&self) -> Option<Config> {
-        let state = self.state();
-        state.server.as_ref().map(|server| server.config().clone())
-    }
-
     /// Has the server know what [`set_former`](Self::set_former) says.
     ///
     /// # Errors
     /// None that it has not had before.
     pub(super) fn refresh_former(&self) -> Result<(), DhcpError> {
-        match self.config() {
+        match self.served() {
             Some(config) => self.configure(Some(config)),
             None => Ok(()),
         }
@@ -240,6 +240,11 @@ impl DhcpService {
     pub(super) fn counters(&self) -> Option<Counters> {
         let state = self.state();
         state.server.is_some().then(|| state.counters.clone())
+    }
+
+    /// The names of those who have a lease.
+    pub(super) fn names(&self) -> Names {
+        self.state().names.clone()
     }
 
     /// The program that is told of leases.
@@ -289,7 +294,20 @@ impl State {
             .collect()
     }
 
+    /// Tells the switch and the name server who has an address from now on.
     fn tell(&self, mut bindings: Vec<Binding>) {
+        if let Some(server) = &self.server {
+            let now = self.keeper.now();
+            let leases = bindings.iter().map(|(address, _)| {
+                let lease = server.lease_at(*address).filter(|it| it.is_live(now));
+                let ends = |lease: &Lease| match lease.expiry {
+                    0 => None,
+                    expiry => Some(Instant::now() + self.keeper.until(expiry)),
+                };
+                (*address, lease.map(|lease| (lease, ends(lease))))
+            });
+            self.names.set(leases);
+        }
         // Clients behind a relay agent are on no port: nobody here asks for them.
         if let Some(server) = &self.server {
             let own = server.config().subnet;

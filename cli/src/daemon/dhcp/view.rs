@@ -6,6 +6,12 @@ use vmlan_dhcp::LeaseView;
 use vmlan_dhcp::clock::shift;
 
 impl DhcpService {
+    /// What is served; `None` while off.
+    pub(in crate::daemon) fn served(&self) -> Option<vmlan_dhcp::Config> {
+        let state = self.state();
+        state.server.as_ref().map(|server| server.config().clone())
+    }
+
     /// The time that leases run by, and how far that of users is ahead of it.
     pub(in crate::daemon) fn clock(&self) -> (u64, i64) {
         let state = self.state();

@@ -46,7 +46,7 @@ impl Side {
             gateway: network.gateway,
             former: network.former.clone(),
             mac: network.mac,
-            served: network.dhcp.config(),
+            served: network.dhcp.served(),
         }
     }
 
@@ -234,6 +234,7 @@ fn steps(network: &Network, from: &Side, to: &Side) -> Vec<Step> {
         (true, Step::Mtu),
         (old.dhcp.hook != new.dhcp.hook, Step::Hook),
         (from.served != to.served, Step::Dhcp),
+        (true, Step::Dns),
         (needs_tftp(from, to), Step::Tftp),
         (old.libvirt != new.libvirt, Step::Libvirt),
         (old.log != new.log, Step::Log),

@@ -37,6 +37,8 @@ pub(super) enum Step {
     Hook,
     /// The DHCP server.
     Dhcp,
+    /// The name server; done at each reload.
+    Dns,
     /// The TFTP server.
     Tftp,
     /// What libvirt sees.
@@ -112,6 +114,10 @@ impl Step {
                 (_, None) => "DHCP is off now".to_owned(),
                 _ => "DHCP settings changed".to_owned(),
             },
+            Self::Dns if old.dns == new.dns => return None,
+            Self::Dns if !new.dns.enabled => "DNS is off now".to_owned(),
+            Self::Dns if !old.dns.enabled => "DNS is on now".to_owned(),
+            Self::Dns => "DNS settings changed".to_owned(),
             Self::Tftp if old.tftp.is_none() && new.tftp.is_none() => return None,
             Self::Tftp if new.tftp.is_none() => "TFTP is off now".to_owned(),
             Self::Tftp if old.tftp.is_none() => "TFTP is on now".to_owned(),
@@ -162,6 +168,8 @@ impl Step {
                 let configured = network.dhcp.configure(to.served.clone());
                 configured.map_err(|error| named("dhcp", error))?;
             }
+            // Also where they are the same: that forgets what others have answered.
+            Self::Dns => network.serve_names().map_err(|error| named("dns", error))?,
             Self::Tftp => network.serve_tftp().map_err(|error| named("tftp", error))?,
             Self::Libvirt => network.libvirt.touch(),
             Self::Log => crate::log::set(config.log.clone().unwrap_or_default()),
@@ -282,7 +290,8 @@ async fn change_outside(network: &mut Network, from: &Side, to: &Side) -> Result
     let (old, new) = (&from.config, &to.config);
     let is_new = outside(old) != outside(new)
         || (&old.interface, from.gateway) != (&new.interface, to.gateway)
-        || old.tftp.is_some() != new.tftp.is_some();
+        || old.tftp.is_some() != new.tftp.is_some()
+        || old.dns.enabled != new.dns.enabled;
     let opened = network.open_outside().await;
     let otherwise = opened.map_err(|error| {
         let error = ApiError::runtime(format!("forward: {}", error.one_line()));

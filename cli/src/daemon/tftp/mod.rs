@@ -145,11 +145,18 @@ impl TftpService {
             let _inside = runtime.enter();
             listen::socket(&place)
         };
-        let socket = socket.map_err(|source| TftpError::Listen {
-            address: place.address,
-            interface: place.interface.clone(),
-            source,
-        })?;
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(source) => {
+                // Plainly dropped, it would panic within the caller's own.
+                runtime.shutdown_background();
+                return Err(TftpError::Listen {
+                    address: place.address,
+                    interface: place.interface,
+                    source,
+                });
+            }
+        };
         let (sender, receiver) = watch::channel(settings);
         let (alive, ended) = crossbeam_channel::bounded(0);
         let counters = Arc::clone(&self.counters);
@@ -175,5 +182,26 @@ impl TftpService {
 impl Drop for TftpService {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_cannot_be_had_is_an_error_within_the_daemons_runtime() {
+        let settings = Settings {
+            root: "/".into(),
+            block: 512,
+            lowercase: false,
+        };
+        let place = Place {
+            interface: "no-such-netdev".to_owned(),
+            address: Ipv4Addr::LOCALHOST,
+        };
+        let error = TftpService::default().start(settings, place).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("127.0.0.1:69 of no-such-netdev"), "{text}");
     }
 }

@@ -96,6 +96,7 @@ pub(crate) fn running() -> StatusView {
         },
         leases: Fill { used: 0, size: 0 },
         dhcp: None,
+        dns: None,
         tftp: None,
         uptime: 1,
         version: "0".into(),
