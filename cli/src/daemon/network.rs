@@ -165,7 +165,7 @@ impl Network {
                 "{} queues want as many workers, the switch has {workers}",
                 port.queues
             ))
-            .help("take fewer queues, or set `workers` under [switch] and start vmlan again"));
+            .help("take fewer queues, or set `workers` under [switch] and reload"));
         }
         match port.kind {
             PortKind::Tap => self.make_tap(port, origin).await?,

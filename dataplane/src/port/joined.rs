@@ -8,68 +8,44 @@ use std::io;
 
 /// Queues that are read in turn.
 pub(crate) struct Joined {
-    queues: Vec<Queue>,
+    queues: Vec<Box<dyn Ingress>>,
     /// The queue to begin with.
     next: usize,
-}
-
-struct Queue {
-    ingress: Box<dyn Ingress>,
-    drained: bool,
 }
 
 impl Joined {
     /// Reads `queues`, all of which are registered, or are about to be.
     pub(crate) fn new(queues: Vec<Box<dyn Ingress>>) -> Self {
-        let queue = |ingress| Queue {
-            ingress,
-            drained: false,
-        };
-        Self {
-            queues: queues.into_iter().map(queue).collect(),
-            next: 0,
-        }
+        Self { queues, next: 0 }
     }
 }
 
 impl Ingress for Joined {
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let mut queues = self.queues.iter_mut();
-        queues.try_for_each(|queue| queue.ingress.register(registry, token))
+        queues.try_for_each(|queue| queue.register(registry, token))
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         let mut queues = self.queues.iter_mut();
-        queues.try_for_each(|queue| queue.ingress.deregister(registry))
+        queues.try_for_each(|queue| queue.deregister(registry))
     }
 
     fn into_queues(self: Box<Self>) -> Vec<Box<dyn Ingress>> {
-        self.queues.into_iter().map(|it| it.ingress).collect()
+        self.queues
     }
 
-    /// A burst of one queue, each time of the next that has frames. Which one
-    /// has become readable is not known: when all are drained, all are looked
-    /// at the next time.
+    /// It is drained when each queue says so in one call: one that said so in an
+    /// earlier call may have become readable since, which no event tells again.
     fn receive(&mut self, burst: &mut Burst) -> Received {
         for _ in 0..self.queues.len() {
             let at = self.next;
             self.next = (at + 1).checked_rem(self.queues.len()).unwrap_or(0);
-            let Some(queue) = self.queues.get_mut(at).filter(|queue| !queue.drained) else {
-                continue;
-            };
-            match queue.ingress.receive(burst) {
-                Received::More => return Received::More,
-                Received::Drained => queue.drained = true,
-                closed @ Received::Closed(_) => return closed,
-            }
-            if self.queues.iter().any(|queue| !queue.drained) {
-                // The burst goes out before another queue's frames come in.
-                return Received::More;
+            match self.queues.get_mut(at).map(|queue| queue.receive(burst)) {
+                None | Some(Received::Drained) => {}
+                Some(received) => return received,
             }
         }
-        self.queues
-            .iter_mut()
-            .for_each(|queue| queue.drained = false);
         Received::Drained
     }
 }
@@ -121,11 +97,26 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_becomes_readable_while_another_is_read_is_not_forgotten() {
+        let queues: Vec<Box<dyn Ingress>> = vec![Box::new(Has(0)), Box::new(Has(2))];
+        let mut joined = Joined::new(queues);
+        let mut burst = Burst::default();
+        assert!(matches!(joined.receive(&mut burst), Received::More));
+        joined.queues[0] = Box::new(Has(1));
+        burst.clear();
+        assert_eq!(
+            frames_of(&mut joined),
+            2,
+            "its one, and the rest of the other"
+        );
+    }
+
+    #[test]
     fn every_queue_is_drained_and_looked_at_again_later() {
         let mut joined = Joined::new(vec![Box::new(Has(3)), Box::new(Has(0)), Box::new(Has(5))]);
         assert_eq!(frames_of(&mut joined), 8);
         assert_eq!(frames_of(&mut joined), 0);
-        joined.queues[1].ingress = Box::new(Has(1));
+        joined.queues[1] = Box::new(Has(1));
         assert_eq!(frames_of(&mut joined), 1, "it has become readable");
         assert_eq!(Box::new(joined).into_queues().len(), 3);
     }
