@@ -54,6 +54,10 @@ pub enum Command {
         /// it, in place of a configuration
         #[arg(long, value_name = "FILE", conflicts_with = "config")]
         network_xml: Option<PathBuf>,
+        /// Serve in the place of the process that serves the network now: guests
+        /// keep their links, and that process ends
+        #[arg(long)]
+        takeover: bool,
     },
     /// Check a configuration and say what network it makes
     Check {

@@ -77,18 +77,21 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
     match command {
         Command::Run {
             network_xml: Some(file),
+            takeover,
             ..
         } => {
             let loaded = Loaded::read_xml(&file, place.network.as_ref())?;
             warn(&loaded);
             loaded.check_files()?;
-            daemon::run(&place, loaded)
+            daemon::run(&place, loaded, takeover)
         }
-        Command::Run { config, .. } => {
+        Command::Run {
+            config, takeover, ..
+        } => {
             let loaded = Loaded::find(config.as_deref(), place.network.as_ref())?;
             warn(&loaded);
             loaded.check_files()?;
-            daemon::run(&place, loaded)
+            daemon::run(&place, loaded, takeover)
         }
         Command::Check { file } => {
             let loaded = Loaded::read(&file, place.network.as_ref())?;

@@ -37,6 +37,10 @@ use std::time::Duration;
 /// The token of the command channel's waker; ports have their numbers.
 pub(crate) const WAKER: Token = Token(MAX_PORTS as usize);
 
+/// How often a worker looks after frames that were left unfinished: of its own
+/// accord it sleeps otherwise.
+const UNFINISHED: Duration = Duration::from_millis(100);
+
 /// Something for a worker to do between two rounds.
 pub(crate) type Command = Box<dyn FnOnce(&mut Worker) + Send>;
 
@@ -82,6 +86,8 @@ pub(crate) struct Worker {
     punts: Option<Punts>,
     slots: Vec<Option<Box<Slot>>>,
     ready: Vec<PortId>,
+    /// Ports that have left a frame unfinished, and since when.
+    unfinished: Vec<(PortId, Tick)>,
     /// Ports with a queue to send.
     touched: Vec<PortId>,
     forwarder: Forwarder,
@@ -115,6 +121,7 @@ impl Worker {
             punts: model.punts,
             slots,
             ready: Vec::with_capacity(MAX_PORTS.into()),
+            unfinished: Vec::new(),
             touched: Vec::with_capacity(MAX_PORTS.into()),
             forwarder: model.forwarder,
             burst: Burst::default(),
@@ -136,12 +143,16 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         while !self.stopping {
             let wait = self.ready.is_empty() && !self.polling.goes_on();
-            let timeout = (!wait).then_some(Duration::ZERO);
+            let timeout = match (wait, self.unfinished.is_empty()) {
+                (false, _) => Some(Duration::ZERO),
+                (true, false) => Some(UNFINISHED),
+                (true, true) => None,
+            };
             match self.poll.poll(&mut events, timeout) {
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
                 _ => {}
             }
-            if events.is_empty() && self.ready.is_empty() {
+            if events.is_empty() && self.ready.is_empty() && self.unfinished.is_empty() {
                 continue;
             }
             self.now = self.clock.now();
@@ -158,6 +169,7 @@ impl Worker {
             if self.ready.is_empty() {
                 self.polling.drained(frames);
             }
+            self.take_parts();
             if std::mem::take(&mut self.dropped) {
                 self.notices.raise();
             }
@@ -264,11 +276,37 @@ impl Worker {
             Received::Drained => {
                 if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
                     slot.ready = false;
+                    if slot.ingress.as_ref().is_some_and(|link| link.has_part()) {
+                        self.unfinished.push((id, self.now));
+                    }
                 }
             }
             Received::Closed(reason) => self.close(id, reason),
         }
         false
+    }
+
+    /// Takes in the parts of frames that were left unfinished for long.
+    fn take_parts(&mut self) {
+        let Self {
+            unfinished,
+            slots,
+            now,
+            ..
+        } = self;
+        unfinished.retain(|(id, since)| {
+            if now.since(*since) < Tick::PER_SECOND / 5 {
+                return true;
+            }
+            if let Some(Some(slot)) = slots.get_mut(usize::from(id.0))
+                && let Some(link) = &mut slot.ingress
+                && link.has_part()
+            {
+                // An error shows in the next receive.
+                let _ = link.take_part();
+            }
+            false
+        });
     }
 
     /// Puts the burst's frames into the queues of their egress ports.

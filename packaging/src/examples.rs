@@ -213,8 +213,18 @@ pub(crate) const EXAMPLES: &[(&str, &[Example])] = &[
         )],
     ),
     (
+        "vmlan-cleanup",
+        &[(
+            "Take away what a network that was killed has left:",
+            "vmlan cleanup --network lab",
+        )],
+    ),
+    (
         "vmlan-doctor",
-        &[("What keeps guests from the network:", "vmlan doctor")],
+        &[
+            ("What keeps guests from the network:", "vmlan doctor"),
+            ("Before it is started, for a script:", "vmlan doctor --json"),
+        ],
     ),
     (
         "vmlan-bench",

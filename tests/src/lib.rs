@@ -11,6 +11,9 @@
 //! - [`machine`] is a clean Debian with systemd, for the package.
 //! - [`vmm`] holds a TAP's fd as qemu would, [`stream_peer`] the end of a stream
 //!   port, both frame by frame; [`frame`] makes the frames.
+//! - [`cable`] is a guest with a network stack and no qemu, [`beat`] how long a path
+//!   is silent, [`manager`] a service manager in systemd's place; [`restarts`] puts
+//!   them together.
 //! - [`follower`] follows the events of a network.
 //! - [`outside`] is a host between a guest and an internet, with Docker or
 //!   firewalld on it.
@@ -24,6 +27,8 @@
 //! is made lives in namespaces called `vt-PID-…`; `tests/clean.sh` removes
 //! those whose test is gone.
 
+pub mod beat;
+pub mod cable;
 pub mod capture;
 pub mod console;
 pub mod dhcp_client;
@@ -38,10 +43,12 @@ pub mod killed;
 pub mod lan;
 pub mod libvirt;
 pub mod machine;
+pub mod manager;
 pub mod namespace;
 pub mod numbered;
 pub mod outside;
 pub mod process;
+pub mod restarts;
 pub mod station;
 pub mod stream_peer;
 pub mod switch;

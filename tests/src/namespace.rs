@@ -112,6 +112,19 @@ impl Namespace {
         other.run(&format!("ip link set {far} up")).map(drop)
     }
 
+    /// Brings a netdev up, with what else `ip link set` is to do to it, that the
+    /// namespace's own IPv6 sends nothing by.
+    ///
+    /// # Errors
+    /// There is no such netdev.
+    pub fn run_up(&self, interface: &str) -> Result<()> {
+        let name = interface.split(' ').next().unwrap_or_default();
+        self.run(&format!(
+            "sysctl -qw net.ipv6.conf.{name}.disable_ipv6=1; ip link set {interface} up"
+        ))
+        .map(drop)
+    }
+
     /// The MAC of a netdev, in lower case with colons.
     ///
     /// # Errors

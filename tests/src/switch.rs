@@ -1,5 +1,6 @@
 //! `vmlan run` in a namespace of its own.
 
+use crate::manager::Manager;
 use crate::namespace::Namespace;
 use crate::process::{self, Outcome, Process};
 use crate::target_dir;
@@ -276,6 +277,51 @@ impl Switch {
         self.folder.path().join("clock")
     }
 
+    /// Starts another vmlan that takes over from the running one, and wants that
+    /// to end in order.
+    ///
+    /// # Errors
+    /// One of the two does otherwise; with what it printed.
+    pub fn take_over(&mut self) -> Result<()> {
+        let mut before = self.process.take().context("vmlan does not run")?;
+        let arguments = format!("{} --takeover", self.run_arguments());
+        self.start_by(self.command(&arguments))
+            .with_context(|| format!("the one before:\n{}", before.stderr()))?;
+        let status = before.wait(SOON)?;
+        ensure!(status.success(), "{status}\n{}", before.stderr());
+        Ok(())
+    }
+
+    /// Runs another vmlan that is to take over and must not be able to.
+    ///
+    /// # Errors
+    /// It runs on; it is killed then.
+    pub fn refuse_takeover(&self) -> Result<Outcome> {
+        let arguments = format!("{} --takeover", self.run_arguments());
+        process::run(self.command(&arguments), SOON)
+    }
+
+    /// As [`Switch::launch`], as a service of `manager`, with the files that it
+    /// keeps.
+    ///
+    /// # Errors
+    /// As [`Switch::launch`].
+    pub fn launch_under(&mut self, manager: &Manager) -> Result<()> {
+        let (command, inheritance) = manager.adopt(&self.command(self.run_arguments()))?;
+        let started = self.start_by(command);
+        drop(inheritance);
+        started
+    }
+
+    /// The process id of the running vmlan.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn id(&self) -> Result<u32> {
+        let process = self.process.as_ref().context("vmlan does not run")?;
+        Ok(process.id())
+    }
+
     /// Starts it with `mount ARGUMENTS` done on the state folder.
     fn launch_mounted(&mut self, arguments: &str) -> Result<()> {
         let state = self.folder.path().join("state");
@@ -500,20 +546,41 @@ impl Switch {
     /// # Errors
     /// vmlan does not run, or has no such thread.
     pub fn thread_ticks(&self, name: &str) -> Result<u64> {
+        let folder = self.thread(name)?;
+        // Fields 14 and 15 (proc_pid_stat(5)); the second, in brackets, may
+        // hold anything.
+        let stat = fs::read_to_string(folder.join("stat"))?;
+        let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        Ok(ticks.sum::<Result<u64, _>>()?)
+    }
+
+    /// Makes the thread called `name` hang at its next wait, as long as the answer
+    /// lives: a tracer holds it there, and it alone.
+    ///
+    /// # Errors
+    /// vmlan does not run, or has no such thread.
+    pub fn hang(&self, name: &str) -> Result<Process> {
+        let folder = self.thread(name)?;
+        let thread = folder.file_name().context("no number")?;
+        let mut command = Command::new("strace");
+        command
+            .args(["-qq", "-o", "/dev/null", "-e", "trace=epoll_wait"])
+            .args(["-e", "inject=epoll_wait:delay_enter=600s", "-p"])
+            .arg(thread);
+        Process::spawn(command)
+    }
+
+    /// The folder in /proc of the thread called `name`.
+    fn thread(&self, name: &str) -> Result<PathBuf> {
         let process = self.process.as_ref().context("vmlan does not run")?;
         for task in fs::read_dir(format!("/proc/{}/task", process.id()))? {
             let folder = task?.path();
-            if fs::read_to_string(folder.join("comm"))?.trim() != name {
-                continue;
+            if fs::read_to_string(folder.join("comm"))?.trim() == name {
+                return Ok(folder);
             }
-            // Fields 14 and 15 (proc_pid_stat(5)); the second, in brackets, may
-            // hold anything.
-            let stat = fs::read_to_string(folder.join("stat"))?;
-            let (_, fields) = stat.rsplit_once(") ").context("no name in stat")?;
-            let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
-            return Ok(ticks.sum::<Result<u64, _>>()?);
         }
-        anyhow::bail!("there is no thread {name}")
+        bail!("there is no thread {name}")
     }
 
     /// Its resident memory in KiB.

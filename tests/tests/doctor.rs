@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use vmlan_tests::lan::{Lan, ROUTER};
+use vmlan_tests::libvirt::Libvirt;
 use vmlan_tests::process::Process;
 use vmlan_tests::station::Station;
 use vmlan_tests::switch::{ISOLATED, Switch, User};
@@ -100,7 +101,7 @@ fn obstacles_are_named_with_their_mend_and_a_sound_host_has_none() -> Result<()>
 #[test]
 fn dhcp_servers_of_a_lan_are_found_and_a_second_one_is_warned_of() -> Result<()> {
     let config = "name = \"lab\"\nforward = \"bridge\"\nuplink = \"uplink0\"\n\
-                  interface = \"vmlan0\"\n[[port]]\nname = \"c1\"\nkind = \"tap\"\n";
+                  interface = \"\"\n[[port]]\nname = \"c1\"\nkind = \"tap\"\n";
     let mut switch = Switch::prepare(config)?;
     let mut lan = Lan::new(&switch.namespace, "uplink0")?;
     switch.launch()?;
@@ -136,6 +137,30 @@ fn dhcp_servers_of_a_lan_are_found_and_a_second_one_is_warned_of() -> Result<()>
     assert_eq!(code, 1, "{found:#?}");
     let none = "no DHCP server answers on the segment";
     assert_eq!(of(&found, "dhcp", "obstacle"), [none]);
+    Ok(())
+}
+
+#[test]
+fn a_network_of_libvirts_that_has_no_description_is_named() -> Result<()> {
+    let host = Libvirt::start()?;
+    host.write(
+        "/run/network.xml",
+        "<network><name>fleeting</name><forward mode='nat'/><bridge name='virbr7'/>\
+         <ip address='10.7.0.1' netmask='255.255.255.0'/></network>",
+    )?;
+    host.virsh("net-create /run/network.xml")?;
+    host.write(
+        "/etc/vmlan/default.toml",
+        "name = \"default\"\naddress = \"10.7.0.9/24\"\n",
+    )?;
+    host.run("ip link add vnet3 type veth peer name far && ip link set vnet3 master virbr7")?;
+    let said = host.shell("vmlan doctor --json", wait::SOON)?;
+    let found: Vec<Value> = serde_json::from_str(&said.stdout)?;
+    let of_libvirt = "virbr7 (the libvirt network \"fleeting\")";
+    for check in ["netdevs", "subnet"] {
+        let messages = of(&found, check, "obstacle");
+        assert!(messages[0].contains(of_libvirt), "{found:#?}");
+    }
     Ok(())
 }
 

@@ -233,7 +233,12 @@ fn with_docker_all_is_as_without() -> Result<()> {
     assert_eq!(listed()?.matches("vmlan:lab").count(), 2);
     outside.launch(NAT)?;
     assert_eq!(listed()?.matches("vmlan:lab").count(), 2);
-    outside.stop()?;
+    outside.kill();
+    let said = outside.switch.cli("cleanup")?.success()?;
+    assert!(
+        said.contains("its rules in the chain DOCKER-USER"),
+        "{said}"
+    );
     assert_eq!(listed()?, before);
     Ok(())
 }

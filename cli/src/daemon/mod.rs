@@ -14,6 +14,7 @@ mod dns;
 mod events;
 mod former;
 mod greeting;
+mod handover;
 mod hooks;
 mod hosts;
 pub(crate) mod leftovers;
@@ -27,9 +28,11 @@ mod ports;
 mod reload;
 mod rename;
 mod start;
+mod states;
 mod tftp;
 mod uplink;
 mod view;
+mod watchdog;
 
 use crate::args::Place;
 use crate::config::Loaded;
@@ -40,6 +43,7 @@ use crate::log;
 use anyhow::{Context as _, bail};
 use api::Shared;
 use connections::Connections;
+use handover::{Given, Takers};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixListener as StdListener;
@@ -55,19 +59,20 @@ const CONTROL: &str = "control.sock";
 /// Where qemu's `-netdev stream` connects to, in RUN/NAME.
 pub(crate) const CONNECT: &str = "vm.sock";
 
-/// Serves the network that `loaded` describes.
+/// Serves the network that `loaded` describes; where it `takes_over`, in the
+/// place of the process that serves it now.
 ///
 /// # Errors
 /// What keeps it from being served. Nothing of it is left behind then but its
 /// identity in STATE/NAME, so that it has the same MAC address next time.
-pub fn run(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+pub fn run(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Result<()> {
     log::start();
     allow_files();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?
-        .block_on(serve(place, loaded))
+        .block_on(serve(place, loaded, takes_over))
 }
 
 /// Puts back what a `vmlan run` of this network that was killed has moved from
@@ -122,25 +127,39 @@ fn allow_files() {
     }
 }
 
-async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
+async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Result<()> {
     // Before anything is made, so that a signal meanwhile ends it in order.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut leave = signal(SignalKind::user_defined2())?;
 
-    let (network, events) = start::start(place, loaded).await?;
+    let (network, events) = start::start(place, loaded, takes_over).await?;
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
     tokio::spawn(libvirt::keep(network.clone()));
     tokio::spawn(former::retire(network.clone()));
     tokio::spawn(follow_switch(network.clone()));
     let result = async {
-        let (mut monitor, mut connections) = open(&network).await?;
+        let (mut monitor, mut connections, mut takers) = open(&network).await?;
+        {
+            let held = network.lock().await;
+            watchdog::start(held.switch.clone(), held.dhcp.clone(), &network)?;
+        }
         let mut rules = Watch::new();
-        let why = loop {
+        let end = loop {
             tokio::select! {
-                _ = terminate.recv() => break "by SIGTERM",
-                _ = interrupt.recv() => break "by SIGINT",
+                _ = terminate.recv() => break End::Stops("by SIGTERM"),
+                _ = interrupt.recv() => break End::Stops("by SIGINT"),
+                _ = leave.recv() => match handover::leave(&network).await {
+                    Ok(()) => break End::Leaves,
+                    Err(error) => tracing::warn!("{error:#}"),
+                },
+                taker = takers.next() => {
+                    if handover::give(&network, &taker).await == Given::Away {
+                        break End::Leaves;
+                    }
+                }
                 _ = hangup.recv() => hung_up(&network).await,
                 event = monitor.next() => followed(&network, event).await,
                 () = rules.changed() => network.lock().await.rules_changed().await,
@@ -159,12 +178,13 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
                 },
             }
         };
-        Ok(why)
+        Ok(end)
     }
     .await;
     let told = network.lock().await.events.clone();
     let why = match &result {
-        Ok(why) => *why,
+        Ok(End::Stops(signal)) => *signal,
+        Ok(End::Leaves) => "as another process goes on",
         Err(error) => {
             let error = format!("{error:#}");
             told.tell(Told::Failed { error });
@@ -174,8 +194,14 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     told.tell(Told::Stopping {
         why: why.to_owned(),
     });
-    // Without systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    if let Ok(End::Leaves) = result {
+        // Nobody changes anything of it any more: it is another process's.
+        let held = network.lock().await;
+        held.dhcp.hooks().finish().await;
+        told.read_to_the_end().await;
+        return Ok(());
+    }
+    states::stopping();
     let hooks = network.lock().await.dhcp.hooks();
     hooks.finish().await;
     let stopped = network.lock().await.stop().await;
@@ -183,9 +209,17 @@ async fn serve(place: &Place, loaded: Loaded) -> anyhow::Result<()> {
     result.and(stopped)
 }
 
+/// How serving ends.
+enum End {
+    /// By this signal; all that was made goes.
+    Stops(&'static str),
+    /// Another process serves from here on; all stays.
+    Leaves,
+}
+
 /// Opens the network to the outside: sockets, netdevs that are there already,
 /// and says so.
-async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
+async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections, Takers)> {
     let mut held = network.lock().await;
     let monitor = Monitor::new(held.links.clone())?;
     let links = held.links.all().await?;
@@ -194,8 +228,9 @@ async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
         held.link_changed(LinkEvent::Changed(link)).await;
     }
     // What changed meanwhile, and all that is there once more, comes up here.
-    let connections = Connections::new(listener(held.run.listen(CONNECT)?)?);
-    let control = listener(held.run.listen(CONTROL)?)?;
+    let connections = Connections::new(listener(held.listen_on(CONNECT)?)?);
+    let control = listener(held.listen_on(CONTROL)?)?;
+    let takers = Takers::listen(network, &mut held)?;
     let routes = api::router(network.clone());
     tokio::spawn(async move {
         if let Err(error) = axum::serve(control, routes).await {
@@ -205,11 +240,11 @@ async fn open(network: &Shared) -> anyhow::Result<(Monitor, Connections)> {
     let mut out = io::stdout().lock();
     // Whoever started us may have closed the other end.
     let _ = write!(out, "{}", greeting::Greeting(&held)).and_then(|()| out.flush());
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    states::ready(&held);
     held.events.tell(Told::Started {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    Ok((monitor, connections))
+    Ok((monitor, connections, takers))
 }
 
 fn listener(socket: StdListener) -> io::Result<UnixListener> {
@@ -241,8 +276,11 @@ async fn follow_switch(network: Shared) {
 }
 
 async fn hung_up(network: &Shared) {
+    let mut network = network.lock().await;
+    states::reloading();
     // It says itself what it did, and what not.
-    let _ = reload::reload(&mut *network.lock().await, false).await;
+    let _ = reload::reload(&mut network, false).await;
+    states::ready(&network);
 }
 
 async fn followed(network: &Shared, event: Result<LinkEvent, MonitorError>) {

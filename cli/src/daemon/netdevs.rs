@@ -91,6 +91,7 @@ impl Network {
         if port.origin == Origin::Pattern {
             port.origin = Origin::Command;
         }
+        self.write_record();
         Ok(())
     }
 
@@ -143,6 +144,7 @@ impl Network {
                     (Some(own), PortKind::Tap) => {
                         own.index = None;
                         own.up = true;
+                        self.write_record();
                     }
                     _ => {
                         self.remove_since(&name, Some(format!("{netdev} is gone")));
@@ -182,6 +184,7 @@ impl Network {
                     });
                 }
             }
+            self.write_record();
             if let Err(error) = self.quiet.follow(link) {
                 tracing::warn!("{}", chain(error));
             }

@@ -4,6 +4,7 @@
 use super::dhcp::DhcpService;
 use super::dns::{self, DnsError, DnsService};
 use super::events::Events;
+use super::handover::Kept;
 use super::libvirt::LibvirtFiles;
 use super::ports::{NamedPort, Netdev, Origin, Ports};
 use super::tftp::{self, TftpError, TftpService};
@@ -69,6 +70,8 @@ pub(super) struct Network {
     pub(super) former_changed: Arc<Notify>,
     pub(super) mac: MacAddr,
     pub(super) started: Instant,
+    /// What stands ready for the next process.
+    pub(super) kept: Kept,
 }
 
 impl From<SwitchError> for ApiError {
@@ -98,6 +101,14 @@ impl Network {
             return Ok(());
         };
         let name: PortName = interface.as_str().parse()?;
+        if self.ports.get(&name).is_some() {
+            return self.align_inherited().await;
+        }
+        // It has gone with the process that had it.
+        if self.moved.take().is_some() {
+            let restored = super::uplink::restore(&self.run, &self.links).await;
+            restored.map_err(|error| ApiError::runtime(format!("{error:#}")))?;
+        }
         let port = Port {
             name: name.clone(),
             kind: PortKind::Tap,
@@ -303,6 +314,7 @@ impl Network {
             port.offload = settings.offload.unwrap_or(port.offload);
             port.dhcp = settings.dhcp.unwrap_or(port.dhcp);
         }
+        self.note_settings(name, settings);
         Ok(format!("port {name} changed"))
     }
 
@@ -339,6 +351,7 @@ impl Network {
         let Some(port) = self.ports.remove(name) else {
             return;
         };
+        self.forget_port(name);
         self.dhcp.name_port(port.id, None);
         self.libvirt.touch();
         if let Err(error) = self.switch.remove_port(port.id) {
@@ -382,6 +395,7 @@ impl Network {
         let put_back = self.put_back_addresses().await;
         self.dns.stop();
         self.tftp.stop();
+        self.keep_nothing();
         self.switch.stop();
         self.write_libvirt_files();
         self.dhcp.stop();
@@ -403,6 +417,7 @@ impl Network {
             port_kind: port.kind,
         });
         self.ports.insert(name.clone(), port);
+        self.keep_port(name, id);
         self.dhcp.name_port(id, Some(name.as_str()));
     }
 

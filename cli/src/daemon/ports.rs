@@ -4,6 +4,7 @@
 use super::allowance::Allowance;
 use crate::config::{PortKind, PortName};
 use crate::model::ExternalIds;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 use vmlan_dataplane::table::PortId;
@@ -24,8 +25,20 @@ pub(super) struct NamedPort {
     pub(super) external_ids: ExternalIds,
 }
 
+impl NamedPort {
+    /// Open files that the port has.
+    pub(super) fn files(&self) -> usize {
+        match self.kind {
+            // One of them only sends.
+            PortKind::Packet => usize::from(self.queues) + 1,
+            PortKind::Tap => usize::from(self.queues),
+            _ => 1,
+        }
+    }
+}
+
 /// The netdev of a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Netdev {
     pub(super) name: String,
     /// `None` once it has gone to another network namespace, where it cannot
@@ -36,7 +49,8 @@ pub(super) struct Netdev {
 }
 
 /// Who asked for a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Origin {
     /// The network itself: its host interface.
     Network,
@@ -155,6 +169,22 @@ impl Ports {
     /// Remembers that somebody has detached the netdev with this number.
     pub(super) fn detached(&mut self, index: u32) {
         self.detached.insert(index);
+    }
+
+    /// The netdevs that somebody has detached.
+    pub(super) fn all_detached(&self) -> &BTreeSet<u32> {
+        &self.detached
+    }
+
+    /// Connections that had a name so far.
+    pub(super) fn streams(&self) -> u64 {
+        self.streams
+    }
+
+    /// Goes on from what another process had of these two.
+    pub(super) fn go_on(&mut self, streams: u64, detached: &BTreeSet<u32>) {
+        self.streams = streams;
+        self.detached.extend(detached);
     }
 
     pub(super) fn is_detached(&self, index: u32) -> bool {

@@ -4,6 +4,7 @@
 use super::dhcp::DhcpService;
 use super::dns::DnsService;
 use super::events::Events;
+use super::handover::{Heir, Kept};
 use super::libvirt::LibvirtFiles;
 use super::network::Network;
 use super::ports::{Origin, Ports};
@@ -15,10 +16,8 @@ use crate::host::attached::Attached;
 use crate::host::hosts::LiveHosts;
 use crate::host::identity::Identity;
 use crate::host::link::Links;
-use crate::host::quiet::Quiet;
-use crate::host::rundir::RunDir;
-use crate::host::statedir::StateDir;
 use crate::host::subnet;
+use crate::host::uplink::Moved;
 use anyhow::Context as _;
 use crossbeam_channel::Receiver;
 use ipnet::Ipv4Net;
@@ -33,6 +32,7 @@ use vmlan_dataplane::forward::Settings;
 pub(super) async fn start(
     place: &Place,
     loaded: Loaded,
+    takes_over: bool,
 ) -> anyhow::Result<(Network, Receiver<Event>)> {
     let started = Instant::now();
     let Loaded {
@@ -47,26 +47,33 @@ pub(super) async fn start(
         config.attach.clear();
     }
     crate::log::configure(config.log.as_ref());
-    let interface = config.interface.as_ref().map(|name| name.as_str());
-    let run = RunDir::claim(&place.run_dir(), config.name.as_str(), interface)?;
+    let mut heir = Heir::find(place, &config, takes_over)?;
+    let run = heir.run_dir(place, &config)?;
     for left in run.leftovers() {
         tracing::info!("{} was left over and is removed", left.display());
     }
-    let quiet = Quiet::open(run.path())?;
+    let quiet = heir.quiet(&run)?;
     for netdev in quiet.restored() {
         tracing::info!("the host listens on {netdev} again, as before the last run");
     }
     let firewall = Firewall::open(run.path(), config.name.as_str());
-    let state = StateDir::claim(&place.state_dir(), config.name.as_str())?;
+    let state = heir.state_dir(place, &config)?;
     let mut identity = Identity::open(state.path())?;
     if let Some(aside) = identity.put_aside() {
         tracing::warn!("{aside}");
     }
     let links = Links::new()?;
-    if let Some(summary) = super::uplink::restore(&run, &links).await? {
+    heir.clear(&config, &links).await?;
+    let mut moved = None;
+    if heir.inherits() {
+        moved = Moved::inherit(run.path());
+    } else if let Some(summary) = super::uplink::restore(&run, &links).await? {
         tracing::info!("put back after the last run: {summary}");
     }
-    let gateway = choose_address(&config, &mut identity, &links).await?;
+    let gateway = match heir.gateway() {
+        Some(gateway) => gateway,
+        None => choose_address(&config, &mut identity, &links).await?,
+    };
     let mac = match config.mac {
         Some(Mac::Fixed(mac)) => mac,
         Some(Mac::Uplink) => super::uplink::mac(&config, &links).await?,
@@ -93,7 +100,7 @@ pub(super) async fn start(
         run,
         links,
         quiet,
-        moved: None,
+        moved,
         firewall,
         forwarding_is_off: false,
         switch,
@@ -113,9 +120,12 @@ pub(super) async fn start(
         mac,
         started,
         config,
+        kept: Kept::default(),
     };
-    match fill(&mut network, served).await {
+    match fill(&mut network, served, &mut heir).await {
         Ok(()) => Ok((network, events)),
+        // Another process goes on with all of it.
+        Err(error) if heir.is_lent() => Err(error),
         Err(error) => {
             // The first error is the one to report.
             if let Err(second) = network.stop().await {
@@ -126,7 +136,12 @@ pub(super) async fn start(
     }
 }
 
-async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyhow::Result<()> {
+async fn fill(
+    network: &mut Network,
+    served: Option<vmlan_dhcp::Config>,
+    heir: &mut Heir,
+) -> anyhow::Result<()> {
+    heir.settle(network)?;
     let hooks = network.dhcp.hooks();
     hooks.configure(&network.config);
     network.dhcp.configure(served)?;
@@ -139,12 +154,15 @@ async fn fill(network: &mut Network, served: Option<vmlan_dhcp::Config>) -> anyh
     network.serve_names()?;
     network.serve_tftp()?;
     for port in network.config.wanted_ports() {
+        if network.ports.get(&port.name).is_some() {
+            continue; // it goes on
+        }
         network
             .add(&port, Origin::Config)
             .await
             .map_err(|error| network.config.places.port_error(&port.name, error))?;
     }
-    Ok(())
+    heir.done(network)
 }
 
 /// The gateway's address: the one configured, or the subnet picked before, or

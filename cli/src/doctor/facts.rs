@@ -192,8 +192,9 @@ pub(super) fn running(facts: &Facts) -> Vec<Finding> {
     let name = &facts.config.name;
     vec![match &facts.status {
         Ok(_) => Finding::fine("network", format!("{name} is running")),
-        Err(why) => Finding::unknown("network", why.clone())
-            .help("what depends on the running network is not checked"),
+        Err(why) => Finding::unknown("network", why.clone()).help(format!(
+            "`vmlan run --network {name}` starts it; DHCP and name servers are checked once it runs"
+        )),
     }]
 }
 

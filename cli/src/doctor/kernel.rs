@@ -42,8 +42,8 @@ fn tun(facts: &Facts) -> Option<Finding> {
     let error = facts.kernel.tun.as_ref().err()?;
     let what = format!("/dev/net/tun cannot be opened: {error}");
     Some(Finding::obstacle("tun", what).help(
-        "as root, load the driver with `modprobe tun`; in a container, pass the device in: \
-         `--device /dev/net/tun`",
+        "run this as root; where the device is missing, load the driver with `modprobe tun`, in \
+         a container pass it in: `--device /dev/net/tun`",
     ))
 }
 

@@ -92,7 +92,13 @@ fn uplink_found(facts: &Facts, name: &str) -> Vec<Finding> {
                  other by it",
                 it.address
             );
-            let help = "add move-addresses = true, which gives it to the host interface";
+            let help = match facts.config.interface {
+                Some(_) => "add move-addresses = true, which gives it to the host interface",
+                None => {
+                    "give the network an `interface` and move-addresses = true, by which that \
+                     gets it"
+                }
+            };
             findings.push(Finding::warning(CHECK, what).help(help));
         }
     }

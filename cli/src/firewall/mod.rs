@@ -32,7 +32,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use survey::{NFT, Survey};
 pub(crate) use tool::ToolError;
-pub(crate) use wanted::{Wanted, Way};
+pub(crate) use wanted::Wanted;
 
 /// The record in RUN/NAME of what stands on the host.
 pub(crate) const RECORD: &str = "firewall.toml";
@@ -266,12 +266,8 @@ impl Firewall {
             if !firewalld::bind(interface, zone).await? {
                 continue;
             }
-            let open = match (*zone, &wanted.way) {
-                (firewalld::TRUSTED, Way::Route { .. }) => {
-                    ", to which every service of this host is open; that others may reach \
-                     guests takes a policy of firewalld's, see the README"
-                }
-                (firewalld::TRUSTED, _) => ", to which every service of this host is open",
+            let open = match *zone {
+                firewalld::TRUSTED => ", to which every service of this host is open",
                 _ => "",
             };
             tracing::info!(

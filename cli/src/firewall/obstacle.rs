@@ -22,11 +22,11 @@ impl Obstacle {
         let Self { chain, what, .. } = self;
         match &chain.why {
             Why::Unaware => format!("{chain} drops {what}"),
-            Why::Rule { chain: of, handle } if *of == chain.chain => {
-                format!("{chain} drops {what}, by its rule with the handle {handle}")
+            Why::Rule { chain: of, .. } if *of == chain.chain => {
+                format!("{chain} drops {what}, by a rule for that interface")
             }
-            Why::Rule { chain: of, handle } => {
-                format!("{chain} drops {what}, by the rule with the handle {handle} in chain {of}")
+            Why::Rule { chain: of, .. } => {
+                format!("{chain} drops {what}, by a rule for that interface in chain {of}")
             }
             Why::Unread(set) => {
                 format!("{chain} may drop {what}: its set @{set} cannot be read")
@@ -89,9 +89,8 @@ fn rule_mend(chain: &Dropping, wanted: &Wanted, zone: Option<&str>) -> Option<St
             "`ufw status numbered` shows the rule that denies it, `ufw delete NUMBER` takes it away"
                 .to_owned(),
         ),
-        (Why::Rule { chain, handle }, _) => Some(format!(
-            "`nft delete rule {table} {chain} handle {handle}`, and take it out of the file that \
-             makes it"
+        (Why::Rule { delete, .. }, _) => Some(format!(
+            "`{delete}`, and take the rule out of the file that makes it"
         )),
     }
 }
@@ -105,8 +104,10 @@ fn forward_mend(chain: &Dropping, wanted: &Wanted, zone: Option<&str>) -> String
         Owner::Ufw => {
             format!("`ufw route allow in on {interface}` and `ufw route allow out on {interface}`")
         }
-        Owner::Docker => iptables_mend("DOCKER-USER", interface, only_nat),
-        Owner::Iptables(_) => iptables_mend(&chain.chain, interface, only_nat),
+        Owner::Docker => iptables_mend("iptables -I DOCKER-USER", interface, only_nat),
+        Owner::Iptables(flavour) => {
+            iptables_mend(&iptables_insert(flavour, &chain.chain), interface, only_nat)
+        }
         Owner::Nftables => {
             let (insert, back) = (insert(chain), if only_nat { RELATED } else { "" });
             format!(
@@ -119,16 +120,21 @@ fn forward_mend(chain: &Dropping, wanted: &Wanted, zone: Option<&str>) -> String
 
 const RELATED: &str = "ct state established,related ";
 
-fn iptables_mend(chain: &str, interface: &str, only_nat: bool) -> String {
+/// The start of a command for those who have chosen one iptables for `iptables`.
+fn iptables_insert(flavour: Flavour, chain: &str) -> String {
+    match flavour {
+        Flavour::Nft => format!("iptables -I {chain}"),
+        Flavour::Legacy => format!("iptables-legacy -I {chain}"),
+    }
+}
+
+fn iptables_mend(insert: &str, interface: &str, only_nat: bool) -> String {
     let back = if only_nat {
         "-m conntrack --ctstate RELATED,ESTABLISHED "
     } else {
         ""
     };
-    format!(
-        "`iptables -I {chain} -i {interface} -j ACCEPT` and `iptables -I {chain} -o {interface} \
-         {back}-j ACCEPT`"
-    )
+    format!("`{insert} -i {interface} -j ACCEPT` and `{insert} -o {interface} {back}-j ACCEPT`")
 }
 
 fn input_mend(chain: &Dropping, wanted: &Wanted) -> String {
@@ -139,17 +145,19 @@ fn input_mend(chain: &Dropping, wanted: &Wanted) -> String {
         let commands: Vec<_> = commands.map(|it| format!("`{it}`")).collect();
         commands.join(" and ")
     };
+    let iptables = |flavour| {
+        let insert = iptables_insert(flavour, &chain.chain);
+        each(&|protocol, port| {
+            format!("{insert} -i {interface} -p {protocol} --dport {port} -j ACCEPT")
+        })
+    };
     match chain.owner {
         Owner::Firewalld => firewalld_mend(wanted, None),
         Owner::Ufw => each(&|protocol, port| {
             format!("ufw allow in on {interface} to any port {port} proto {protocol}")
         }),
-        Owner::Docker | Owner::Iptables(Flavour::Nft | Flavour::Legacy) => {
-            each(&|protocol, port| {
-                let chain = &chain.chain;
-                format!("iptables -I {chain} -i {interface} -p {protocol} --dport {port} -j ACCEPT")
-            })
-        }
+        Owner::Docker => iptables(Flavour::Nft),
+        Owner::Iptables(flavour) => iptables(flavour),
         Owner::Nftables => each(&|protocol, port| {
             format!(
                 "{} iifname {interface} {protocol} dport {port} accept",

@@ -5,9 +5,14 @@
 //! what another table drops; that table has to. A survey finds the chains that
 //! drop what none of their rules takes, and whose they are. It reads what `nft`
 //! lists, which has iptables' rules too where iptables stands on nftables, and
-//! asks `iptables-legacy` where it does not. What it does not know in there it
-//! passes over.
+//! asks `iptables-legacy` where it does not. Its parts:
+//!
+//! - [`listing`]: the chains and rules that are listed, [`legacy`]: those of
+//!   `iptables-legacy` in the same form;
+//! - [`packet`]: what is known of packets, and which keys of rules fit them;
+//! - [`walk`]: what becomes of them in a chain.
 
+mod legacy;
 mod listing;
 mod packet;
 mod walk;
@@ -70,8 +75,8 @@ pub(crate) enum Why {
     Rule {
         /// Its chain, the base chain or one that that leads to.
         chain: String,
-        /// By which `nft` deletes it.
-        handle: u64,
+        /// The command that deletes it.
+        delete: String,
     },
     /// It may: that hangs on a set or map by this name, which cannot be read.
     Unread(String),
@@ -160,17 +165,26 @@ impl Survey {
                 sets.insert(place.into(), elements(&set));
             }
         }
-        let mut survey = Self::of_nft(&listed, &sets, network, wanted);
+        let mut survey = Self::of(&listed, &sets, Flavour::Nft, network, wanted);
         let legacy = std::fs::read_to_string(LEGACY_TABLES).unwrap_or_default();
         if legacy.lines().any(|table| table == "filter") {
             let rules = Flavour::Legacy.tool().run(&["-S"], b"").await?;
-            survey.add_legacy(&rules, wanted.map_or("", |wanted| &wanted.interface));
+            let listed = legacy::listed(&rules);
+            let sets = Sets::new();
+            survey.add(Self::of(&listed, &sets, Flavour::Legacy, network, wanted));
         }
         Ok(survey)
     }
 
-    /// Reads what `nft -j list ruleset` says.
-    fn of_nft(listed: &Value, sets: &Sets, network: &str, wanted: Option<&Wanted>) -> Self {
+    /// Reads what `nft -j list ruleset` says, with the elements of `sets`.
+    /// iptables' rules in there are of `flavour`.
+    fn of(
+        listed: &Value,
+        sets: &Sets,
+        flavour: Flavour,
+        network: &str,
+        wanted: Option<&Wanted>,
+    ) -> Self {
         let own = table_name(network);
         let mut survey = Self::default();
         let mut forwarders = BTreeSet::new();
@@ -194,9 +208,9 @@ impl Survey {
             if (hook, family, table) == (Hook::Forward, "ip", "filter")
                 && by_chain.leads_to(chain, DOCKER_USER)
             {
-                survey.docker_user = Some(Flavour::Nft);
+                survey.docker_user = Some(flavour);
             }
-            let Some(why) = why_dropped(&by_chain, chain, hook, wanted) else {
+            let Some(why) = why_dropped(&by_chain, chain, hook, flavour, wanted) else {
                 continue;
             };
             let owner = match hook {
@@ -207,7 +221,7 @@ impl Survey {
                 {
                     Owner::Docker
                 }
-                _ if (family, table) == ("ip", "filter") => Owner::Iptables(Flavour::Nft),
+                _ if (family, table) == ("ip", "filter") => Owner::Iptables(flavour),
                 _ => Owner::Nftables,
             };
             survey.drops.push(Dropping {
@@ -226,7 +240,7 @@ impl Survey {
             }
         }
         if wanted.is_none() && has_chain("ip", "filter", &|it| it == DOCKER_USER) {
-            survey.docker_user = Some(Flavour::Nft);
+            survey.docker_user = Some(flavour);
         }
         let mut of_firewalld = rules.iter().filter(|rule| rule.table == "firewalld");
         if chains.iter().any(|chain| chain.table == "firewalld") {
@@ -238,56 +252,13 @@ impl Survey {
         survey
     }
 
-    /// Reads what `iptables-legacy -S` says.
-    fn add_legacy(&mut self, rules: &str, interface: &str) {
-        let lines: Vec<Vec<&str>> = rules.lines().map(|it| it.split(' ').collect()).collect();
-        let has_chain = |name: &str| lines.iter().any(|it| it.starts_with(&["-N", name]));
-        for (hook, chain) in [(Hook::Forward, "FORWARD"), (Hook::Input, "INPUT")] {
-            let last = lines.iter().rfind(|it| it.starts_with(&["-A", chain]));
-            let ends = last.is_some_and(|rule| {
-                let [_, _, target @ ..] = rule.as_slice() else {
-                    return false;
-                };
-                target.starts_with(&["-j", "DROP"]) || target.starts_with(&["-j", "REJECT"])
-            });
-            if !ends
-                && !lines
-                    .iter()
-                    .any(|it| it.starts_with(&["-P", chain, "DROP"]))
-            {
-                continue;
-            }
-            if legacy_passed(chain, &lines).any(|it| legacy_names(it, interface)) {
-                continue;
-            }
-            let owner = if has_chain("ufw-user-forward") {
-                Owner::Ufw
-            } else if hook == Hook::Forward && has_chain(DOCKER_USER) {
-                Owner::Docker
-            } else {
-                Owner::Iptables(Flavour::Legacy)
-            };
-            self.drops.push(Dropping {
-                hook,
-                table: "ip filter".to_owned(),
-                chain: chain.to_owned(),
-                owner,
-                why: Why::Unaware,
-            });
-        }
-        if has_chain(DOCKER_USER) {
-            self.docker_user = Some(Flavour::Legacy);
-            self.add_forwarder("Docker");
-        }
-        if has_chain("LIBVIRT_FWO") {
-            self.add_forwarder("libvirt");
-        }
-    }
-
-    fn add_forwarder(&mut self, name: &str) {
-        if let Err(at) = self.forwarders.binary_search_by(|it| it.as_str().cmp(name)) {
-            self.forwarders.insert(at, name.to_owned());
-        }
+    /// Adds what stands in the kernel's older tables.
+    fn add(&mut self, legacy: Self) {
+        self.drops.extend(legacy.drops);
+        self.docker_user = self.docker_user.or(legacy.docker_user);
+        self.forwarders.extend(legacy.forwarders);
+        self.forwarders.sort();
+        self.forwarders.dedup();
     }
 }
 
@@ -300,7 +271,13 @@ async fn list(arguments: &[&str]) -> Result<Value, ToolError> {
 }
 
 /// Why the base chain `chain`, at `hook`, drops what is `wanted`, if it does.
-fn why_dropped(rules: &Rules<'_>, chain: &Chain<'_>, hook: Hook, wanted: &Wanted) -> Option<Why> {
+fn why_dropped(
+    rules: &Rules<'_>,
+    chain: &Chain<'_>,
+    hook: Hook,
+    flavour: Flavour,
+    wanted: &Wanted,
+) -> Option<Why> {
     let (own, uplink) = (wanted.interface.as_str(), wanted.way.uplink());
     let only_answers = matches!(wanted.way, Way::Nat { .. });
     let packets = match hook {
@@ -316,11 +293,17 @@ fn why_dropped(rules: &Rules<'_>, chain: &Chain<'_>, hook: Hook, wanted: &Wanted
     let certain = walks.iter().find_map(|(end, seen)| match end {
         End::Drop(_) if seen.lets_us => None,
         End::Drop(Drop {
-            rule: Some((chain, handle)),
+            rule: Some((of, handle)),
             names: true,
         }) => Some(Why::Rule {
-            chain: (*chain).to_owned(),
-            handle: *handle,
+            chain: (*of).to_owned(),
+            delete: match flavour {
+                Flavour::Nft => {
+                    let Chain { family, table, .. } = chain;
+                    format!("nft delete rule {family} {table} {of} handle {handle}")
+                }
+                Flavour::Legacy => format!("{} -D {of} {handle}", flavour.tool().program),
+            },
         }),
         End::Drop(_) if lets_answers => None,
         End::Drop(_) => Some(Why::Unaware),
@@ -353,40 +336,6 @@ fn owner_of_translation(table: &str, chain: &str) -> String {
     known_forwarder(table, chain)
         .or_else(of_vmlan)
         .unwrap_or_else(|| format!("chain {chain} of table {table}"))
-}
-
-/// [`passed`] for the lines of `iptables-legacy -S`, in words.
-fn legacy_passed<'a>(
-    base: &'a str,
-    lines: &'a [Vec<&'a str>],
-) -> impl Iterator<Item = &'a Vec<&'a str>> {
-    let mut reached = vec![base];
-    let mut next = 0;
-    while let Some(&chain) = reached.get(next) {
-        next += 1;
-        for rule in lines.iter().filter(|it| it.starts_with(&["-A", chain])) {
-            let target = rule.iter().skip_while(|word| !["-j", "-g"].contains(word));
-            reached.extend(
-                target
-                    .skip(1)
-                    .take(1)
-                    .filter(|it| !reached.contains(it))
-                    .collect::<Vec<_>>(),
-            );
-        }
-    }
-    lines
-        .iter()
-        .filter(move |it| matches!(it.as_slice(), ["-A", chain, ..] if reached.contains(chain)))
-}
-
-/// Whether a rule of `iptables-legacy -S` looks for the netdev `interface`, by
-/// its name or a pattern.
-fn legacy_names(rule: &[&str], interface: &str) -> bool {
-    rule.iter().any(|word| match word.strip_suffix('+') {
-        Some(start) => interface.starts_with(start),
-        None => *word == interface,
-    })
 }
 
 #[cfg(test)]

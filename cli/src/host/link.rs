@@ -270,6 +270,19 @@ impl Links {
         self.change(link, message, change).await
     }
 
+    /// Takes a netdev away, whoever holds its file.
+    ///
+    /// # Errors
+    /// [`LinkError::Change`].
+    pub(crate) async fn delete(&self, link: &Link) -> Result<(), LinkError> {
+        let deleted = answer(self.handle.link().del(link.index).execute()).await;
+        deleted.map_err(|source| LinkError::Change {
+            netdev: link.name.clone(),
+            change: "delete it".to_owned(),
+            source,
+        })
+    }
+
     /// Makes a netdev belong to `master`, such as a bridge.
     ///
     /// # Errors

@@ -167,6 +167,29 @@ pub(super) fn is_taken_in(run: &Path, index: u32) -> bool {
     record.is_some_and(|record| record.taken.iter().any(|taken| taken.index == index))
 }
 
+/// The netdevs in a record; none where it makes no sense, with a warning.
+fn read(record: &Path) -> Result<Vec<Taken>, QuietError> {
+    let left = durable::read(record, LIMIT)
+        .map_err(|source| QuietError::Record {
+            action: "read",
+            path: record.to_owned(),
+            source,
+        })?
+        .unwrap_or_default();
+    match toml::from_slice::<Record>(&left) {
+        Ok(record) => Ok(record.taken),
+        Err(_) if left.is_empty() => Ok(Vec::new()),
+        Err(error) => {
+            tracing::warn!(
+                "{} cannot be used ({}): the netdevs of the last run keep its settings",
+                record.display(),
+                error.message()
+            );
+            Ok(Vec::new())
+        }
+    }
+}
+
 /// The netdevs that a killed process has left changed, by the record in `run`,
 /// the folder RUN/NAME; one that is gone is none of them.
 pub(crate) fn left(run: &Path) -> Vec<String> {
@@ -191,25 +214,7 @@ impl Quiet {
     /// [`QuietError`].
     pub(crate) fn open(run: &Path) -> Result<Self, QuietError> {
         let record = run.join(RECORD);
-        let left = durable::read(&record, LIMIT)
-            .map_err(|source| QuietError::Record {
-                action: "read",
-                path: record.clone(),
-                source,
-            })?
-            .unwrap_or_default();
-        let left = match toml::from_slice::<Record>(&left) {
-            Ok(record) => record.taken,
-            Err(_) if left.is_empty() => Vec::new(),
-            Err(error) => {
-                tracing::warn!(
-                    "{} cannot be used ({}): the netdevs of the last run keep its settings",
-                    record.display(),
-                    error.message()
-                );
-                Vec::new()
-            }
-        };
+        let left = read(&record)?;
         let mut restored = Vec::new();
         for taken in left {
             // A new netdev by the same name has another number, and one with
@@ -229,6 +234,40 @@ impl Quiet {
         };
         quiet.save()?;
         Ok(quiet)
+    }
+
+    /// Starts with `run`, the folder RUN/NAME, where another process has left
+    /// netdevs that go on as ports: the host stays off them.
+    ///
+    /// # Errors
+    /// [`QuietError`].
+    pub(crate) fn inherit(run: &Path) -> Result<Self, QuietError> {
+        let record = run.join(RECORD);
+        let mut quiet = Self {
+            taken: Vec::new(),
+            restored: Vec::new(),
+            ingress: None,
+            told: false,
+            host_forwards: sysctl::host_forwards()?,
+            record,
+        };
+        for taken in read(&quiet.record)? {
+            if name_of(taken.index)?.as_deref() != Some(&taken.interface) {
+                continue;
+            }
+            let (index, name) = (taken.index, taken.interface.clone());
+            quiet.taken.push(taken);
+            // Where the kernel cannot, the second line stands.
+            if let Err(error) = quiet.drop_frames(index, &name) {
+                tracing::warn!("{}", HostListens::NoDrop(error));
+            }
+        }
+        Ok(quiet)
+    }
+
+    /// The numbers of the netdevs that the host is kept off.
+    pub(crate) fn all_taken(&self) -> Vec<u32> {
+        self.taken.iter().map(|taken| taken.index).collect()
     }
 
     /// The netdevs that a killed process had left changed and that are as
@@ -288,7 +327,7 @@ impl Quiet {
                 upper,
             }));
         }
-        match self.drop_frames(link) {
+        match self.drop_frames(link.index, &link.name) {
             Ok(()) => Ok(None),
             // It has gone meanwhile, which is an event of its own.
             Err(_) if name_of(link.index)?.is_none() => Ok(None),
@@ -301,14 +340,14 @@ impl Quiet {
     }
 
     /// Drops what comes in by a taken netdev.
-    fn drop_frames(&mut self, link: &Link) -> io::Result<()> {
+    fn drop_frames(&mut self, index: u32, name: &str) -> io::Result<()> {
         let ingress = match &mut self.ingress {
             Some(ingress) => ingress,
             none => none.insert(Ingress::open()?),
         };
-        ingress.block(link.index, &link.name)?;
+        ingress.block(index, name)?;
         for taken in &mut self.taken {
-            taken.dropped |= taken.index == link.index;
+            taken.dropped |= taken.index == index;
         }
         Ok(())
     }

@@ -18,7 +18,8 @@ use super::socket::{self, SocketError};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ pub(crate) struct RunDir {
     leftovers: Vec<PathBuf>,
     /// [`None`] once released.
     lock: Option<File>,
+    /// The lock that this process shares with the one that serves until now.
+    shared: Option<File>,
 }
 
 /// RUN/NAME cannot be claimed or given up.
@@ -120,6 +123,20 @@ impl RunDir {
         network: &str,
         interface: Option<&str>,
     ) -> Result<Self, RunDirError> {
+        Self::claim_but(root, network, interface, |_| false)
+    }
+
+    /// As [`RunDir::claim`], leaving the sockets whose names `lives` says of that
+    /// somebody still listens on them.
+    ///
+    /// # Errors
+    /// As [`RunDir::claim`].
+    pub(crate) fn claim_but(
+        root: &Path,
+        network: &str,
+        interface: Option<&str>,
+        lives: impl Fn(&str) -> bool,
+    ) -> Result<Self, RunDirError> {
         make_folder(root)?;
         let path = root.join(network);
         let all = claim_all(root)?;
@@ -141,43 +158,84 @@ impl RunDir {
             path,
             leftovers: Vec::new(),
             lock: Some(lock),
+            shared: None,
         };
-        let result = claimed.fill(network, interface);
+        let result = claimed.fill(network, interface, &lives);
         drop(all);
         result.map(|()| claimed)
     }
 
-    /// The rest of [`RunDir::claim`], while RUN/.lock is held.
-    fn fill(&mut self, network: &str, interface: Option<&str>) -> Result<(), RunDirError> {
-        self.write_owner(network, interface)?;
-        self.leftovers = self.remove_sockets()?;
+    /// RUN/NAME of a process that serves the network and shares its `lock`: an
+    /// open file of two processes is locked by both. Until [`RunDir::own`] it is
+    /// that one's, and dropping this leaves all as it is.
+    pub(crate) fn share(root: &Path, network: &str, lock: OwnedFd) -> Self {
+        Self {
+            root: root.to_owned(),
+            path: root.join(network),
+            leftovers: Vec::new(),
+            lock: None,
+            shared: Some(File::from(lock)),
+        }
+    }
+
+    /// The process that has shared it serves no more: it is this one's.
+    ///
+    /// # Errors
+    /// [`RunDirError::File`].
+    pub(crate) fn own(&mut self, interface: Option<&str>) -> Result<(), RunDirError> {
+        if let Some(mut lock) = self.shared.take() {
+            let signed = self.sign(&mut lock, interface);
+            self.lock = Some(lock);
+            signed?;
+        }
         Ok(())
     }
 
-    /// Notes in the lock file what the network holds, while RUN/.lock is held.
-    fn write_owner(&mut self, network: &str, interface: Option<&str>) -> Result<(), RunDirError> {
+    /// Lets go of RUN/NAME and all that is in it: another process has it.
+    pub(crate) fn leave(&mut self) {
+        self.lock = None;
+    }
+
+    /// The lock, to be shared with another process; `None` once released.
+    pub(crate) fn lock_file(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The rest of [`RunDir::claim`], while RUN/.lock is held.
+    fn fill(
+        &mut self,
+        network: &str,
+        interface: Option<&str>,
+        lives: impl Fn(&str) -> bool,
+    ) -> Result<(), RunDirError> {
         let netns = netns();
         if let Some(interface) = interface {
             refuse_shared(&self.root, network, interface, netns)?;
         }
+        if let Some(mut lock) = self.lock.take() {
+            let signed = self.sign(&mut lock, interface);
+            self.lock = Some(lock);
+            signed?;
+        }
+        self.leftovers = self.remove_sockets(lives)?;
+        Ok(())
+    }
+
+    /// Writes in the lock file whose it is.
+    fn sign(&self, lock: &mut File, interface: Option<&str>) -> Result<(), RunDirError> {
         let owner = Owner {
             pid: Some(rustix::process::getpid().as_raw_nonzero().get()),
             interface: interface.map(str::to_owned),
-            netns,
+            netns: netns(),
         };
-        let lock_path = self.path.join(LOCK);
-        if let Some(lock) = &mut self.lock {
-            // In place: another file would not be the locked one.
-            toml::to_string(&owner)
-                .map_err(io::Error::other)
-                .and_then(|text| {
-                    lock.set_len(0)
-                        .and_then(|()| lock.rewind())
-                        .and_then(|()| lock.write_all(text.as_bytes()))
-                })
-                .map_err(|source| file_error("write", &lock_path, source))?;
-        }
-        Ok(())
+        // In place: another file would not be the locked one.
+        let text = toml::to_string(&owner).map_err(io::Error::other);
+        let written = text.and_then(|text| {
+            lock.set_len(0)?;
+            lock.seek(SeekFrom::Start(0))?;
+            lock.write_all(text.as_bytes())
+        });
+        written.map_err(|source| file_error("write", &self.path.join(LOCK), source))
     }
 
     /// Claims `interface` in place of the host interface that the network had.
@@ -187,8 +245,15 @@ impl RunDir {
     pub(crate) fn claim_interface(&mut self, interface: Option<&str>) -> Result<(), RunDirError> {
         let _all = claim_all(&self.root)?;
         let network = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let network = network.into_owned();
-        self.write_owner(&network, interface)
+        if let Some(interface) = interface {
+            refuse_shared(&self.root, &network, interface, netns())?;
+        }
+        let Some(mut lock) = self.lock.take() else {
+            return Ok(());
+        };
+        let signed = self.sign(&mut lock, interface);
+        self.lock = Some(lock);
+        signed
     }
 
     /// Keeps all networks of RUN from changing what they hold, until the answer
@@ -294,7 +359,7 @@ impl RunDir {
         if !ours {
             return Ok(());
         }
-        self.remove_sockets()?;
+        self.remove_sockets(|_| false)?;
         self.remove(LOCK)?;
         match fs::remove_dir(&self.path) {
             // What cannot be put back yet is kept for the next start.
@@ -304,12 +369,13 @@ impl RunDir {
         }
     }
 
-    fn remove_sockets(&self) -> Result<Vec<PathBuf>, RunDirError> {
+    fn remove_sockets(&self, lives: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, RunDirError> {
         let error = |source| file_error("clean up", &self.path, source);
         let mut removed = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(error)? {
             let entry = entry.map_err(error)?;
-            if entry.file_type().map_err(error)?.is_socket() {
+            let lives = entry.file_name().to_str().is_some_and(&lives);
+            if entry.file_type().map_err(error)?.is_socket() && !lives {
                 durable::remove_if_there(&entry.path()).map_err(error)?;
                 removed.push(entry.path());
             }

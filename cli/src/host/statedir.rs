@@ -10,13 +10,14 @@ use super::rundir::{RunDirError, file_error, make_folder};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The folder STATE/NAME, held by this process until it is dropped.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl StateDir {
@@ -39,7 +40,21 @@ impl StateDir {
                 path.display()
             ),
         }
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
+    }
+
+    /// Takes STATE/NAME over from a process that serves the network, with its
+    /// `lock`.
+    pub(crate) fn inherit(root: &Path, network: &str, lock: OwnedFd) -> Self {
+        Self {
+            path: root.join(network),
+            lock: File::from(lock),
+        }
+    }
+
+    /// The lock, to be shared with another process.
+    pub(crate) fn lock_file(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
     }
 
     /// STATE/NAME.

@@ -6,6 +6,7 @@
 //! goes to the table, which all threads share.
 
 mod calls;
+mod handover;
 mod ports;
 mod resize;
 pub(crate) mod start;
@@ -16,13 +17,14 @@ use crate::counters::PortCounters;
 use crate::forward::{Role, Settings};
 use crate::hairpin::arp;
 use crate::notice::Notices;
-use crate::port::{CloseReason, Port};
+use crate::port::{CloseReason, Ingress, Port};
 use crate::table::fdb::{Entry, FdbFull};
 use crate::table::{Fdb, MAX_PORTS, PortId};
 use crate::worker::{Removed, Worker};
 use calls::Handle;
+pub use handover::Paused;
 use ports::Ports;
-use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicUsize;
@@ -50,6 +52,20 @@ pub struct Switch {
     clock: Clock,
     notices: Arc<Notices>,
     ports: Arc<Mutex<Ports>>,
+}
+
+/// A port that frames are sent to and not received from yet.
+pub struct Unread {
+    /// Its number.
+    pub id: PortId,
+    /// Each with the worker that is to read it.
+    queues: Vec<(Box<dyn Ingress>, usize)>,
+}
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Unread").field(&self.id).finish()
+    }
 }
 
 /// Something that happened on its own.
@@ -114,6 +130,19 @@ impl Switch {
     /// [`SwitchError::TooManyPorts`], [`SwitchError::TooManyQueues`] or
     /// [`SwitchError::Register`].
     pub fn add_port(&self, port: Port, role: Role) -> Result<PortId, SwitchError> {
+        let unread = self.add_unread(port, role)?;
+        let id = unread.id;
+        self.read(unread)?;
+        Ok(id)
+    }
+
+    /// As [`add_port`](Self::add_port), but nothing is received from the port
+    /// until [`read`](Self::read): so several can be there before the first frame
+    /// comes from one of them.
+    ///
+    /// # Errors
+    /// As [`add_port`](Self::add_port).
+    pub fn add_unread(&self, port: Port, role: Role) -> Result<Unread, SwitchError> {
         let workers = self.workers().len();
         if port.ingress.len() > workers {
             return Err(SwitchError::TooManyQueues(workers));
@@ -122,32 +151,32 @@ impl Switch {
             .ports()
             .take(&port, workers)
             .ok_or(SwitchError::TooManyPorts)?;
-        let added = self.add_port_as(id, port, role, &readers);
-        if added.is_err() {
-            // What failed is told; that the rest goes as well cannot fail.
-            let _ = self.remove_port(id);
-        }
-        added.map(|()| id)
-    }
-
-    fn add_port_as(
-        &self,
-        id: PortId,
-        port: Port,
-        role: Role,
-        readers: &[usize],
-    ) -> Result<(), SwitchError> {
-        port.egress.read_by(readers);
+        port.egress.read_by(&readers);
         // All can send to it before the first frame comes from it.
         self.call_each(|_| {
             let egress = Arc::clone(&port.egress);
             move |worker: &mut Worker| worker.add_port(id, role, egress)
         })?;
-        for (ingress, reader) in port.ingress.into_iter().zip(readers) {
-            self.call(*reader, move |worker| worker.receive_from(id, ingress))?
-                .map_err(SwitchError::Register)?;
+        let queues = port.ingress.into_iter().zip(readers).collect();
+        Ok(Unread { id, queues })
+    }
+
+    /// Receives from a port.
+    ///
+    /// # Errors
+    /// [`SwitchError::Register`]; the port is taken out then.
+    pub fn read(&self, port: Unread) -> Result<(), SwitchError> {
+        let id = port.id;
+        let mut queues = port.queues.into_iter();
+        let read = queues.try_for_each(|(ingress, reader)| {
+            self.call(reader, move |worker| worker.receive_from(id, ingress))?
+                .map_err(SwitchError::Register)
+        });
+        if read.is_err() {
+            // What failed is told; that the rest goes as well cannot fail.
+            let _ = self.remove_port(id);
         }
-        Ok(())
+        read
     }
 
     /// Takes a port out; false if it had ended already. One that ended on its
@@ -190,12 +219,8 @@ impl Switch {
     /// # Errors
     /// [`SwitchError::Stopped`].
     pub fn counters(&self) -> Result<Vec<(PortId, PortCounters)>, SwitchError> {
-        let mut ports: HashMap<PortId, PortCounters> = HashMap::new();
         let counted = self.call_each(|_| |worker: &mut Worker| worker.counters())?;
-        for (id, counters) in counted.into_iter().flatten() {
-            ports.entry(id).or_default().add(&counters);
-        }
-        Ok(ports.into_iter().collect())
+        Ok(self.ports().sum(counted))
     }
 
     /// What the workers see beside forwarding.

@@ -1,5 +1,6 @@
 //! The ports' numbers, and which worker receives from which port.
 
+use crate::counters::PortCounters;
 use crate::port::{Egress, Port};
 use crate::table::{MAX_PORTS, PortId, PortSet};
 use std::collections::HashMap;
@@ -14,6 +15,8 @@ pub(super) struct Ports {
     egress: HashMap<PortId, Arc<dyn Egress>>,
     /// The workers that receive from each port.
     readers: HashMap<PortId, Vec<usize>>,
+    /// What another process had counted of a port's link.
+    pub(super) counted_before: HashMap<PortId, PortCounters>,
 }
 
 impl Ports {
@@ -77,6 +80,7 @@ impl Ports {
     pub(super) fn release(&mut self, id: PortId) {
         self.used.remove(id);
         self.readers.remove(&id);
+        self.counted_before.remove(&id);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::policy::{DropCounts, DropReason};
 use mio::{Registry, Token};
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// A link into the switch: what frames come in by, and what they leave by.
@@ -68,6 +69,20 @@ pub trait Ingress: Send {
     /// Readiness is edge-triggered: the worker calls again until the answer is
     /// [`Received::Drained`].
     fn receive(&mut self, burst: &mut Burst) -> Received;
+
+    /// Whether a part of a frame waits in the link, which is
+    /// [drained](Received::Drained) otherwise.
+    fn has_part(&self) -> bool {
+        false
+    }
+
+    /// Takes that part out of the link, as its rest may need the room.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn take_part(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The sending side of a link. Workers share it, and none waits for another.
@@ -92,6 +107,16 @@ pub trait Egress: Send + Sync {
         let _ = sent;
     }
 
+    /// What another process needs to go on with the link in this one's place.
+    /// Nothing may be sent or received here while it does.
+    ///
+    /// # Errors
+    /// `EMFILE`, or [`io::ErrorKind::Unsupported`] for a kind that cannot be
+    /// handed over.
+    fn hand_over(&self) -> io::Result<HandOver> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Whether checksums and segmentation may be left undone on this link, in
     /// either direction. One without offloads has nothing to change.
     ///
@@ -101,6 +126,18 @@ pub trait Egress: Send + Sync {
         let _ = on;
         Ok(())
     }
+}
+
+/// A link on its way to another process: `adopt` of its kind makes a port of it
+/// there.
+#[derive(Debug, Default)]
+pub struct HandOver {
+    /// Its open files, in the order that `adopt` wants them.
+    pub files: Vec<OwnedFd>,
+    /// What is left of a frame that was begun: it goes out before all others.
+    pub begun: Vec<u8>,
+    /// What was taken in of a frame whose rest is still to come.
+    pub part: Vec<u8>,
 }
 
 /// How an [`Ingress::receive`] ended.

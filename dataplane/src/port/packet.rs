@@ -8,7 +8,9 @@
 
 use super::sys::packet_socket::{Datagram, PacketSocket};
 use super::sys::ring::Results;
-use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, Transmitter, TxFrame};
+use super::{
+    Abilities, CloseReason, Egress, HandOver, Ingress, Port, Received, Sent, Transmitter, TxFrame,
+};
 use crate::frame::offload::Offload;
 use crate::frame::vnet::{LEGACY_LEN, VnetHeader};
 use crate::frame::{BURST, Burst, Frame};
@@ -16,7 +18,7 @@ use crate::policy::DropReason;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -38,20 +40,41 @@ const SUPER_FRAME: usize = 8192;
 /// # Errors
 /// Those of [`PacketSocket::receiving`].
 pub fn open(ifindex: u32, queues: usize) -> io::Result<Port> {
-    let sockets = PacketSocket::receiving(ifindex, queues)?;
+    let receiving = PacketSocket::receiving(ifindex, queues)?;
+    Ok(port(PacketSocket::sending(ifindex)?, receiving))
+}
+
+/// A port of the sockets that [`Egress::hand_over`] gave in another process. What
+/// has come in by them meanwhile waits there.
+///
+/// # Errors
+/// Those of [`PacketSocket::adopt`].
+pub fn adopt(files: Vec<OwnedFd>) -> io::Result<Port> {
+    let mut sockets = files.into_iter().map(PacketSocket::adopt);
+    let sending = sockets.next().ok_or(ErrorKind::InvalidInput)??;
+    let receiving = sockets.collect::<io::Result<Vec<_>>>()?;
+    if receiving.is_empty() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    Ok(port(sending, receiving))
+}
+
+fn port(sending: PacketSocket, receiving: Vec<PacketSocket>) -> Port {
+    let receiving: Vec<_> = receiving.into_iter().map(Arc::new).collect();
     let ingress = |socket| {
         Box::new(PacketIngress {
             socket,
             batch: BATCH_OF_SUPER_FRAMES,
         }) as Box<dyn Ingress>
     };
-    Ok(Port {
+    Port {
+        ingress: receiving.iter().map(Arc::clone).map(ingress).collect(),
         egress: Arc::new(PacketEgress {
-            socket: PacketSocket::sending(ifindex)?,
+            socket: sending,
+            receiving,
             offload: AtomicBool::new(true),
         }),
-        ingress: sockets.into_iter().map(ingress).collect(),
-    })
+    }
 }
 
 /// Sends `frames`, which are finished, out of the netdev with `ifindex`, that
@@ -75,7 +98,7 @@ pub fn send(ifindex: u32, frames: &[Vec<u8>]) -> io::Result<()> {
 /// Frames that the netdev received.
 #[derive(Debug)]
 struct PacketIngress {
-    socket: PacketSocket,
+    socket: Arc<PacketSocket>,
     /// Frames that the next call asks for.
     batch: usize,
 }
@@ -86,6 +109,8 @@ struct PacketIngress {
 #[derive(Debug)]
 struct PacketEgress {
     socket: PacketSocket,
+    /// Those that the workers read, to be handed over.
+    receiving: Vec<Arc<PacketSocket>>,
     offload: AtomicBool,
 }
 
@@ -209,6 +234,16 @@ impl Egress for PacketEgress {
     fn set_offload(&self, on: bool) -> io::Result<()> {
         self.offload.store(on, Relaxed);
         Ok(())
+    }
+
+    /// The sending socket and those that receive.
+    fn hand_over(&self) -> io::Result<HandOver> {
+        let receiving = self.receiving.iter().map(|socket| socket.share());
+        let files = std::iter::once(self.socket.share()).chain(receiving);
+        Ok(HandOver {
+            files: files.collect::<io::Result<_>>()?,
+            ..HandOver::default()
+        })
     }
 
     fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {

@@ -7,7 +7,9 @@
 
 use super::sys::ring::Results;
 use super::sys::tun;
-use super::{Abilities, CloseReason, Egress, Ingress, Port, Received, Sent, Transmitter, TxFrame};
+use super::{
+    Abilities, CloseReason, Egress, HandOver, Ingress, Port, Received, Sent, Transmitter, TxFrame,
+};
 use crate::frame::offload::Offload;
 use crate::frame::vnet::{LEGACY_LEN, VnetHeader};
 use crate::frame::{BURST, Burst, Frame};
@@ -16,7 +18,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -41,6 +43,24 @@ pub fn open(name: &str, queues: usize, offload: bool) -> io::Result<Port> {
         .map(|_| tun::open(name, LEGACY_LEN, queues > 1).map(Arc::new))
         .collect::<io::Result<Vec<_>>>()?;
     tun::set_queue_length(name, QUEUE_LENGTH)?;
+    port(files, offload)
+}
+
+/// A port of the files that [`Egress::hand_over`] gave in another process, and
+/// the name that its netdev has now. What has come in meanwhile waits there.
+///
+/// # Errors
+/// Those of [`tun::name`].
+pub fn adopt(files: Vec<OwnedFd>, offload: bool) -> io::Result<(Port, String)> {
+    let files: Vec<_> = files.into_iter().map(File::from).map(Arc::new).collect();
+    let mut name: io::Result<String> = Err(ErrorKind::InvalidInput.into());
+    for file in &files {
+        name = Ok(tun::name(&**file)?);
+    }
+    Ok((port(files, offload)?, name?))
+}
+
+fn port(files: Vec<Arc<File>>, offload: bool) -> io::Result<Port> {
     let egress = TapEgress {
         files: files.clone(),
         offload: AtomicBool::new(false),
@@ -154,6 +174,14 @@ impl Egress for TapEgress {
         }
         self.offload.store(on, Relaxed);
         Ok(())
+    }
+
+    fn hand_over(&self) -> io::Result<HandOver> {
+        let files = self.files.iter().map(|file| Ok(file.try_clone()?.into()));
+        Ok(HandOver {
+            files: files.collect::<io::Result<_>>()?,
+            ..HandOver::default()
+        })
     }
 
     fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent) {

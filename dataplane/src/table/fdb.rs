@@ -241,6 +241,19 @@ impl Fdb {
         Ok(())
     }
 
+    /// Takes over what another table had of a station, if there is room.
+    pub fn remember(&self, station: &Entry, now: Tick) {
+        let Entry {
+            mac, vlan, port, ..
+        } = *station;
+        if station.is_static {
+            // One that does not fit is unknown, as with `learn`.
+            let _ = self.add_static(mac, vlan, port, now);
+        } else {
+            self.learn(mac, vlan, port, Tick(now.0.saturating_sub(station.age)));
+        }
+    }
+
     /// Forgets a station, static or not; false if it was not known.
     pub fn remove(&self, mac: MacAddr, vlan: u16, now: Tick) -> bool {
         let key = key(mac, vlan);

@@ -13,7 +13,7 @@ pub struct PortId(pub u16);
 /// Ports that a switch can have, as many as a Linux bridge.
 pub const MAX_PORTS: u16 = 1024;
 
-/// A point in time, in tenths of a second since the switch started: as fine as
+/// A point in time, in tenths of a second since a day before the switch started: as fine as
 /// ages are shown, and small enough to stand in every table entry (it lasts 13
 /// years).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -55,6 +55,7 @@ impl Worker {
         };
         slot.ready = false;
         self.ready.retain(|other| *other != id);
+        self.unfinished.retain(|(other, _)| *other != id);
         let Some(mut ingress) = slot.ingress.take() else {
             return Vec::new();
         };

@@ -219,6 +219,11 @@ impl DhcpService {
         self.state().mac = mac;
     }
 
+    /// Waits until the server answers to others again: it hangs while this does.
+    pub(super) fn check_in(&self) {
+        drop(self.state());
+    }
+
     /// Is told when leases have changed: one waiter can follow it.
     pub(super) fn leases_changed(&self) -> Arc<Notify> {
         Arc::clone(&self.state().leases_changed)
@@ -338,7 +343,7 @@ impl State {
 fn why(reason: LeftOut) -> &'static str {
     match reason {
         LeftOut::AddressTaken => "another lease has the address",
-        LeftOut::ClientHasAnother => "its client has another lease, which lasts longer",
+        LeftOut::ClientHasAnother => "its client has a lease that runs already",
         LeftOut::NotServed => "it ran out, and the address is not served any more",
         LeftOut::LeaseLimit => "there are as many leases as the server keeps",
         LeftOut::OtherSubnet => "it is of another subnet",

@@ -188,6 +188,8 @@ impl<'a> Packet<'a> {
         match key.pointer("/meta/key").and_then(Value::as_str) {
             Some("iif" | "iifname") => self.from,
             Some("oif" | "oifname") => self.to,
+            Some("nfproto") => Known::Is("ipv4"),
+            Some("protocol") => Known::Is("ip"),
             _ => Known::Unknown,
         }
     }

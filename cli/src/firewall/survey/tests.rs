@@ -189,6 +189,7 @@ fn a_rule_that_drops_what_comes_by_the_interface_is_found_in_sets_and_maps_too()
         ("", "oifname vmlan0 drop"),
         ("", "iifname vmap { vmlan0 : drop }"),
         ("", "iifname vmlan0 jump guests"),
+        ("", "meta nfproto ipv4 iifname vmlan0 log drop"),
         (SET, "iifname @shut drop"),
         (MAP, "iifname vmap @ways"),
     ] {
@@ -203,6 +204,7 @@ fn a_rule_that_drops_what_comes_by_the_interface_is_found_in_sets_and_maps_too()
         ("", "ct state vmap { established : accept, invalid : drop }"),
         ("", "iifname vmlan0 accept; oifname vmlan0 accept; drop"),
         ("", "iifname eth7 drop; oifname eth7 drop"),
+        ("", "meta nfproto ipv6 iifname vmlan0 drop"),
     ] {
         assert_eq!(why(sets, rule), None, "{rule}");
     }
@@ -224,7 +226,7 @@ fn a_set_that_cannot_be_read_is_told_of() {
  }'");
         list(&["-j", "-t", "list", "ruleset"]).await.unwrap()
     });
-    let survey = Survey::of_nft(&listed, &Sets::new(), "lab", Some(&wanted()));
+    let survey = Survey::of(&listed, &Sets::new(), Flavour::Nft, "lab", Some(&wanted()));
     let found = obstacles(&survey, &wanted());
     assert!(!found[0].is_certain(), "{found:?}");
     let message = found[0].message();
@@ -319,6 +321,15 @@ fn each_mend_mends() {
             2,
         ),
         ("iptables-nft -A FORWARD -j REJECT", 1),
+        (
+            "iptables-legacy -P FORWARD DROP; iptables-legacy -P INPUT DROP",
+            2,
+        ),
+        (
+            "iptables-legacy -N X; iptables-legacy -A FORWARD -j X
+             iptables-legacy -A X -o lo -j ACCEPT; iptables-legacy -A X -i vmlan+ -j DROP",
+            1,
+        ),
     ] {
         after(make, async |survey| {
             let found = obstacles(&survey, &wanted());

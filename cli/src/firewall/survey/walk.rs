@@ -293,7 +293,7 @@ fn verdict(statement: &Value) -> Option<Verdict<'_>> {
 
 /// Whether a statement lets the next one happen whatever the packet is.
 fn is_silent(statement: &Value) -> bool {
-    ["counter", "log", "mangle", "comment"]
+    ["counter", "log", "mangle", "set", "flow", "notrack"]
         .iter()
         .any(|it| statement.get(it).is_some())
         || xt_target(statement).is_some()

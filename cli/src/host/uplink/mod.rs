@@ -161,6 +161,19 @@ impl Moved {
         }
     }
 
+    /// What another process has moved, by the record in `run`, the folder
+    /// RUN/NAME, and stays moved.
+    pub(crate) fn inherit(run: &Path) -> Option<Self> {
+        match Record::find(run) {
+            Ok(Found::Ours(record)) => Some(Self {
+                run: run.to_owned(),
+                record,
+                announcing: None,
+            }),
+            _ => None,
+        }
+    }
+
     /// What was moved.
     pub(crate) fn summary(&self) -> Summary {
         let record = &self.record;

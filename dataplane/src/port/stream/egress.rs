@@ -1,7 +1,9 @@
 //! The sending side of a stream, which several workers may have frames for.
 //!
-//! A stream cannot lose bytes in the middle. When the peer reads too slowly, a
-//! frame that was begun waits in `unsent` until the socket takes the rest;
+//! A stream cannot lose bytes in the middle. So a frame is written only where the
+//! socket has room for all of it; when the peer reads too slowly, whole frames
+//! are dropped. Should the kernel take a part all the same, as it had no memory
+//! in the middle, the rest waits in `unsent` until the socket takes it, and
 //! whole frames behind it are dropped, so memory stays at one frame.
 //!
 //! Nor can two workers write to it at a time. Who comes second does not wait:
@@ -10,10 +12,11 @@
 //! sends what waits before what it brings. With one worker nothing of this
 //! happens.
 
-use super::LENGTH;
+use super::{LENGTH, Part, lock};
 use crate::frame::{BURST, MAX_FRAME, Offload};
 use crate::policy::DropReason;
-use crate::port::{Abilities, Egress, Sent, Transmitter, TxFrame};
+use crate::port::sys::stream_socket;
+use crate::port::{Abilities, Egress, HandOver, Sent, Transmitter, TxFrame};
 use arrayvec::ArrayVec;
 use crossbeam_queue::ArrayQueue;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -24,37 +27,65 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 /// Frames that may wait for another worker to take them along: a few bursts.
 const WAITING: usize = 4 * BURST;
 
+/// Memory that the kernel takes for a write at most, by its bytes: it cuts them
+/// into buffers of whole pages, each with a header (`unix_stream_sendmsg` in
+/// net/unix/af_unix.c).
+const fn memory(bytes: usize) -> usize {
+    2 * bytes + 8192
+}
+
 /// Frames towards the peer.
 #[derive(Debug)]
 pub(super) struct StreamEgress {
     socket: Arc<UnixStream>,
-    /// What is left of a frame that was begun. Who holds it is the one that
+    /// What is known of the way to the peer. Who holds it is the one that
     /// writes.
-    unsent: Mutex<Vec<u8>>,
+    line: Mutex<Line>,
     /// Frames of workers that found another one writing, each as
     /// [`TxFrame::framed`] has it.
     waiting: ArrayQueue<Box<[u8]>>,
+    /// What the other side holds, to be handed over.
+    part: Part,
+}
+
+/// The socket towards the peer.
+#[derive(Debug)]
+struct Line {
+    /// What is left of a frame that was begun.
+    unsent: Vec<u8>,
+    /// Memory that the socket may take.
+    limit: usize,
+    /// What of it is free, at least: the peer only makes more.
+    free: usize,
 }
 
 impl StreamEgress {
-    pub(super) fn new(socket: Arc<UnixStream>) -> Self {
-        Self {
+    pub(super) fn new(socket: Arc<UnixStream>, begun: Vec<u8>, part: Part) -> io::Result<Self> {
+        let mut unsent = begun;
+        unsent.reserve((LENGTH + MAX_FRAME).saturating_sub(unsent.len()));
+        let limit = stream_socket::send_limit(&socket)?;
+        Ok(Self {
             socket,
-            unsent: Mutex::new(Vec::with_capacity(LENGTH + MAX_FRAME)),
+            line: Mutex::new(Line {
+                unsent,
+                limit,
+                free: 0,
+            }),
             waiting: ArrayQueue::new(WAITING),
-        }
+            part,
+        })
     }
 
     /// Becomes the one that writes, unless another worker is.
     fn writer(&self) -> Option<Writer<'_>> {
-        let unsent = match self.unsent.try_lock() {
-            Ok(unsent) => unsent,
+        let line = match self.line.try_lock() {
+            Ok(line) => line,
             Err(TryLockError::Poisoned(e)) => e.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
         Some(Writer {
             socket: &self.socket,
-            unsent,
+            line,
         })
     }
 
@@ -85,6 +116,15 @@ impl StreamEgress {
 }
 
 impl Egress for StreamEgress {
+    fn hand_over(&self) -> io::Result<HandOver> {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(HandOver {
+            files: vec![self.socket.try_clone()?.into()],
+            begun: line.unsent.clone(),
+            part: lock(&self.part).clone(),
+        })
+    }
+
     fn abilities(&self) -> Abilities {
         Abilities::NONE
     }
@@ -108,10 +148,10 @@ impl Egress for StreamEgress {
         // The one that is writing may have found the socket full just before
         // this was told, and nobody is told again: so this waits for its turn to
         // end, a bounded number of calls that do not block.
-        let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writer = Writer {
             socket: &self.socket,
-            unsent,
+            line,
         };
         writer.send_rest();
         drop(writer);
@@ -122,7 +162,7 @@ impl Egress for StreamEgress {
 /// The right to write to the stream.
 struct Writer<'a> {
     socket: &'a UnixStream,
-    unsent: MutexGuard<'a, Vec<u8>>,
+    line: MutexGuard<'a, Line>,
 }
 
 impl Writer<'_> {
@@ -180,11 +220,11 @@ impl Writer<'_> {
 
     /// Sends what is left of a frame that was begun; true if nothing is.
     fn send_rest(&mut self) -> bool {
-        while !self.unsent.is_empty() {
-            match self.socket.write(&self.unsent) {
+        while !self.line.unsent.is_empty() {
+            match (&*self.socket).write(&self.line.unsent) {
                 Ok(count) => {
-                    let count = count.min(self.unsent.len());
-                    self.unsent.drain(..count);
+                    let count = count.min(self.line.unsent.len());
+                    self.line.unsent.drain(..count);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return false,
@@ -193,8 +233,39 @@ impl Writer<'_> {
         true
     }
 
+    /// How many of `frames` the socket surely takes whole, and takes note that
+    /// they go.
+    fn fitting(&mut self, frames: &[TxFrame<'_>]) -> io::Result<usize> {
+        let (mut count, mut bytes) = (0, 0);
+        let mut is_fresh = false;
+        for frame in frames {
+            let with = bytes + LENGTH + frame.len();
+            if memory(with) > self.line.free && !is_fresh {
+                is_fresh = true;
+                let unread = stream_socket::unread(self.socket)?;
+                // An empty socket takes whatever its limit is.
+                self.line.free = match unread {
+                    0 => self.line.limit.max(memory(LENGTH + MAX_FRAME)),
+                    _ => self.line.limit.saturating_sub(unread),
+                };
+            }
+            if memory(with) > self.line.free {
+                break;
+            }
+            (count, bytes) = (count + 1, with);
+        }
+        if count > 0 {
+            self.line.free -= memory(bytes);
+        }
+        Ok(count)
+    }
+
     /// Sends up to [`BURST`] frames; returns how many left or were begun.
     fn send(&mut self, frames: &[TxFrame<'_>]) -> io::Result<usize> {
+        let frames = frames.get(..self.fitting(frames)?).unwrap_or_default();
+        if frames.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         let mut lengths = [[0; LENGTH]; BURST];
         for (length, frame) in lengths.iter_mut().zip(frames) {
             *length = u32::try_from(frame.len()).unwrap_or(u32::MAX).to_be_bytes();
@@ -217,7 +288,8 @@ impl Writer<'_> {
             }
             if count < whole {
                 let begun = used.get(3 * done..3 * done + 3).unwrap_or_default();
-                self.unsent
+                self.line
+                    .unsent
                     .extend(begun.iter().flat_map(|slice| slice.iter()).skip(count));
                 return Ok(done + 1);
             }

@@ -39,10 +39,13 @@ fn frames_are_taken_out_of_a_stream_however_it_is_cut() {
     let (mut port, mut peer) = pair();
     let mut burst = Burst::default();
     let bytes = [message(&[1; 60]), message(&[2; 1514])].concat();
-    for byte in &bytes {
+    for (n, byte) in bytes.iter().enumerate() {
         peer.write_all(&[*byte]).unwrap();
         let received = port.ingress[0].receive(&mut burst);
         assert!(matches!(received, Received::Drained));
+        if n % 100 == 99 {
+            port.ingress[0].take_part().unwrap();
+        }
     }
     let got: Vec<&[u8]> = burst.frames().iter().map(|f| f.bytes()).collect();
     assert_eq!(got, [&[1; 60][..], &[2; 1514][..]]);
@@ -154,4 +157,83 @@ fn workers_that_send_at_a_time_lose_no_frame_and_keep_the_order_of_each() {
         got += 1;
     }
     assert_eq!(got, left);
+}
+
+#[test]
+fn only_whole_frames_leave_the_socket() {
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    let queue = ours.try_clone().unwrap();
+    let mut port = open(ours).unwrap();
+    let frame = message(&[3; 60]);
+    peer.write_all(&frame).unwrap();
+    peer.write_all(&frame[..20]).unwrap();
+    let mut burst = Burst::default();
+    let received = port.ingress[0].receive(&mut burst);
+    assert!(matches!(received, Received::Drained));
+    assert_eq!(burst.frames().len(), 1);
+    // Another process goes on where this one was killed.
+    drop(port);
+    let mut port = open(queue).unwrap();
+    peer.write_all(&frame[20..]).unwrap();
+    assert!(matches!(
+        port.ingress[0].receive(&mut burst),
+        Received::Drained
+    ));
+    assert_eq!(burst.frames().len(), 2);
+    assert_eq!(burst.frames()[1].bytes(), [3; 60]);
+}
+
+#[test]
+fn a_peer_that_leaves_within_a_frame_closes_the_port() {
+    let (mut port, mut peer) = pair();
+    peer.write_all(&message(&[7; 60])[..10]).unwrap();
+    let mut burst = Burst::default();
+    let received = port.ingress[0].receive(&mut burst);
+    assert!(matches!(received, Received::Drained));
+    drop(peer);
+    assert!(matches!(
+        port.ingress[0].receive(&mut burst),
+        Received::Closed(CloseReason::Hangup)
+    ));
+}
+
+#[test]
+fn a_peer_that_does_not_read_never_gets_a_part_of_a_frame() {
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    let port = open(ours).unwrap();
+    let mut sent = Sent::default();
+    for len in (60..MAX_FRAME).step_by(997) {
+        send(&*port.egress, &vec![1; len], 3, &mut sent);
+    }
+    assert!(sent.drops.get(DropReason::EgressFull) > 0);
+    assert_eq!(port.egress.hand_over().unwrap().begun, []);
+    drop(port);
+    let mut stream = Vec::new();
+    peer.read_to_end(&mut stream).unwrap();
+    assert_eq!(frames(&stream).len() as u64, sent.frames);
+}
+
+#[test]
+fn a_part_that_was_taken_out_goes_on_in_another_process() {
+    let (mut port, mut peer) = pair();
+    let frame = message(&[3; 60]);
+    peer.write_all(&frame[..20]).unwrap();
+    let mut burst = Burst::default();
+    let received = port.ingress[0].receive(&mut burst);
+    assert!(matches!(received, Received::Drained));
+    assert!(port.ingress[0].has_part());
+    port.ingress[0].take_part().unwrap();
+    assert!(!port.ingress[0].has_part());
+    let handed = port.egress.hand_over().unwrap();
+    assert_eq!(handed.part, frame[..20]);
+    drop(port);
+    let [file] = <[_; 1]>::try_from(handed.files).unwrap();
+    let mut port = adopt(file.into(), handed.begun, handed.part).unwrap();
+    peer.write_all(&frame[20..]).unwrap();
+    peer.write_all(&frame).unwrap();
+    let received = port.ingress[0].receive(&mut burst);
+    assert!(matches!(received, Received::Drained));
+    let got: Vec<&[u8]> = burst.frames().iter().map(|f| f.bytes()).collect();
+    assert_eq!(got, [[3; 60], [3; 60]]);
+    assert_eq!(port.egress.hand_over().unwrap().part, []);
 }

@@ -6,6 +6,7 @@
 pub mod memory;
 pub mod packet_socket;
 pub mod ring;
+pub mod stream_socket;
 pub mod tun;
 
 use super::TxFrame;
@@ -32,6 +33,30 @@ pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     let own = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
     // SAFETY: `own` was just made and belongs to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(own) })
+}
+
+/// Takes the open files that this process was started with as numbers 3 to
+/// 2 + `count`, as a service manager passes them (sd_listen_fds(3)).
+///
+/// # Errors
+/// `EBADF` where there is no such file, and [`io::ErrorKind::InvalidInput`]
+/// where it is one of this process itself.
+pub fn take_passed(count: usize) -> io::Result<Vec<OwnedFd>> {
+    (3..).take(count).map(take_one_passed).collect()
+}
+
+fn take_one_passed(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer, and changes nothing.
+    let flags = check(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: takes no pointer; the file is closed in programs started later.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
+    // SAFETY: all that this program opens is close-on-exec from the start. The
+    // file was not, so it was there before and nobody in this process owns it;
+    // now it is, so nobody takes it here a second time.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Where the bytes of a frame are, its header first. A whole frame needs the

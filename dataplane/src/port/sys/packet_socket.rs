@@ -170,6 +170,40 @@ impl PacketSocket {
         Ok(socket)
     }
 
+    /// A socket that another process has bound to a netdev and set up.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for another kind of file, `ENODEV` where
+    /// the netdev is gone.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        // SAFETY: sockaddr_ll is plain data; all zeroes is a valid value.
+        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+        let mut len = libc::socklen_t::try_from(size_of_val(&address))
+            .map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: the kernel writes up to `len` bytes of the address.
+        check(unsafe {
+            libc::getsockname(fd.as_raw_fd(), (&raw mut address).cast(), &raw mut len)
+        })?;
+        if libc::c_int::from(address.sll_family) != libc::AF_PACKET {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if address.sll_ifindex <= 0 {
+            return Err(io::Error::from_raw_os_error(libc::ENODEV));
+        }
+        Ok(Self {
+            fd,
+            ifindex: address.sll_ifindex,
+        })
+    }
+
+    /// A descriptor of its own for the same socket.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
     /// A socket that is to be bound to the netdev with `ifindex`. Until then it
     /// receives nothing.
     fn open(ifindex: u32) -> io::Result<Self> {

@@ -67,9 +67,19 @@ pub fn create(device: &File, pattern: &str, vnet_header: bool) -> io::Result<Str
         libc::c_short::try_from(flags).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: TUNSETIFF reads and writes one ifreq, which `request` is.
     check(unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
-    let name = request.ifr_name.iter().map(|byte| byte.to_ne_bytes()[0]);
-    let name: Vec<u8> = name.take_while(|byte| *byte != 0).collect();
-    String::from_utf8(name).map_err(|_| io::ErrorKind::InvalidData.into())
+    text(&request.ifr_name)
+}
+
+/// The name of the netdev that `file` is a queue of, wherever it is now.
+///
+/// # Errors
+/// `EBADFD` where the netdev is gone, or `file` is not of the TUN driver.
+pub fn name(file: &impl AsRawFd) -> io::Result<String> {
+    // SAFETY: ifreq is plain data; all zeroes is a valid value.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    // SAFETY: TUNGETIFF writes one ifreq, which `request` is.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNGETIFF, &raw mut request) })?;
+    text(&request.ifr_name)
 }
 
 /// Sets how many frames wait in the netdev's queue before the kernel drops
@@ -161,4 +171,11 @@ fn ifreq(name: &str) -> io::Result<libc::ifreq> {
         *to = libc::c_char::from_ne_bytes([from]);
     }
     Ok(request)
+}
+
+/// The text in a terminated name.
+fn text(name: &[libc::c_char]) -> io::Result<String> {
+    let name = name.iter().map(|byte| byte.to_ne_bytes()[0]);
+    let name: Vec<u8> = name.take_while(|byte| *byte != 0).collect();
+    String::from_utf8(name).map_err(|_| io::ErrorKind::InvalidData.into())
 }
