@@ -189,11 +189,18 @@ impl DnsService {
             let _inside = runtime.enter();
             Sockets::open(&place)
         };
-        let sockets = sockets.map_err(|source| DnsError::Listen {
-            address: place.address,
-            interface: place.interface.clone(),
-            source,
-        })?;
+        let sockets = match sockets {
+            Ok(sockets) => sockets,
+            Err(source) => {
+                // Dropped here, inside another runtime, it would panic.
+                runtime.shutdown_background();
+                return Err(DnsError::Listen {
+                    address: place.address,
+                    interface: place.interface,
+                    source,
+                });
+            }
+        };
         let (sender, mut receiver) = watch::channel(settings);
         let (alive, ended) = crossbeam_channel::bounded(0);
         let (names, counters) = (self.names.clone(), Arc::clone(&self.counters));

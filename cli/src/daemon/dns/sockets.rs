@@ -84,7 +84,7 @@ impl Sockets {
             });
         }
         // The tasks end with the `LocalSet`.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -35,14 +35,15 @@ pub(super) async fn carry_out(network: &mut Network, plan: Plan) -> Result<Strin
                 let error = error.one_line();
                 network.stand_by(&from);
                 let mut kept = Vec::new();
-                // The one that failed may be half done.
-                for step in steps.iter().take(place + 1).rev() {
+                // The one that failed may be half done. Ports the last first, as one
+                // may be in the place of another; the rest as when it is done,
+                // since what comes later rests on what comes before.
+                let (ports, parts): (Vec<&Step>, Vec<&Step>) = steps
+                    .iter()
+                    .take(place + 1)
+                    .partition(|it| it.is_of_ports());
+                for step in ports.into_iter().rev().chain(parts) {
                     kept.extend(step.undo(network, &from, &to).await.err());
-                }
-                // The rules go by the interface's name, which has changed back.
-                if steps.contains(&Step::Interface) {
-                    let outside = Step::Outside.undo(network, &from, &from).await;
-                    kept.extend(outside.err());
                 }
                 return Err(network.failed(&error, &kept));
             }

@@ -2,7 +2,7 @@
 //!
 //! What is wanted is compared with what is there, which gives a [`plan`]: steps
 //! with a line each, in an order in which they can be done. [`apply`] carries
-//! them out ([`step`], [`ports`]). If one fails, those before it are undone, the
+//! them out ([`step`], [`ports`]). If one fails, those before it are undone, ports the
 //! last first: a step is undone by the same code, which then brings its part of
 //! the network in line with the old configuration. So what cannot be undone
 //! without loss (a port that goes) comes last, when nothing can fail any more.

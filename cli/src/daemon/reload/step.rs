@@ -182,6 +182,11 @@ impl Step {
         Ok(Notes::new())
     }
 
+    /// Whether it is about ports, not about what they rest on.
+    pub(super) fn is_of_ports(&self) -> bool {
+        matches!(self, Self::Port(_) | Self::Patterns)
+    }
+
     /// Takes it back, from `to` to `from`, by which the network goes again.
     pub(super) async fn undo(
         &self,
