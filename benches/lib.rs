@@ -95,6 +95,7 @@ pub fn switch() -> Forwarder {
         dns: false,
         ageing: Some(3000),
         fdb_size: 8192,
+        former_gateways: Vec::new(),
     });
     for port in 0..PORTS {
         switch.add_port(PortId(port), Role::Station);

@@ -140,7 +140,13 @@ pub enum Command {
     #[command(subcommand)]
     Libvirt(LibvirtCommand),
     /// Read the configuration again, apply what changed and say what was done
-    Reload,
+    ///
+    /// If a part of it cannot be applied, all is put back as it was.
+    Reload {
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Show what happens on the network, until Ctrl-C
     ///
     /// Ports that come and go, leases, stations that move, addresses and

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use hyper::Method;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -25,7 +25,7 @@ use vmlan::follow::{self, Ended, Following};
 use vmlan::libvirt;
 use vmlan::model::{
     AddFdb, AddPort, ApiError, Attach, Done, ExternalIds, Fault, FlushFdb, ImportLeases, LogView,
-    MAX_IMPORT,
+    MAX_IMPORT, Reload,
 };
 use vmlan::ovs;
 use vmlan::qemu::Lines;
@@ -180,7 +180,9 @@ fn dispatch(Cli { place, command }: Cli) -> anyhow::Result<()> {
         Command::Log {
             filter: Some(filter),
         } => done(client().send(&Method::PUT, "/v1/log", &LogView { filter })),
-        Command::Reload => done(client().send(&Method::POST, "/v1/reload", &json!({}))),
+        Command::Reload { dry_run } => {
+            done(client().send(&Method::POST, "/v1/reload", &Reload { dry_run }))
+        }
     }
 }
 

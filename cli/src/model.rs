@@ -126,6 +126,15 @@ pub struct PortView {
     pub kind: PortKind,
     /// Its netdev, if it has one.
     pub interface: Option<String>,
+    /// Queues that its frames come in by.
+    #[serde(default = "one")]
+    pub queues: u16,
+    /// Whether checksums and segmentation may be left to the other side.
+    #[serde(default)]
+    pub offload: bool,
+    /// Whether the embedded DHCP server serves stations behind it.
+    #[serde(default = "yes")]
+    pub dhcp: bool,
     /// Whether frames can pass.
     pub state: LinkState,
     /// What the switch received from the port: what the guest sent.
@@ -139,6 +148,14 @@ pub struct PortView {
         skip_serializing_if = "ExternalIds::is_empty"
     )]
     pub external_ids: ExternalIds,
+}
+
+fn one() -> u16 {
+    1
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What somebody notes with a port, by key. libvirt gives `attached-mac` (the
@@ -291,6 +308,15 @@ pub struct FlushFdb {
     /// Only what is behind this port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<PortName>,
+}
+
+/// `POST /v1/reload`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reload {
+    /// Says what it would do, and does nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// One of `GET /v1/dhcp/hosts`.
@@ -470,6 +496,9 @@ mod tests {
             name: "v".into(),
             kind: PortKind::VhostUser,
             interface: None,
+            queues: 1,
+            offload: true,
+            dhcp: true,
             state: LinkState::Up,
             rx: Counters::default(),
             tx: Counters::default(),

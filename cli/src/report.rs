@@ -367,6 +367,9 @@ mod tests {
             name: "vnet0".into(),
             kind: PortKind::Packet,
             interface: Some("vnet0".into()),
+            queues: 1,
+            offload: true,
+            dhcp: true,
             state: LinkState::Up,
             rx: Counters {
                 frames: 3,

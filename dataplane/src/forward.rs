@@ -29,6 +29,9 @@ pub struct Settings {
     pub mac: MacAddr,
     /// The gateway's IP address.
     pub gateway: Option<Ipv4Addr>,
+    /// Addresses that the gateway had before and that clients may still know
+    /// it by.
+    pub former_gateways: Vec<Ipv4Addr>,
     /// Longest network-layer packet in bytes.
     pub mtu: usize,
     /// Whether a responder serves DHCP on this segment.
@@ -39,7 +42,8 @@ pub struct Settings {
     /// Tenths of a second after which a silent station is forgotten; `None`:
     /// never.
     pub ageing: Option<u32>,
-    /// Stations that the FDB holds. Fixed when the switch starts.
+    /// Stations that the FDB holds at the start;
+    /// [`Switch::resize_fdb`](crate::control::Switch::resize_fdb) changes it.
     pub fdb_size: usize,
 }
 
@@ -72,7 +76,7 @@ pub enum Verdict {
 }
 
 /// The state of the step. Each worker has its own; the MAC table is one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Forwarder {
     settings: Settings,
     fdb: Arc<Fdb>,
@@ -89,7 +93,7 @@ pub struct Forwarder {
 
 /// The last answers of the MAC table. Frames of a burst mostly come from one
 /// station and go to one, so nearly all of them need no look-up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Recent {
     /// Known behind this port.
     source: Option<(MacAddr, u16, PortId)>,
@@ -130,6 +134,12 @@ impl Forwarder {
         self.fdb.set_ageing(settings.ageing);
         self.settings = settings;
         self.refresh_gateway();
+    }
+
+    /// Looks stations up in `fdb` from now on, and learns into it.
+    pub fn set_fdb(&mut self, fdb: Arc<Fdb>) {
+        self.fdb = fdb;
+        self.recent = Recent::default();
     }
 
     /// Takes a port in.
@@ -286,7 +296,9 @@ impl Forwarder {
         let Direction::ToServer { address } = direction else {
             return false;
         };
-        let to_gateway = address.is_broadcast() || Some(address) == self.settings.gateway;
+        let to_gateway = address.is_broadcast()
+            || Some(address) == self.settings.gateway
+            || self.settings.former_gateways.contains(&address);
         header.vid() == 0
             && (ethernet::is_group(&header.destination)
                 || header.destination == self.settings.mac && to_gateway)
@@ -352,11 +364,10 @@ impl Forwarder {
 
     /// With a host interface, the host's kernel answers for the gateway.
     fn refresh_gateway(&mut self) {
-        let mac = self.settings.mac;
-        let own = self.settings.gateway.filter(|_| self.host.is_none());
-        self.arp.set_gateway(own.map(|address| (address, mac)));
-        let gateway = self.settings.gateway.map(|address| (address, mac));
-        self.arp.set_own(gateway);
+        let former = self.settings.former_gateways.iter();
+        let addresses = self.settings.gateway.iter().chain(former);
+        let (addresses, mac) = (addresses.copied().collect(), self.settings.mac);
+        self.arp.set_gateway(mac, addresses, self.host.is_none());
     }
 }
 

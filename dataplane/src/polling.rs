@@ -41,6 +41,11 @@ impl Polling {
         }
     }
 
+    /// How long it polls at most.
+    pub(crate) fn bound(&self) -> Duration {
+        self.bound
+    }
+
     /// Whether to look again rather than to sleep, nothing being ready.
     pub(crate) fn goes_on(&mut self) -> bool {
         let Some(until) = self.until else {

@@ -11,10 +11,13 @@
 //! nothing ready the worker sleeps in the poll, with no timer: at rest it makes
 //! no wake-ups. Time is read once a round.
 
+mod ports;
+
 use crate::clock::Clock;
 use crate::control::Event;
+use crate::control::start::Model;
 use crate::counters::PortCounters;
-use crate::forward::{Forwarder, Role, Settings, Verdict};
+use crate::forward::{Forwarder, Verdict};
 use crate::frame::finish::Finisher;
 use crate::frame::{BURST, Burst, Frame};
 use crate::hairpin::arp;
@@ -23,7 +26,7 @@ use crate::notice::Notices;
 use crate::policy::DropReason;
 use crate::polling::Polling;
 use crate::port::{CloseReason, Egress, Ingress, Received, Sent, Transmitter};
-use crate::table::{Fdb, MAX_PORTS, PortId, Tick};
+use crate::table::{MAX_PORTS, PortId, Tick};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll, Token};
 use std::io;
@@ -46,15 +49,8 @@ pub(crate) struct Start {
     pub(crate) transmitter: Transmitter,
     pub(crate) poll: Poll,
     pub(crate) clock: Clock,
-    pub(crate) settings: Settings,
-    pub(crate) fdb: Arc<Fdb>,
-    pub(crate) notices: Arc<Notices>,
-    /// How long it looks for more after a busy burst, at most.
-    pub(crate) polling: Duration,
     pub(crate) commands: Receiver<Command>,
-    pub(crate) events: Sender<Event>,
-    /// Where frames for the responder go; without it they are dropped.
-    pub(crate) punts: Option<Punts>,
+    pub(crate) model: Model,
 }
 
 /// A port as one worker sees it. On cache lines of its own (processors fetch
@@ -62,7 +58,8 @@ pub(crate) struct Start {
 #[repr(align(128))]
 struct Slot {
     egress: Arc<dyn Egress>,
-    /// The queue that this worker receives from, if it has one of this port.
+    /// The queue that this worker receives from, if it has one of this port; or
+    /// several, joined.
     ingress: Option<Box<dyn Ingress>>,
     counters: PortCounters,
     /// Whether it is in the ready list.
@@ -107,25 +104,32 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker without ports.
+    /// A worker that receives from no port yet.
     pub(crate) fn new(start: Start) -> Self {
+        let model = start.model;
+        let mut slots: Vec<_> = (0..MAX_PORTS).map(|_| None).collect();
+        for (id, egress) in model.egress {
+            if let Some(slot) = slots.get_mut(usize::from(id.0)) {
+                *slot = Some(Box::new(Slot::new(egress)));
+            }
+        }
         Self {
             poll: start.poll,
-            polling: Polling::new(start.polling),
+            polling: Polling::new(model.polling),
             commands: start.commands,
-            events: start.events,
-            punts: start.punts,
-            slots: (0..MAX_PORTS).map(|_| None).collect(),
+            events: model.events,
+            punts: model.punts,
+            slots,
             ready: Vec::with_capacity(MAX_PORTS.into()),
             unfinished: Vec::new(),
             touched: Vec::with_capacity(MAX_PORTS.into()),
-            forwarder: Forwarder::sharing(start.settings, start.fdb, Arc::clone(&start.notices)),
+            forwarder: model.forwarder,
             burst: Burst::default(),
             finisher: Finisher::new(start.transmitter),
             answer: Frame::default(),
             clock: start.clock,
             now: Tick::default(),
-            notices: start.notices,
+            notices: model.notices,
             dropped: false,
             stopping: false,
         }
@@ -174,56 +178,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes a port in, to send out of.
-    pub(crate) fn add_port(&mut self, id: PortId, role: Role, egress: Arc<dyn Egress>) {
-        if let Some(slot) = self.slots.get_mut(usize::from(id.0)) {
-            *slot = Some(Box::new(Slot {
-                egress,
-                ingress: None,
-                counters: PortCounters::default(),
-                ready: false,
-                closed: false,
-                queue: Vec::with_capacity(BURST),
-            }));
-            self.forwarder.add_port(id, role);
-        }
-    }
-
-    /// Receives from a queue of a port that it has.
-    pub(crate) fn receive_from(
-        &mut self,
-        id: PortId,
-        mut ingress: Box<dyn Ingress>,
-    ) -> io::Result<()> {
-        if let Some(Some(slot)) = self.slots.get_mut(usize::from(id.0)) {
-            ingress.register(self.poll.registry(), Token(usize::from(id.0)))?;
-            slot.ingress = Some(ingress);
-            // What arrived before it was registered raises no event.
-            slot.ready = true;
-            self.ready.push(id);
-        }
-        Ok(())
-    }
-
-    /// Removes a port and gives what belonged to it, to be dropped elsewhere:
-    /// closing the last file of a TAP takes the kernel some 15 ms. What still
-    /// comes in until then finds nobody.
-    pub(crate) fn remove_port(&mut self, id: PortId) -> Option<Removed> {
-        let slot = self.slots.get_mut(usize::from(id.0));
-        let slot = slot.and_then(Option::take);
-        self.forwarder.remove_port(id);
-        slot.map(|slot| Removed {
-            had_ended: slot.closed,
-            _slot: slot,
-        })
-    }
-
-    pub(crate) fn counters(&self) -> Vec<(PortId, PortCounters)> {
-        (0..)
-            .map(PortId)
-            .zip(&self.slots)
-            .filter_map(|(id, slot)| Some((id, slot.as_ref()?.counters)))
-            .collect()
+    /// Polls for no longer than `bound` from now on.
+    pub(crate) fn set_polling(&mut self, bound: Duration) {
+        self.polling = Polling::new(bound);
     }
 
     pub(crate) fn forwarder(&mut self) -> &mut Forwarder {
@@ -451,6 +408,18 @@ fn enqueue(
 }
 
 impl Slot {
+    /// A port to send out of.
+    fn new(egress: Arc<dyn Egress>) -> Self {
+        Self {
+            egress,
+            ingress: None,
+            counters: PortCounters::default(),
+            ready: false,
+            closed: false,
+            queue: Vec::with_capacity(BURST),
+        }
+    }
+
     /// Sends a complete frame at once.
     fn transmit(&mut self, finisher: &mut Finisher, frame: &Frame) {
         let mut sent = Sent::default();

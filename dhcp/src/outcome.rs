@@ -38,11 +38,13 @@ pub enum Answer {
     Probe(Probe),
 }
 
-/// A message to send, from UDP port 67 of the server's address.
+/// A message to send, from UDP port 67.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The DHCP message: the UDP payload, at least 300 bytes.
     pub message: Vec<u8>,
+    /// The server's address that it comes from.
+    pub source: Ipv4Addr,
     /// Where it goes.
     pub destination: Destination,
 }

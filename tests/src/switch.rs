@@ -372,6 +372,18 @@ impl Switch {
     /// # Errors
     /// As [`Switch::refuse`].
     pub fn refuse_without_sbin(&self) -> Result<Outcome> {
+        process::run(self.run_without_sbin(), SOON)
+    }
+
+    /// As [`Switch::launch`], on such a machine.
+    ///
+    /// # Errors
+    /// As [`Switch::launch`].
+    pub fn launch_without_sbin(&mut self) -> Result<()> {
+        self.start_by(self.run_without_sbin())
+    }
+
+    fn run_without_sbin(&self) -> Command {
         let run = self.command(self.run_arguments());
         let mut command = self.namespace.command("sh");
         command
@@ -380,7 +392,7 @@ impl Switch {
             .arg("sh")
             // `ip netns exec NAME` has been done.
             .args(run.get_args().skip(3));
-        process::run(command, SOON)
+        command
     }
 
     /// Runs a command of vmlan on this network.

@@ -50,6 +50,7 @@ fn every_command_is_there() {
         "vmlan qemu web --mac 52:54:00:00:00:01",
         "vmlan uplink restore --network lan",
         "vmlan reload",
+        "vmlan reload --dry-run",
         "vmlan doctor",
         "vmlan doctor --config x.toml --json",
         "vmlan bench",

@@ -296,6 +296,27 @@ impl Config {
         }
     }
 
+    /// The ports that the configuration names: `[[port]]`, and `uplink` where
+    /// it becomes one.
+    #[must_use]
+    pub fn wanted_ports(&self) -> Vec<Port> {
+        let mut ports = self.ports.clone();
+        if let Some(uplink) = self.bridged_uplink()
+            && !ports.iter().any(|port| port.interface == *uplink)
+            && let Ok(name) = uplink.as_str().parse()
+        {
+            ports.push(Port {
+                name,
+                kind: PortKind::Packet,
+                interface: uplink.clone(),
+                queues: 1,
+                offload: true,
+                dhcp: true,
+            });
+        }
+        ports
+    }
+
     /// The uplink where it becomes a port: with `forward = "bridge"`.
     #[must_use]
     pub fn bridged_uplink(&self) -> Option<&InterfaceName> {

@@ -9,7 +9,7 @@ use super::reload;
 use crate::config::{HostEntry, PortName, PortSettings, Problem, value};
 use crate::model::{
     AddFdb, AddPort, ApiError, Attach, AttachView, DeleteFdb, Done, ExternalIds, Fault,
-    FdbEntryView, FlushFdb, HostView, ImportLeases, LeaseView, LogView, PortView, SetPort,
+    FdbEntryView, FlushFdb, HostView, ImportLeases, LeaseView, LogView, PortView, Reload, SetPort,
     StatusView,
 };
 use axum::body::Bytes;
@@ -368,8 +368,9 @@ async fn set_log(Body(request): Body<LogView>) -> Answer<Done> {
     changed(said)
 }
 
-async fn reload_config(State(network): State<Shared>) -> Answer<Done> {
-    done(reload::reload(&mut *network.lock().await).await?)
+async fn reload_config(State(network): State<Shared>, Body(request): Body<Reload>) -> Answer<Done> {
+    let mut network = network.lock().await;
+    done(reload::reload(&mut network, request.dry_run).await?)
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ fn is_intact(ip: Ipv4HeaderSlice<'_>, udp: &UdpSlice<'_>) -> bool {
 
 /// The Ethernet frame of a reply to the one in `request`, its checksums filled
 /// in.
-pub(super) fn wrap(reply: &Reply, request: &[u8], server: Ipv4Addr, mac: MacAddr) -> Option<Bytes> {
+pub(super) fn wrap(reply: &Reply, request: &[u8], mac: MacAddr) -> Option<Bytes> {
     let (address, port, to) = match reply.destination {
         Destination::Broadcast => (Ipv4Addr::BROADCAST, CLIENT_PORT, MacAddr::broadcast()),
         Destination::Unicast { address, mac } => (address, CLIENT_PORT, mac),
@@ -80,7 +80,7 @@ pub(super) fn wrap(reply: &Reply, request: &[u8], server: Ipv4Addr, mac: MacAddr
         Destination::Relay { address } => (address, SERVER_PORT, unwrap(request)?.source),
     };
     let builder = PacketBuilder::ethernet2(mac.octets(), to.octets())
-        .ipv4(server.octets(), address.octets(), TTL)
+        .ipv4(reply.source.octets(), address.octets(), TTL)
         .udp(SERVER_PORT, port);
     let mut frame = Vec::with_capacity(builder.size(reply.message.len()));
     builder.write(&mut frame, &reply.message).ok()?;
@@ -145,14 +145,14 @@ mod tests {
     fn a_reply_is_addressed_and_its_checksums_hold() {
         let reply = Reply {
             message: vec![7; 301],
+            source: Ipv4Addr::new(192, 168, 122, 1),
             destination: Destination::Unicast {
                 address: Ipv4Addr::new(192, 168, 122, 9),
                 mac: MAC,
             },
         };
-        let server = Ipv4Addr::new(192, 168, 122, 1);
         let own = MacAddr(0x52, 0x54, 0, 0, 0, 1);
-        let frame = wrap(&reply, &[], server, own).unwrap();
+        let frame = wrap(&reply, &[], own).unwrap();
         let packet = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
         let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Udp(udp))) =
             (packet.net, packet.transport)
@@ -174,17 +174,17 @@ mod tests {
     fn a_relay_agent_is_answered_at_its_port_by_the_way_it_came() {
         let reply = Reply {
             message: vec![7; 301],
+            source: Ipv4Addr::new(192, 168, 122, 1),
             destination: Destination::Relay {
                 address: Ipv4Addr::new(10, 0, 0, 1),
             },
         };
-        let server = Ipv4Addr::new(192, 168, 122, 1);
         let own = MacAddr(0x52, 0x54, 0, 0, 0, 1);
-        let answer = wrap(&reply, &frame(67, b"hello"), server, own).unwrap();
+        let answer = wrap(&reply, &frame(67, b"hello"), own).unwrap();
         assert_eq!(answer[..6], MAC.octets());
         let received = unwrap(&answer).unwrap();
         assert_eq!(received.destination, Ipv4Addr::new(10, 0, 0, 1));
         assert_eq!(received.message, [7; 301]);
-        assert_eq!(wrap(&reply, b"no frame", server, own), None);
+        assert_eq!(wrap(&reply, b"no frame", own), None);
     }
 }

@@ -12,6 +12,7 @@ mod connections;
 mod dhcp;
 mod dns;
 mod events;
+mod former;
 mod greeting;
 mod handover;
 mod hooks;
@@ -25,6 +26,7 @@ mod network;
 mod outside;
 mod ports;
 mod reload;
+mod rename;
 mod start;
 mod states;
 mod tftp;
@@ -136,6 +138,7 @@ async fn serve(place: &Place, loaded: Loaded, takes_over: bool) -> anyhow::Resul
     let mut events = forwarded(events)?;
     let network = Arc::new(Mutex::new(network));
     tokio::spawn(libvirt::keep(network.clone()));
+    tokio::spawn(former::retire(network.clone()));
     tokio::spawn(follow_switch(network.clone()));
     let result = async {
         let (mut monitor, mut connections, mut takers) = open(&network).await?;
@@ -276,7 +279,7 @@ async fn hung_up(network: &Shared) {
     let mut network = network.lock().await;
     states::reloading();
     // It says itself what it did, and what not.
-    let _ = reload::reload(&mut network).await;
+    let _ = reload::reload(&mut network, false).await;
     states::ready(&network);
 }
 

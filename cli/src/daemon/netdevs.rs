@@ -44,6 +44,16 @@ impl Network {
         self.add(&port, Origin::Command).await
     }
 
+    /// The ports that a pattern took and that none asks for any more.
+    pub(super) fn unmatched(&self) -> Vec<PortName> {
+        let attach = &self.config.attach;
+        let ports = self.ports.iter();
+        let unmatched = ports.filter(|(name, port)| {
+            port.origin == Origin::Pattern && !attach.iter().any(|p| p.matches(name.as_str()))
+        });
+        unmatched.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Whether the netdev `interface` is the port of its name.
     pub(super) fn is_attached(&self, interface: &str) -> bool {
         let port = interface
@@ -233,7 +243,8 @@ impl Network {
             return None;
         }
         let configured = self
-            .configured_ports()
+            .config
+            .wanted_ports()
             .into_iter()
             .find(|port| port.kind == PortKind::Packet && port.interface.as_str() == link.name);
         if let Some(port) = configured {
@@ -328,11 +339,11 @@ impl Network {
                     id,
                     kind: PortKind::Packet,
                     queues: port.queues,
+                    offload: port.offload,
+                    dhcp: port.dhcp,
                     netdev: Some(netdev),
                     origin,
                     external_ids: ExternalIds::new(),
-                    offload: port.offload,
-                    dhcp: port.dhcp,
                 };
                 self.named(&port.name, packet);
             }

@@ -24,7 +24,9 @@ use pnet_base::MacAddr;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Notify;
 use vmlan_dataplane::control::{Switch, SwitchError};
 use vmlan_dataplane::forward::Role;
 use vmlan_dataplane::port::{CloseReason, stream, tap};
@@ -62,6 +64,10 @@ pub(super) struct Network {
     pub(super) state: Option<StateDir>,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
+    /// Addresses that it had before and that leases still name.
+    pub(super) former: Vec<Ipv4Net>,
+    /// Told when there are such.
+    pub(super) former_changed: Arc<Notify>,
     pub(super) mac: MacAddr,
     pub(super) started: Instant,
     /// What stands ready for the next process.
@@ -125,7 +131,7 @@ impl Network {
         // Before it comes up, so that no IPv6 address appears on it.
         self.sysctls_at_start(name)?;
         self.links.set_mac(&link, self.mac).await?;
-        if let Some(gateway) = self.gateway {
+        for gateway in self.gateways() {
             self.links.add_address(&link, gateway).await?;
         }
         self.links.set_up(&link, true).await?;
@@ -147,13 +153,14 @@ impl Network {
         self.tftp.configure(config.tftp.as_ref(), place, config.mtu)
     }
 
-    /// Answers names as the configuration has it, from the gateway's address on
-    /// the host's own interface.
+    /// Answers names as the configuration has it, from the gateway's addresses on
+    /// the host's own interface: guests may know it by a former one.
     pub(super) fn serve_names(&mut self) -> Result<(), DnsError> {
         let place = self.config.interface.as_ref().zip(self.gateway);
         let place = place.map(|(interface, gateway)| dns::Place {
             interface: interface.to_string(),
             address: gateway.addr(),
+            former: self.former.iter().map(Ipv4Net::addr).collect(),
         });
         let served = self.dhcp.served();
         let settings = dns::Settings::of(&self.config, self.gateway, served.as_ref());
@@ -174,7 +181,7 @@ impl Network {
                 "{} queues want as many workers, the switch has {workers}",
                 port.queues
             ))
-            .help("take fewer queues, or set `workers` under [switch] and start vmlan again"));
+            .help("take fewer queues, or set `workers` under [switch] and reload"));
         }
         match port.kind {
             PortKind::Tap => self.make_tap(port, origin).await?,
@@ -240,11 +247,11 @@ impl Network {
             id,
             kind: PortKind::Tap,
             queues: port.queues,
+            offload: port.offload,
+            dhcp: port.dhcp,
             netdev: Some(netdev),
             origin,
             external_ids: ExternalIds::new(),
-            offload: port.offload,
-            dhcp: port.dhcp,
         };
         self.named(&port.name, tap);
         Ok(())
@@ -261,11 +268,11 @@ impl Network {
             id: self.switch.add_port(stream, Role::Station)?,
             kind: PortKind::Stream,
             queues: 1,
+            offload: false,
+            dhcp: true,
             netdev: None,
             origin: Origin::Connection,
             external_ids: ExternalIds::new(),
-            offload: false,
-            dhcp: true,
         };
         self.named(&name, stream);
         Ok(())
@@ -296,16 +303,21 @@ impl Network {
                 )),
             );
         }
+        let id = port.id;
         if let Some(on) = settings.offload {
             if port.kind == PortKind::Stream {
                 return Err(ApiError::input("a stream port has no offloads"));
             }
             self.switch
-                .set_offload(port.id, on)
+                .set_offload(id, on)
                 .map_err(|e| ApiError::runtime(chain(e)))?;
         }
         if let Some(on) = settings.dhcp {
-            self.switch.set_dhcp(port.id, on)?;
+            self.switch.set_dhcp(id, on)?;
+        }
+        if let Some(port) = self.ports.get_mut(name) {
+            port.offload = settings.offload.unwrap_or(port.offload);
+            port.dhcp = settings.dhcp.unwrap_or(port.dhcp);
         }
         self.note_settings(name, settings);
         Ok(format!("port {name} changed"))
@@ -382,26 +394,6 @@ impl Network {
         Ok(())
     }
 
-    /// The ports that the configuration names: `[[port]]`, and `uplink` where
-    /// it becomes one.
-    pub(super) fn configured_ports(&self) -> Vec<Port> {
-        let mut ports = self.config.ports.clone();
-        if let Some(uplink) = self.config.bridged_uplink()
-            && !ports.iter().any(|port| port.interface == *uplink)
-            && let Ok(name) = uplink.as_str().parse()
-        {
-            ports.push(Port {
-                name,
-                kind: PortKind::Packet,
-                interface: uplink.clone(),
-                queues: 1,
-                offload: true,
-                dhcp: true,
-            });
-        }
-        ports
-    }
-
     /// Ends the network: all that it made goes away.
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         // First, while the switch still forwards what the host interface sends.
@@ -440,7 +432,7 @@ impl Network {
         }
     }
 
-    fn refuse_taken_name(&self, name: &PortName) -> Result<(), ApiError> {
+    pub(super) fn refuse_taken_name(&self, name: &PortName) -> Result<(), ApiError> {
         match self.ports.get(name) {
             None => Ok(()),
             Some(port) => Err(ApiError::runtime(format!(

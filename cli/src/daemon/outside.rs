@@ -16,7 +16,7 @@ impl Network {
     /// that, as the configuration says. Gives the sysctls that were otherwise.
     pub(super) async fn open_outside(&mut self) -> Result<Vec<String>, ApiError> {
         let failed = |error: String| ApiError::runtime(error);
-        let Some(wanted) = Wanted::of(&self.config, self.gateway) else {
+        let Some(wanted) = Wanted::of(&self.config, self.gateway, &self.former) else {
             let closed = self.close_outside().await;
             closed.map_err(|e| failed(format!("{e:#}")))?;
             return Ok(Vec::new());

@@ -15,13 +15,14 @@ pub(super) struct NamedPort {
     pub(super) id: PortId,
     pub(super) kind: PortKind,
     pub(super) queues: u16,
+    /// Whether checksums and segmentation may be left to the other side.
+    pub(super) offload: bool,
+    /// Whether the embedded DHCP server serves stations behind it.
+    pub(super) dhcp: bool,
     /// Its netdev.
     pub(super) netdev: Option<Netdev>,
     pub(super) origin: Origin,
     pub(super) external_ids: ExternalIds,
-    pub(super) offload: bool,
-    /// Whether the DHCP server serves it.
-    pub(super) dhcp: bool,
 }
 
 impl NamedPort {
@@ -99,6 +100,13 @@ impl Ports {
 
     pub(super) fn get_mut(&mut self, name: &PortName) -> Option<&mut NamedPort> {
         self.ports.get_mut(name)
+    }
+
+    /// The port `name` is asked for by `origin` from now on.
+    pub(super) fn set_origin(&mut self, name: &PortName, origin: Origin) {
+        if let Some(port) = self.ports.get_mut(name) {
+            port.origin = origin;
+        }
     }
 
     pub(super) fn insert(&mut self, name: PortName, port: NamedPort) {

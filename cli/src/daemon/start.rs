@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use crossbeam_channel::Receiver;
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vmlan_dataplane::MacAddr;
 use vmlan_dataplane::control::{Event, Switch, Workers};
@@ -85,7 +86,7 @@ pub(super) async fn start(
     let attached =
         Attached::open(state.path()).context("cannot read which netdevs were attached")?;
     let served = super::hosts::served(&config, gateway, hosts.entries(), source.as_ref())?;
-    let settings = settings(&config, gateway, mac);
+    let settings = settings(&config, gateway, &[], mac);
     let workers = Workers {
         count: config.switch.workers(),
         polling: config.switch.polling,
@@ -116,6 +117,8 @@ pub(super) async fn start(
         hosts,
         state: Some(state),
         gateway,
+        former: Vec::new(),
+        former_changed: Arc::default(),
         mac,
         started,
         config,
@@ -152,7 +155,7 @@ async fn fill(
     network.open_outside().await?;
     network.serve_names()?;
     network.serve_tftp()?;
-    for port in network.configured_ports() {
+    for port in network.config.wanted_ports() {
         if network.ports.get(&port.name).is_some() {
             continue; // it goes on
         }
@@ -193,11 +196,17 @@ async fn choose_address(
 }
 
 /// What the switch goes by.
-pub(super) fn settings(config: &Config, gateway: Option<Ipv4Net>, mac: MacAddr) -> Settings {
+pub(super) fn settings(
+    config: &Config,
+    gateway: Option<Ipv4Net>,
+    former: &[Ipv4Net],
+    mac: MacAddr,
+) -> Settings {
     let tenths = |ageing: Duration| u32::try_from(ageing.as_millis() / 100).unwrap_or(u32::MAX);
     Settings {
         mac,
         gateway: gateway.map(|gateway| gateway.addr()),
+        former_gateways: former.iter().map(Ipv4Net::addr).collect(),
         mtu: config.mtu.into(),
         dhcp: config.dhcp.enabled && gateway.is_some(),
         // Else the host's stack has the address.

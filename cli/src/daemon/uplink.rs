@@ -132,7 +132,8 @@ impl Network {
     /// is the uplink's.
     pub(super) async fn give_up_uplink(&mut self, name: &PortName) -> Result<(), ApiError> {
         let netdev = self.ports.get(name).and_then(|port| port.netdev.as_ref());
-        if !netdev.is_some_and(|netdev| self.is_uplink(&netdev.name)) {
+        let moved = self.moved.as_ref().map(Moved::uplink);
+        if moved.is_none() || moved != netdev.map(|netdev| netdev.name.as_str()) {
             return Ok(());
         }
         let put_back = self.put_back_addresses().await;

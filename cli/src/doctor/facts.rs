@@ -112,7 +112,7 @@ impl Facts {
     /// with any: that of others is in no rule.
     fn wanted(&self) -> Option<Wanted> {
         let gateway = self.gateway().unwrap_or_default();
-        Wanted::of(&self.config, Some(gateway))
+        Wanted::of(&self.config, Some(gateway), &[])
     }
 
     async fn try_rules(&self) -> Result<(), String> {

@@ -113,6 +113,7 @@ mod tests {
                 subnet: "10.0.0.0/24".parse().unwrap(),
                 uplink: uplink.map(str::to_owned),
             },
+            former: Vec::new(),
             services: Vec::new(),
         }
     }

@@ -59,7 +59,7 @@ fn objects(wanted: &Wanted) -> Vec<Value> {
         json!({ "table": { "family": FAMILY, "name": name } }),
         chain(&name, "forward", "filter", 0),
     ];
-    let rules = forwarded(&wanted.interface, &wanted.way);
+    let rules = forwarded(wanted);
     objects.extend(rules.iter().map(|it| rule(&name, "forward", it)));
     if let Way::Nat {
         subnet,
@@ -68,7 +68,8 @@ fn objects(wanted: &Wanted) -> Vec<Value> {
     } = &wanted.way
     {
         objects.push(chain(&name, "postrouting", "nat", 100));
-        let rules = translated(*subnet, uplink.as_deref(), nat);
+        let subnets = subnets(wanted, *subnet);
+        let rules = translated(&subnets, uplink.as_deref(), nat);
         objects.extend(rules.iter().map(|it| rule(&name, "postrouting", it)));
     }
     objects
@@ -76,14 +77,16 @@ fn objects(wanted: &Wanted) -> Vec<Value> {
 
 /// What passes between the interface and others, in the order that it is
 /// looked at.
-fn forwarded(interface: &str, way: &Way) -> Vec<Vec<Value>> {
+fn forwarded(wanted: &Wanted) -> Vec<Vec<Value>> {
+    let Wanted { interface, way, .. } = wanted;
     let (from, to) = (is("iifname", interface), is("oifname", interface));
     let mut rules = vec![vec![from.clone(), to.clone(), verdict("accept")]];
     let uplink = |key| way.uplink().map(|uplink| is(key, uplink));
     match way {
         Way::Nat { subnet, .. } | Way::Route { subnet, .. } => {
+            let subnets = subnets(wanted, *subnet);
             let mut into = Vec::from_iter(uplink("iifname"));
-            into.extend([to.clone(), in_subnet("==", "daddr", *subnet)]);
+            into.extend([to.clone(), in_subnets("==", "daddr", &subnets)]);
             if matches!(way, Way::Nat { .. }) {
                 into.push(json!({ "match": {
                     "op": "in",
@@ -92,7 +95,7 @@ fn forwarded(interface: &str, way: &Way) -> Vec<Vec<Value>> {
                 } }));
             }
             into.extend([counter(), verdict("accept")]);
-            let mut out = vec![in_subnet("==", "saddr", *subnet), from.clone()];
+            let mut out = vec![in_subnets("==", "saddr", &subnets), from.clone()];
             out.extend(uplink("oifname"));
             out.extend([counter(), verdict("accept")]);
             rules.extend([into, vec![to, counter(), verdict("reject")]]);
@@ -107,9 +110,9 @@ fn forwarded(interface: &str, way: &Way) -> Vec<Vec<Value>> {
 }
 
 /// What gets another source address, in the order that it is looked at.
-fn translated(subnet: Ipv4Net, uplink: Option<&str>, nat: &Nat) -> Vec<Vec<Value>> {
+fn translated(subnets: &[Ipv4Net], uplink: Option<&str>, nat: &Nat) -> Vec<Vec<Value>> {
     let leaving = || {
-        let mut matches = vec![in_subnet("==", "saddr", subnet)];
+        let mut matches = vec![in_subnets("==", "saddr", subnets)];
         matches.extend(uplink.map(|uplink| is("oifname", uplink)));
         matches
     };
@@ -117,7 +120,7 @@ fn translated(subnet: Ipv4Net, uplink: Option<&str>, nat: &Nat) -> Vec<Vec<Value
     for group in NOT_TRANSLATED {
         let group: Option<Ipv4Net> = group.parse().ok();
         let mut it = leaving();
-        it.extend(group.map(|group| in_subnet("==", "daddr", group)));
+        it.extend(group.map(|group| in_subnets("==", "daddr", &[group])));
         it.extend([counter(), verdict("return")]);
         rules.push(it);
     }
@@ -126,7 +129,7 @@ fn translated(subnet: Ipv4Net, uplink: Option<&str>, nat: &Nat) -> Vec<Vec<Value
             json!({ "match": { "op": "==", "left": { "meta": { "key": "l4proto" } }, "right": it } })
         }));
         it.extend(leaving());
-        it.push(in_subnet("!=", "daddr", subnet));
+        it.push(in_subnets("!=", "daddr", subnets));
         it.push(counter());
         it.push(translation(nat, protocol.is_some()));
         rules.push(it);
@@ -175,12 +178,25 @@ fn is(key: &str, netdev: &str) -> Value {
     json!({ "match": { "op": "==", "left": { "meta": { "key": key } }, "right": netdev } })
 }
 
-fn in_subnet(op: &str, field: &str, subnet: Ipv4Net) -> Value {
-    let (address, len) = (subnet.network().to_string(), subnet.prefix_len());
+/// The present subnet and former ones, apart from each other.
+fn subnets(wanted: &Wanted, present: Ipv4Net) -> Vec<Ipv4Net> {
+    let all: Vec<_> = wanted.former.iter().copied().chain([present]).collect();
+    Ipv4Net::aggregate(&all)
+}
+
+fn in_subnets(op: &str, field: &str, subnets: &[Ipv4Net]) -> Value {
+    let prefix = |subnet: &Ipv4Net| {
+        let (address, len) = (subnet.network().to_string(), subnet.prefix_len());
+        json!({ "prefix": { "addr": address, "len": len } })
+    };
+    let right = match subnets {
+        [one] => prefix(one),
+        all => json!({ "set": all.iter().map(prefix).collect::<Vec<_>>() }),
+    };
     json!({ "match": {
         "op": op,
         "left": { "payload": { "protocol": "ip", "field": field } },
-        "right": { "prefix": { "addr": address, "len": len } },
+        "right": right,
     } })
 }
 
@@ -208,6 +224,7 @@ mod tests {
             network: "my-lab".to_owned(),
             interface: "vmlan0".to_owned(),
             way,
+            former: Vec::new(),
             services: Vec::new(),
         }
     }
@@ -267,6 +284,23 @@ table inet vmlan_my-lab {
 }
 "
         );
+    }
+
+    #[test]
+    fn guests_of_a_former_subnet_get_out_as_well() {
+        let former = ["10.9.0.0/24", "192.168.122.0/25"].map(|it| it.parse().unwrap());
+        let text = listed(&[replacing(&Wanted {
+            former: former.into(),
+            ..nat(None, Nat::default())
+        })]);
+        let both = "{ 10.9.0.0/24, 192.168.122.0/24 }";
+        for rule in [
+            format!("ip daddr {both} ct state established,related accept"),
+            format!("ip saddr {both} iifname \"vmlan0\" accept"),
+            format!("ip saddr {both} ip daddr != {both} masquerade\n"),
+        ] {
+            assert!(text.contains(&rule), "{rule}: {text}");
+        }
     }
 
     #[test]

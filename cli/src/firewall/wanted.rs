@@ -12,6 +12,8 @@ pub(crate) struct Wanted {
     pub(crate) interface: String,
     /// What is let through between that and the rest of the host.
     pub(crate) way: Way,
+    /// Subnets that guests may still have addresses of, beside the present one.
+    pub(crate) former: Vec<Ipv4Net>,
     /// What guests ask of the host itself. DHCP is none of it: the switch
     /// answers before the host's stack sees a message.
     pub(crate) services: Vec<Service>,
@@ -89,7 +91,12 @@ impl Service {
 impl Wanted {
     /// What the network of `config`, with its gateway at `gateway`, wants;
     /// nothing where the host takes no part, or only as a station of a LAN.
-    pub(crate) fn of(config: &Config, gateway: Option<Ipv4Net>) -> Option<Self> {
+    /// Guests may still know the gateway by a `former` address.
+    pub(crate) fn of(
+        config: &Config,
+        gateway: Option<Ipv4Net>,
+        former: &[Ipv4Net],
+    ) -> Option<Self> {
         let interface = config.interface.as_ref()?.to_string();
         let subnet = gateway?.trunc();
         let uplink = config.uplink.as_ref().map(InterfaceName::to_string);
@@ -108,6 +115,7 @@ impl Wanted {
             network: config.name.to_string(),
             interface,
             way,
+            former: former.iter().map(Ipv4Net::trunc).collect(),
             services: [
                 config.dns.enabled.then_some(Service::Dns),
                 config.tftp.as_ref().map(|_| Service::Tftp),
@@ -127,7 +135,7 @@ mod tests {
 
     fn wanted(text: &str) -> Option<Wanted> {
         let config = Loaded::parse(Path::new("x"), text, None).unwrap().config;
-        Wanted::of(&config, Some("10.0.0.1/24".parse().unwrap()))
+        Wanted::of(&config, Some("10.0.0.1/24".parse().unwrap()), &[])
     }
 
     #[test]

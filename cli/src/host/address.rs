@@ -29,6 +29,27 @@ impl Links {
             })
     }
 
+    /// Takes an IPv4 address, with its prefix, from a netdev; one that is not
+    /// there is fine.
+    ///
+    /// # Errors
+    /// [`LinkError::Change`].
+    pub(crate) async fn remove_address(&self, link: &Link, gone: Ipv4Net) -> Result<(), LinkError> {
+        let there = self.address_messages().await?.into_iter().find(|message| {
+            message.header.index == link.index && address(message).and_then(v4) == Some(gone)
+        });
+        let Some(there) = there else {
+            return Ok(());
+        };
+        answer(self.handle.address().del(there).execute())
+            .await
+            .map_err(|source| LinkError::Change {
+                netdev: link.name.clone(),
+                change: format!("take the address {gone} away"),
+                source,
+            })
+    }
+
     /// The addresses of one netdev, with their prefix, without the IPv6
     /// link-local ones: those come by themselves with setting it up.
     ///
@@ -171,6 +192,10 @@ mod tests {
             let one = links.by_name("one").await.unwrap();
             links.set_up(&one, true).await.unwrap();
             assert_eq!(links.addresses_of(&one).await.unwrap(), []);
+            let former = net("192.168.122.1/25");
+            links.add_address(&one, former).await.unwrap();
+            links.remove_address(&one, former).await.unwrap();
+            links.remove_address(&one, former).await.unwrap();
             let address = net("192.168.122.1/24");
             links.add_address(&one, address).await.unwrap();
             links.add_address(&one, address).await.unwrap();

@@ -238,6 +238,16 @@ impl Links {
             .await
     }
 
+    /// Gives a netdev another name. One that is up takes it from Linux 6.2 on.
+    ///
+    /// # Errors
+    /// [`LinkError::Change`].
+    pub(crate) async fn set_name(&self, link: &Link, name: &str) -> Result<(), LinkError> {
+        let message = LinkUnspec::new_with_index(link.index).name(name.to_owned());
+        self.change(link, message, format!("change the name to {name}"))
+            .await
+    }
+
     /// Gives a netdev another MTU, in bytes without the Ethernet header.
     ///
     /// # Errors

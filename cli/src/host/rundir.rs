@@ -238,6 +238,24 @@ impl RunDir {
         written.map_err(|source| file_error("write", &self.path.join(LOCK), source))
     }
 
+    /// Claims `interface` in place of the host interface that the network had.
+    ///
+    /// # Errors
+    /// [`RunDirError`]; the claim is as it was.
+    pub(crate) fn claim_interface(&mut self, interface: Option<&str>) -> Result<(), RunDirError> {
+        let _all = claim_all(&self.root)?;
+        let network = self.path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(interface) = interface {
+            refuse_shared(&self.root, &network, interface, netns())?;
+        }
+        let Some(mut lock) = self.lock.take() else {
+            return Ok(());
+        };
+        let signed = self.sign(&mut lock, interface);
+        self.lock = Some(lock);
+        signed
+    }
+
     /// Keeps all networks of RUN from changing what they hold, until the answer
     /// is dropped. Not to be held for long: they wait.
     ///

@@ -144,6 +144,24 @@ pub(crate) fn route_host_interface(interface: &str) -> Result<Vec<String>, Sysct
     set(interface, &ROUTED)
 }
 
+/// Gives the host's own interface, which forwards nothing any more, the settings
+/// that a new netdev has: in a bridged LAN it is a station like others.
+///
+/// # Errors
+/// [`SysctlError`].
+pub(crate) fn reset_host_interface(interface: &str) -> Result<(), SysctlError> {
+    for setting in ISOLATED {
+        let default = format!(
+            "/proc/sys/net/{}/conf/default/{}",
+            setting.family, setting.key
+        );
+        if let Some(default) = read(Path::new(&default))? {
+            setting.write(interface, &default)?;
+        }
+    }
+    Ok(())
+}
+
 fn set(interface: &str, settings: &[Setting]) -> Result<Vec<String>, SysctlError> {
     let mut changed = Vec::new();
     for setting in settings {

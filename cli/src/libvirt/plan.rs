@@ -138,7 +138,7 @@ impl Plan {
             Address::Fixed(gateway) => Some(gateway),
             Address::Auto | Address::None => None,
         };
-        let wanted = Wanted::of(&loaded.config, gateway);
+        let wanted = Wanted::of(&loaded.config, gateway, &[]);
         // Who is not root would learn only that.
         let wanted = wanted.filter(|_| loaded.config.forward.is_routed() && geteuid().is_root());
         if let Some(wanted) = wanted {

@@ -7,7 +7,7 @@ use crate::port::HandOver;
 use crate::table::PortId;
 use crate::table::fdb::Entry;
 use crate::worker::Worker;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use std::collections::HashMap;
 use std::io;
 
@@ -29,14 +29,14 @@ impl Switch {
     /// [`SwitchError::Stopped`].
     pub fn pause(&self) -> Result<Paused, SwitchError> {
         let (hold, go_on) = bounded::<()>(0);
-        let (answer, answered) = bounded(self.workers.len());
-        self.post_each(|_| {
+        let (answer, answered) = unbounded();
+        let asked = self.post_each(|_| {
             let (answer, go_on) = (answer.clone(), go_on.clone());
             move |worker| rest(worker, &answer, &go_on)
         });
         drop(answer);
-        let counted: Vec<_> = answered.iter().take(self.workers.len()).collect();
-        if counted.len() < self.workers.len() {
+        let counted: Vec<_> = answered.iter().take(asked).collect();
+        if counted.len() < asked {
             return Err(SwitchError::Stopped);
         }
         Ok(Paused {
@@ -65,9 +65,9 @@ impl Switch {
     /// Learns stations that another process knew. Those that do not fit are
     /// left out.
     pub fn remember(&self, stations: &[Entry]) {
-        let now = self.clock.now();
+        let (now, fdb) = (self.clock.now(), self.table());
         for station in stations {
-            self.fdb.remember(station, now);
+            fdb.remember(station, now);
         }
     }
 

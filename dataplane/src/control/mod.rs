@@ -8,7 +8,8 @@
 mod calls;
 mod handover;
 mod ports;
-mod start;
+mod resize;
+pub(crate) mod start;
 
 use crate::MacAddr;
 use crate::clock::Clock;
@@ -26,7 +27,8 @@ use ports::Ports;
 use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 /// How many threads forward, and how.
@@ -42,8 +44,11 @@ pub struct Workers {
 /// A running switch. Clones speak to the same one.
 #[derive(Debug, Clone)]
 pub struct Switch {
-    workers: Arc<[Handle]>,
-    fdb: Arc<Fdb>,
+    workers: Arc<RwLock<Vec<Handle>>>,
+    /// Workers whose threads run.
+    running: Arc<AtomicUsize>,
+    /// The table that all workers share.
+    fdb: Arc<RwLock<Arc<Fdb>>>,
     clock: Clock,
     notices: Arc<Notices>,
     ports: Arc<Mutex<Ports>>,
@@ -94,6 +99,9 @@ pub enum SwitchError {
     /// The poll does not take the port.
     #[error("cannot wait for the port's frames")]
     Register(#[source] io::Error),
+    /// A worker's thread or poll cannot be had.
+    #[error("cannot start a worker")]
+    Worker(#[source] io::Error),
 }
 
 /// Room in the MAC table.
@@ -135,12 +143,13 @@ impl Switch {
     /// # Errors
     /// As [`add_port`](Self::add_port).
     pub fn add_unread(&self, port: Port, role: Role) -> Result<Unread, SwitchError> {
-        if port.ingress.len() > self.workers.len() {
-            return Err(SwitchError::TooManyQueues(self.workers.len()));
+        let workers = self.workers().len();
+        if port.ingress.len() > workers {
+            return Err(SwitchError::TooManyQueues(workers));
         }
         let (id, readers) = self
             .ports()
-            .take(&port, self.workers.len())
+            .take(&port, workers)
             .ok_or(SwitchError::TooManyPorts)?;
         port.egress.read_by(&readers);
         // All can send to it before the first frame comes from it.
@@ -223,23 +232,24 @@ impl Switch {
     /// The stations in the MAC table.
     #[must_use]
     pub fn fdb(&self) -> Vec<Entry> {
-        self.fdb.entries(self.clock.now()).collect()
+        self.table().entries(self.clock.now()).collect()
     }
 
     /// How full the MAC table is.
     #[must_use]
     pub fn fdb_use(&self) -> FdbUse {
+        let fdb = self.table();
         FdbUse {
-            used: self.fdb.entries(self.clock.now()).count(),
-            size: self.fdb.capacity(),
-            refused: self.fdb.refused(),
+            used: fdb.entries(self.clock.now()).count(),
+            size: fdb.capacity(),
+            refused: fdb.refused(),
         }
     }
 
     /// Times that a station was not learned for want of room.
     #[must_use]
     pub fn fdb_refused(&self) -> u64 {
-        self.fdb.refused()
+        self.table().refused()
     }
 
     /// Pins a station to a port.
@@ -247,24 +257,25 @@ impl Switch {
     /// # Errors
     /// [`FdbFull`].
     pub fn fdb_add(&self, mac: MacAddr, vlan: u16, port: PortId) -> Result<(), FdbFull> {
-        self.fdb.add_static(mac, vlan, port, self.clock.now())
+        self.table().add_static(mac, vlan, port, self.clock.now())
     }
 
     /// Forgets a station; false if it was not known.
     #[must_use]
     pub fn fdb_remove(&self, mac: MacAddr, vlan: u16) -> bool {
-        self.fdb.remove(mac, vlan, self.clock.now())
+        self.table().remove(mac, vlan, self.clock.now())
     }
 
     /// Forgets what was learned, behind one port or behind all.
     pub fn fdb_flush(&self, port: Option<PortId>) {
         match port {
-            Some(port) => self.fdb.flush_port(port),
-            None => self.fdb.flush(),
+            Some(port) => self.table().flush_port(port),
+            None => self.table().flush(),
         }
     }
 
-    /// Changes what holds for the network, but for the size of the FDB.
+    /// Changes what holds for the network, but for the size of the FDB:
+    /// [`resize_fdb`](Self::resize_fdb) does that.
     ///
     /// # Errors
     /// [`SwitchError::Stopped`].
@@ -328,6 +339,11 @@ impl Switch {
                 addresses.iter().for_each(|address| arp.unwatch(*address));
             }
         });
+    }
+
+    fn table(&self) -> Arc<Fdb> {
+        let fdb = self.fdb.read();
+        Arc::clone(&fdb.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn ports(&self) -> MutexGuard<'_, Ports> {

@@ -34,12 +34,36 @@ impl Ports {
                 *queues += 1;
             }
         }
-        let mut by_load: Vec<usize> = (0..workers).collect();
-        by_load.sort_by_key(|worker| load.get(*worker).copied());
-        by_load.truncate(port.ingress.len());
+        let readers = spread(port.ingress.len(), &[], &mut load);
         self.egress.insert(id, Arc::clone(&port.egress));
-        self.readers.insert(id, by_load.clone());
-        Some((id, by_load))
+        self.readers.insert(id, readers.clone());
+        Some((id, readers))
+    }
+
+    /// The workers that receive from each port, by queue.
+    pub(super) fn readers(&self) -> Vec<(PortId, Vec<usize>)> {
+        let readers = self.readers.iter();
+        readers
+            .map(|(id, readers)| (*id, readers.clone()))
+            .collect()
+    }
+
+    /// Who is to receive from each port where there are `workers` workers now.
+    /// Queues stay with their readers where that is no worse.
+    pub(super) fn respread(&self, workers: usize) -> Vec<(PortId, Vec<usize>)> {
+        let mut load = vec![0; workers];
+        let mut readers = self.readers();
+        // Those with more queues first: there is less choice for them.
+        readers.sort_unstable_by_key(|(id, now)| (std::cmp::Reverse(now.len()), *id));
+        for (_, now) in &mut readers {
+            *now = spread(now.len(), now, &mut load);
+        }
+        readers
+    }
+
+    /// Other workers receive from a port from now on.
+    pub(super) fn set_readers(&mut self, id: PortId, readers: Vec<usize>) {
+        self.readers.insert(id, readers);
     }
 
     /// The way out of a port that has not been taken out.
@@ -60,8 +84,77 @@ impl Ports {
     }
 }
 
+/// Spreads the queues of a port, read by `now` so far, over the workers: each to
+/// one that reads the fewest of them, and then the fewest of all ports' (`load`,
+/// which grows by these).
+fn spread(queues: usize, now: &[usize], load: &mut [usize]) -> Vec<usize> {
+    let mut own = vec![0_usize; load.len()];
+    let mut readers = Vec::with_capacity(queues);
+    for queue in 0..queues {
+        let reader = now.get(queue).copied();
+        let least = own.iter().zip(load.iter()).enumerate();
+        let least = least.min_by_key(|(worker, (own, load))| {
+            (**own, **load, reader.is_some_and(|it| it != *worker))
+        });
+        let chosen = least.map_or(0, |(worker, _)| worker);
+        for counts in [&mut own[..], &mut load[..]] {
+            if let Some(count) = counts.get_mut(chosen) {
+                *count += 1;
+            }
+        }
+        readers.push(chosen);
+    }
+    readers
+}
+
 impl std::fmt::Debug for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Ports").field(&self.used).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_go_to_the_workers_that_have_the_fewest() {
+        let mut load = vec![0; 2];
+        let one = |load: &mut [usize]| spread(1, &[], load);
+        assert_eq!(
+            [one(&mut load), one(&mut load), one(&mut load)],
+            [[0], [1], [0]]
+        );
+        assert_eq!(spread(2, &[], &mut load), [1, 0]);
+        assert_eq!(load, [3, 2]);
+    }
+
+    #[test]
+    fn more_workers_share_the_queues_and_fewer_read_several() {
+        let mut ports = Ports::default();
+        for id in 0..4 {
+            ports.set_readers(PortId(id), vec![0]);
+        }
+        ports.set_readers(PortId(9), vec![0]);
+        let shared = ports.respread(2);
+        let of = |worker| shared.iter().filter(|(_, it)| *it == [worker]).count();
+        assert_eq!((of(0), of(1)), (3, 2));
+        for (id, readers) in ports.respread(1) {
+            assert_eq!(readers, [0], "{id:?}");
+        }
+        ports.set_readers(PortId(5), vec![0, 1, 2]);
+        let (_, fewer) = ports.respread(2).remove(0);
+        assert_eq!(fewer.len(), 3);
+        assert!(fewer.contains(&0) && fewer.contains(&1), "{fewer:?}");
+    }
+
+    #[test]
+    fn a_spread_that_is_even_is_left_as_it_is() {
+        let mut ports = Ports::default();
+        ports.set_readers(PortId(3), vec![1]);
+        ports.set_readers(PortId(4), vec![0]);
+        let mut again = ports.respread(2);
+        again.sort_unstable();
+        assert_eq!(again, [(PortId(3), vec![1]), (PortId(4), vec![0])]);
     }
 }

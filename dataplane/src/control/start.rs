@@ -3,20 +3,34 @@
 use super::calls::Handle;
 use super::{Event, Switch, Workers};
 use crate::clock::Clock;
-use crate::forward::Settings;
+use crate::forward::{Forwarder, Settings};
 use crate::hairpin::Responder;
-use crate::hairpin::queue::{self, PuntQueue};
+use crate::hairpin::queue::{self, PuntQueue, Punts};
 use crate::notice::Notices;
-use crate::port::Transmitter;
-use crate::table::Fdb;
+use crate::port::{Egress, Transmitter};
+use crate::table::{Fdb, PortId};
 use crate::worker::{Start, WAKER, Worker};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::{Poll, Waker};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, RwLock};
 use std::thread;
+use std::time::Duration;
+
+/// What a worker starts with: that of another one.
+pub(crate) struct Model {
+    pub(crate) forwarder: Forwarder,
+    /// The ports, to send out of.
+    pub(crate) egress: Vec<(PortId, Arc<dyn Egress>)>,
+    /// How long it looks for more after a busy burst, at most.
+    pub(crate) polling: Duration,
+    pub(crate) notices: Arc<Notices>,
+    pub(crate) events: Sender<Event>,
+    /// Where frames for the responder go; without it they are dropped.
+    pub(crate) punts: Option<Punts>,
+}
 
 impl Switch {
     /// Starts a switch without ports. `responder` gets the DHCP messages of
@@ -31,17 +45,11 @@ impl Switch {
         responder: impl FnOnce(Self) -> Option<Box<dyn Responder>>,
     ) -> io::Result<(Self, Receiver<Event>)> {
         let (events, happened) = unbounded();
-        let (mut handles, mut inboxes) = (Vec::new(), Vec::new());
-        for _ in 0..workers.count.max(1) {
-            let poll = Poll::new()?;
-            let waker = Waker::new(poll.registry(), WAKER)?;
-            let (commands, inbox) = unbounded();
-            handles.push(Handle { commands, waker });
-            inboxes.push((poll, inbox));
-        }
+        let fdb = Arc::new(Fdb::new(settings.fdb_size, settings.ageing));
         let switch = Self {
-            workers: handles.into(),
-            fdb: Arc::new(Fdb::new(settings.fdb_size, settings.ageing)),
+            workers: Arc::default(),
+            running: Arc::default(),
+            fdb: Arc::new(RwLock::new(Arc::clone(&fdb))),
             clock: Clock::start(),
             notices: Arc::new(Notices::waking()?),
             ports: Arc::default(),
@@ -56,39 +64,62 @@ impl Switch {
             }
             None => None,
         };
-        let running = Arc::new(AtomicUsize::new(inboxes.len()));
-        for (number, (poll, commands)) in inboxes.into_iter().enumerate() {
-            let (clock, settings, fdb) = (switch.clock, settings.clone(), Arc::clone(&switch.fdb));
-            let notices = Arc::clone(&switch.notices);
-            let (events, punts, running) = (events.clone(), punts.clone(), Arc::clone(&running));
-            let run = move || {
-                let worker = Worker::new(Start {
-                    transmitter: transmitter(number),
-                    poll,
-                    clock,
-                    settings,
-                    fdb,
-                    notices,
+        for number in 0..workers.count.max(1) {
+            let forwarder = Forwarder::sharing(
+                settings.clone(),
+                Arc::clone(&fdb),
+                Arc::clone(&switch.notices),
+            );
+            let worker = switch.spawn(
+                number,
+                Model {
+                    forwarder,
+                    egress: Vec::new(),
+                    notices: Arc::clone(&switch.notices),
                     polling: workers.polling,
-                    commands,
                     events: events.clone(),
-                    punts,
-                });
-                // A panic is a bug, and to be told like an error: the frames of
-                // this worker's ports would vanish without a word.
-                let result = catch_unwind(AssertUnwindSafe(|| worker.run()))
-                    .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
-                let last = running.fetch_sub(1, Ordering::AcqRel) == 1;
-                if last || result.is_err() {
-                    // The receiver is gone only when the program ends.
-                    let _ = events.send(Event::Stopped(result));
-                }
-            };
-            thread::Builder::new()
-                .name(format!("worker{number}"))
-                .spawn(run)?;
+                    punts: punts.clone(),
+                },
+            )?;
+            switch.workers_mut().push(worker);
         }
         Ok((switch, happened))
+    }
+
+    /// Starts the worker with this number.
+    pub(super) fn spawn(&self, number: usize, model: Model) -> io::Result<Handle> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let (commands, inbox) = unbounded();
+        let (clock, running) = (self.clock, Arc::clone(&self.running));
+        let run = move || {
+            let events = model.events.clone();
+            let worker = Worker::new(Start {
+                transmitter: transmitter(number),
+                poll,
+                clock,
+                commands: inbox,
+                model,
+            });
+            // A panic is a bug, and to be told like an error: the frames of
+            // this worker's ports would vanish without a word.
+            let result = catch_unwind(AssertUnwindSafe(|| worker.run()))
+                .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+            let last = running.fetch_sub(1, Ordering::AcqRel) == 1;
+            if last || result.is_err() {
+                // The receiver is gone only when the program ends.
+                let _ = events.send(Event::Stopped(result));
+            }
+        };
+        self.running.fetch_add(1, Ordering::AcqRel);
+        let thread = thread::Builder::new()
+            .name(format!("worker{number}"))
+            .spawn(run);
+        if let Err(error) = thread {
+            self.running.fetch_sub(1, Ordering::AcqRel);
+            return Err(error);
+        }
+        Ok(Handle { commands, waker })
     }
 
     fn start_responder(

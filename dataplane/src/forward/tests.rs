@@ -22,6 +22,7 @@ fn switch(dhcp: bool) -> Forwarder {
         dns: false,
         ageing: Some(3000),
         fdb_size: 64,
+        former_gateways: Vec::new(),
     });
     switch.add_port(A.1, Role::Station);
     switch.add_port(B.1, Role::Station);

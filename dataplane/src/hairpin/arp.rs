@@ -24,15 +24,22 @@ use foldhash::fast::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
+/// The gateway's addresses.
+#[derive(Debug, Clone, Default)]
+struct Own {
+    mac: MacAddr,
+    addresses: Vec<Ipv4Addr>,
+    /// Whether the switch itself answers for them.
+    answered: bool,
+}
+
 /// What the switch knows of addresses.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ArpTable {
-    gateway: Option<(Ipv4Addr, MacAddr)>,
+    own: Own,
     leases: HashMap<Ipv4Addr, MacAddr, RandomState>,
     probed: HashSet<Ipv4Addr, RandomState>,
     seen: Sightings,
-    /// The gateway's address, whoever answers for it.
-    own: Option<(Ipv4Addr, MacAddr)>,
     rival: Option<Rival>,
 }
 
@@ -69,16 +76,15 @@ impl Answer {
 }
 
 impl ArpTable {
-    /// Sets the address that the switch itself answers for; `None` where the
-    /// host's kernel does, or nobody.
-    pub fn set_gateway(&mut self, gateway: Option<(Ipv4Addr, MacAddr)>) {
-        self.gateway = gateway;
-    }
-
-    /// Sets the gateway's address and its holder, also where a host interface has
-    /// it, so that whoever else claims it is found out.
-    pub fn set_own(&mut self, own: Option<(Ipv4Addr, MacAddr)>) {
-        self.own = own;
+    /// Sets the gateway's addresses, which `mac` holds: whoever else claims one
+    /// is found out. `answered` says whether the switch itself answers for them,
+    /// and not the host's kernel.
+    pub fn set_gateway(&mut self, mac: MacAddr, addresses: Vec<Ipv4Addr>, answered: bool) {
+        self.own = Own {
+            mac,
+            addresses,
+            answered,
+        };
     }
 
     /// Notes who holds the lease of `address`.
@@ -133,8 +139,8 @@ impl ArpTable {
         port: PortId,
         now: Tick,
     ) -> Option<Rival> {
-        let own = self.own.filter(|(own, _)| *own == address);
-        let by_right = own.map(|(_, mac)| mac);
+        let is_own = self.own.addresses.contains(&address);
+        let by_right = is_own.then_some(self.own.mac);
         let by_right = by_right.or_else(|| self.leases.get(&address).copied());
         let (holder, at) = match by_right {
             Some(mac) => (mac, None),
@@ -182,8 +188,8 @@ impl ArpTable {
         if announcement || elsewhere || request.sender_mac != header.source.octets() {
             return None;
         }
-        let mac = match self.gateway {
-            Some((address, mac)) if address == target => mac,
+        let mac = match &self.own {
+            own if own.answered && own.addresses.contains(&target) => own.mac,
             _ => *self
                 .leases
                 .get(&target)

@@ -19,7 +19,7 @@ const LASTING: u32 = 30 * Tick::PER_SECOND;
 const PLACES: usize = 1024;
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Sightings {
     places: Box<[Sighting]>,
     hash: RandomState,

@@ -1,6 +1,7 @@
 //! Ports: where frames enter and leave the switch. One file a kind; the
 //! system calls are in `sys`, the only unsafe code.
 
+pub(crate) mod joined;
 pub mod packet;
 pub mod stream;
 #[expect(unsafe_code, reason = "the only place for it")]
@@ -53,6 +54,16 @@ pub trait Ingress: Send {
     /// The error of the poll.
     fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()>;
 
+    /// Takes back what [`register`](Ingress::register) did, so that another
+    /// worker can register it. What waits in the link stays there.
+    ///
+    /// # Errors
+    /// The error of the poll.
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
+
+    /// The queues that it is made of, each an ingress of its own.
+    fn into_queues(self: Box<Self>) -> Vec<Box<dyn Ingress>>;
+
     /// Moves frames from the link into the vacant part of `burst`.
     ///
     /// Readiness is edge-triggered: the worker calls again until the answer is
@@ -84,7 +95,8 @@ pub trait Egress: Send + Sync {
     /// waits for the peer.
     fn transmit(&self, by: &mut Transmitter, frames: &[TxFrame<'_>], sent: &mut Sent);
 
-    /// Says which worker reads each queue of the link, once it is taken in.
+    /// Says which worker reads each queue of the link, when it is taken in and
+    /// whenever that changes.
     fn read_by(&self, readers: &[usize]) {
         let _ = readers;
     }

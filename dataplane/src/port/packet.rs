@@ -187,6 +187,14 @@ impl Ingress for PacketIngress {
         )
     }
 
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()))
+    }
+
+    fn into_queues(self: Box<Self>) -> Vec<Box<dyn Ingress>> {
+        vec![self]
+    }
+
     fn receive(&mut self, burst: &mut Burst) -> Received {
         let mut datagrams = [Datagram::default(); BATCH];
         loop {

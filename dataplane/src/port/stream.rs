@@ -200,6 +200,14 @@ impl Ingress for StreamIngress {
         )
     }
 
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut SourceFd(&self.socket.as_raw_fd()))
+    }
+
+    fn into_queues(self: Box<Self>) -> Vec<Box<dyn Ingress>> {
+        vec![self]
+    }
+
     fn receive(&mut self, burst: &mut Burst) -> Received {
         loop {
             let since = self.from;

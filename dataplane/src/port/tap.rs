@@ -19,12 +19,15 @@ use mio::{Interest, Registry, Token};
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Frames that may wait on their way from the netdev to the switch. The
 /// driver drops without a word when there are more.
 const QUEUE_LENGTH: u16 = 8192;
+
+/// In place of a worker's number.
+const NOBODY: usize = usize::MAX;
 
 /// Makes the netdev `name`, down and without an address, with as many queues
 /// as there are workers to read them. It goes away with the port.
@@ -63,7 +66,7 @@ fn port(files: Vec<Arc<File>>, offload: bool) -> io::Result<Port> {
         offload: AtomicBool::new(false),
         uso: AtomicBool::new(false),
         by_ring: AtomicBool::new(true),
-        readers: OnceLock::new(),
+        readers: files.iter().map(|_| AtomicUsize::new(NOBODY)).collect(),
     };
     egress.set_offload(offload)?;
     let ingress = |file| Box::new(TapIngress { file }) as Box<dyn Ingress>;
@@ -90,8 +93,8 @@ struct TapEgress {
     uso: AtomicBool,
     /// Whether an io_uring can write to it.
     by_ring: AtomicBool,
-    /// The worker that reads each queue.
-    readers: OnceLock<Vec<usize>>,
+    /// The worker that reads each queue, or [`NOBODY`].
+    readers: Box<[AtomicUsize]>,
 }
 
 impl TapIngress {
@@ -119,6 +122,14 @@ impl Ingress for TapIngress {
             token,
             Interest::READABLE,
         )
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut SourceFd(&self.file.as_raw_fd()))
+    }
+
+    fn into_queues(self: Box<Self>) -> Vec<Box<dyn Ingress>> {
+        vec![self]
     }
 
     fn receive(&mut self, burst: &mut Burst) -> Received {
@@ -151,8 +162,9 @@ impl Egress for TapEgress {
     }
 
     fn read_by(&self, readers: &[usize]) {
-        // A port is taken in once.
-        let _ = self.readers.set(readers.to_vec());
+        for (queue, reader) in self.readers.iter().zip(readers) {
+            queue.store(*reader, Relaxed);
+        }
     }
 
     fn set_offload(&self, on: bool) -> io::Result<()> {
@@ -198,8 +210,8 @@ impl TapEgress {
     /// takes the answers of a flow to the queue that the flow was last written
     /// to, so a flow stays with its worker.
     fn file_of(&self, worker: usize) -> Option<&File> {
-        let readers = self.readers.get().map(Vec::as_slice).unwrap_or_default();
-        let own = readers.iter().position(|reader| *reader == worker);
+        let mut readers = self.readers.iter();
+        let own = readers.position(|reader| reader.load(Relaxed) == worker);
         let queue = own.or(worker.checked_rem(self.files.len()))?;
         self.files.get(queue).map(|file| &**file)
     }

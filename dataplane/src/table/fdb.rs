@@ -162,6 +162,25 @@ impl Fdb {
         self.ageing.store(ageing.unwrap_or(NEVER), Relaxed);
     }
 
+    /// An empty table like this one, for `capacity` stations.
+    #[must_use]
+    pub fn resized(&self, capacity: usize) -> Self {
+        let ageing = self.ageing.load(Relaxed);
+        let new = Self::new(capacity, (ageing != NEVER).then_some(ageing));
+        new.refused.store(self.refused(), Relaxed);
+        new
+    }
+
+    /// Takes over the live stations of `other` that are not known here: pinned
+    /// ones first, then those seen last, as many as there is room for.
+    pub fn adopt(&self, other: &Self, now: Tick) {
+        let mut entries: Vec<Entry> = other.entries(now).collect();
+        entries.sort_unstable_by_key(|entry| (!entry.is_static, entry.age));
+        for entry in entries {
+            self.adopt_one(&entry, now);
+        }
+    }
+
     /// How often a station could not be learned for want of room.
     #[must_use]
     pub fn refused(&self) -> u64 {

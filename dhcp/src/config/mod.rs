@@ -36,6 +36,10 @@ pub struct Config {
     pub server: Ipv4Addr,
     /// The subnet that the server is on; gives mask and broadcast address.
     pub subnet: Ipv4Net,
+    /// Addresses that the server had before, each with its subnet, and that
+    /// clients may still know it by. Who has an address of such a subnet, and
+    /// not of one that is served, is told so by the address that it knows.
+    pub former: Vec<Ipv4Net>,
     /// Where clients without an address of their own are served from. None
     /// overlaps another.
     pub ranges: Vec<Range>,
@@ -89,6 +93,7 @@ impl Config {
         Self {
             server,
             subnet,
+            former: Vec::new(),
             ranges: vec![Range::new(range)],
             identity: Identity::default(),
             sequential: false,

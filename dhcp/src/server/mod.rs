@@ -337,11 +337,14 @@ impl Server {
     }
 
     /// The subnet that `address` is of: the server's own where it is of none
-    /// that is served.
+    /// that is or was served.
     #[must_use]
     pub fn subnet_of(&self, address: Ipv4Addr) -> Ipv4Net {
-        let link = self.links.find(address).unwrap_or(self.links.own());
-        link.subnet
+        let former = || self.config.former.iter().find(|it| it.contains(&address));
+        match self.links.find(address) {
+            Some(link) => link.subnet,
+            None => former().map_or(self.links.own().subnet, Ipv4Net::trunc),
+        }
     }
 
     /// How many clients can have a lease at once: the addresses of the range

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use super::client::Client;
 use super::parameters::Asker;
 use super::{Server, name};
@@ -110,6 +112,7 @@ impl Server {
         let message = wire::encode(request, header, &options, &mut Vec::new())?;
         Ok(Reply {
             message,
+            source: self.address(request),
             destination,
         })
     }
@@ -117,12 +120,34 @@ impl Server {
     /// The server identifier by which the client knows this server: its own
     /// address, or what the relay agent wants (RFC 5107 §4).
     pub(super) fn id(&self, request: &Request) -> Ipv4Addr {
-        request.server_override().unwrap_or(self.config.server)
+        let wanted = request.server_override();
+        wanted.unwrap_or_else(|| self.address(request))
     }
 
     /// Whether `id` is one by which the client can know this server.
     pub(super) fn is_called(&self, id: Ipv4Addr, request: &Request) -> bool {
-        id == self.config.server || request.server_override() == Some(id)
+        let mut own = self.config.former.iter().map(Ipv4Net::addr);
+        id == self.config.server
+            || request.server_override() == Some(id)
+            || own.any(|former| former == id)
+    }
+
+    /// The address by which the client knows this server: the present one, or a
+    /// former one where it names that, or has an address of then. A client may
+    /// leave alone what comes from another server than its own.
+    fn address(&self, request: &Request) -> Ipv4Addr {
+        let former = &self.config.former;
+        let named = former
+            .iter()
+            .find(|it| request.server_id == Some(it.addr()));
+        let address = request.requested.unwrap_or(request.ciaddr);
+        let of_then = || {
+            let is_old = self.links.find(address).is_none();
+            former.iter().find(|it| is_old && it.contains(&address))
+        };
+        named
+            .or_else(of_then)
+            .map_or(self.config.server, Ipv4Net::addr)
     }
 
     /// A reply with `ciaddr` and `yiaddr`, the options of the `lease` and what
@@ -172,6 +197,7 @@ impl Server {
         }
         Ok(Reply {
             message,
+            source: self.address(request),
             destination: destination(request, client, yiaddr),
         })
     }

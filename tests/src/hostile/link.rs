@@ -68,6 +68,7 @@ impl Link {
             dns: false,
             ageing: Some(3000),
             fdb_size: FDB_SIZE,
+            former_gateways: Vec::new(),
         };
         let mut link = Self {
             forwarder: Forwarder::new(settings.clone()),

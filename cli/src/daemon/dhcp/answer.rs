@@ -29,7 +29,6 @@ impl State {
         let Some(server) = &mut self.server else {
             return Vec::new();
         };
-        let address = server.config().server;
         let mut outcomes: Vec<(&Request, Outcome)> = Vec::new();
         let mut unread = Vec::new();
         for asked in &probed {
@@ -72,7 +71,7 @@ impl State {
                 Answer::Reply(reply) => {
                     self.counters.reply();
                     let egress = request.ingress;
-                    let frame = message::wrap(reply, &request.frame, address, self.mac);
+                    let frame = message::wrap(reply, &request.frame, self.mac);
                     replies.extend(frame.map(|frame| Reply { frame, egress }));
                 }
                 Answer::Silence(silence) => {
@@ -138,17 +137,19 @@ fn received<'a>(
     config: &Config,
 ) -> Option<Result<(&'a [u8], Sender), Silence>> {
     let received = message::unwrap(&request.frame)?;
-    let (address, to) = (config.server, received.destination);
+    let to = received.destination;
     if !received.is_intact {
         return Some(Err(Silence::BadChecksum));
     }
-    if ![address, Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
+    let mut former = config.former.iter();
+    let unicast = to == config.server || former.any(|it| it.addr() == to);
+    if !unicast && ![Ipv4Addr::BROADCAST, config.subnet.broadcast()].contains(&to) {
         return Some(Err(Silence::OtherServer));
     }
     let sender = Sender {
         origin: Origin(request.ingress.0.into()),
         mac: received.source,
-        unicast: to == address,
+        unicast,
     };
     Some(Ok((received.message, sender)))
 }

@@ -15,6 +15,7 @@ mod bindings;
 mod clocks;
 mod counters;
 mod expiry;
+mod former;
 mod import;
 mod keeper;
 mod probes;
@@ -31,6 +32,7 @@ use crate::host::leases::LeaseFileError;
 use bindings::Binding;
 use clocks::Clocks;
 pub(super) use counters::Counters;
+use former::Former;
 use keeper::Keeper;
 use pnet_base::MacAddr;
 use probes::Probes;
@@ -69,6 +71,7 @@ struct State {
     counters: Counters,
     unanswered: Unanswered,
     hooks: Hooks,
+    former: Vec<Former>,
     /// What the name server knows of leases.
     names: Names,
     /// When [`DhcpService::expire_on_time`] wakes up, by the keeper's clock;
@@ -123,6 +126,7 @@ impl DhcpService {
                 counters: Counters::default(),
                 unanswered: Unanswered::default(),
                 hooks: Hooks::default(),
+                former: Vec::new(),
                 names: Names::default(),
                 awake_at: None,
                 earlier: Arc::default(),
@@ -144,6 +148,10 @@ impl DhcpService {
         let mut state = self.state();
         let now = state.keeper.now();
         state.expire(now);
+        let config = config.map(|config| Config {
+            former: state.former(),
+            ..config
+        });
         match (config, &mut state.server) {
             (None, _) => {
                 let bound = state.bound(now);
@@ -194,10 +202,20 @@ impl DhcpService {
         Ok(())
     }
 
-    /// What is served; `None` while DHCP is off.
-    pub(super) fn config(&self) -> Option<Config> {
-        let state = self.state();
-        state.server.as_ref().map(|server| server.config().clone())
+    /// Has the server know what [`set_former`](Self::set_former) says.
+    ///
+    /// # Errors
+    /// None that it has not had before.
+    pub(super) fn refresh_former(&self) -> Result<(), DhcpError> {
+        match self.served() {
+            Some(config) => self.configure(Some(config)),
+            None => Ok(()),
+        }
+    }
+
+    /// Replies come from `mac` from now on.
+    pub(super) fn set_mac(&self, mac: MacAddr) {
+        self.state().mac = mac;
     }
 
     /// Waits until the server answers to others again: it hangs while this does.
@@ -297,7 +315,7 @@ impl State {
         // Clients behind a relay agent are on no port: nobody here asks for them.
         if let Some(server) = &self.server {
             let own = server.config().subnet;
-            bindings.retain(|(address, _)| own.contains(address));
+            bindings.retain(|(address, holder)| own.contains(address) || holder.is_none());
         }
         if let Some(switch) = &self.switch
             && !bindings.is_empty()
@@ -309,6 +327,7 @@ impl State {
     /// Tells of what happened, and counts it; a message that came in by `port`
     /// led to it, or none.
     fn note(&mut self, events: &[Event], port: Option<PortId>) {
+        self.note_told(events);
         let port = port.and_then(|port| self.ports.get(&port.0));
         for event in events {
             self.counters.event(event);

@@ -52,6 +52,7 @@ pub(super) struct DnsService {
 #[derive(Debug)]
 struct Running {
     settings: watch::Sender<Arc<Settings>>,
+    place: Place,
     thread: JoinHandle<()>,
     /// Closed when the thread ends.
     ended: crossbeam_channel::Receiver<()>,
@@ -76,13 +77,17 @@ impl Settings {
     ) -> Option<Self> {
         let gateway = gateway.filter(|_| config.dns.enabled)?;
         let ranges = served.into_iter().flat_map(|served| &served.ranges);
+        let former = served.into_iter().flat_map(|served| &served.former);
         let hosts = served.map_or(&config.dhcp.hosts, |served| &served.hosts);
         Some(Self {
             zone: Zone::new(&Contents {
                 dns: &config.dns,
                 domain: config.domain.as_deref(),
                 gateway,
-                subnets: ranges.filter_map(|range| range.subnet).collect(),
+                subnets: ranges
+                    .filter_map(|range| range.subnet)
+                    .chain(former.map(Ipv4Net::trunc))
+                    .collect(),
                 hosts,
                 // As with libvirt: what guests ask would get out of the network.
                 closed: config.forward == Forward::Isolated,
@@ -99,6 +104,8 @@ pub(super) struct Place {
     pub(super) interface: String,
     /// Its address.
     pub(super) address: Ipv4Addr,
+    /// Addresses that it had before and that guests may still ask at.
+    pub(super) former: Vec<Ipv4Addr>,
 }
 
 /// The server cannot be started.
@@ -144,11 +151,11 @@ impl DnsService {
     }
 
     /// Serves by `settings` from now on, at `place`, or on the segment itself where
-    /// there is none; without settings, nobody. The place does not change while the
-    /// network runs.
+    /// there is none; without settings, nobody. At another place, questions under
+    /// way get no answer.
     ///
     /// # Errors
-    /// It is not served, and was not before.
+    /// It is not served.
     pub(super) fn configure(
         &mut self,
         settings: Option<Settings>,
@@ -161,12 +168,15 @@ impl DnsService {
             self.stop();
             return Ok(());
         };
+        if self.running.as_ref().is_some_and(|it| it.place != place) {
+            self.stop();
+        }
         if let Some(running) = &self.running
             && running.settings.send(Arc::clone(&settings)).is_ok()
         {
             return Ok(());
         }
-        self.running = Some(self.start(settings, &place)?);
+        self.running = Some(self.start(settings, place)?);
         Ok(())
     }
 
@@ -210,20 +220,27 @@ impl DnsService {
         on.then(|| self.segment.counters.tally())
     }
 
-    fn start(&self, settings: Arc<Settings>, place: &Place) -> Result<Running, DnsError> {
+    fn start(&self, settings: Arc<Settings>, place: Place) -> Result<Running, DnsError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(DnsError::Thread)?;
         let sockets = {
             let _inside = runtime.enter();
-            Sockets::open(place)
+            Sockets::open(&place)
         };
-        let sockets = sockets.map_err(|source| DnsError::Listen {
-            address: place.address,
-            interface: place.interface.clone(),
-            source,
-        })?;
+        let sockets = match sockets {
+            Ok(sockets) => sockets,
+            Err(source) => {
+                // Dropped here, inside another runtime, it would panic.
+                runtime.shutdown_background();
+                return Err(DnsError::Listen {
+                    address: place.address,
+                    interface: place.interface,
+                    source,
+                });
+            }
+        };
         let (sender, mut receiver) = watch::channel(settings);
         let (alive, ended) = crossbeam_channel::bounded(0);
         let Segment {
@@ -255,6 +272,7 @@ impl DnsService {
             .map_err(DnsError::Thread)?;
         Ok(Running {
             settings: sender,
+            place,
             thread,
             ended,
         })

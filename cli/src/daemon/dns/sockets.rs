@@ -50,12 +50,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The pause after an error of a socket.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The sockets of both devices.
+/// The sockets of both devices, for each address.
 #[derive(Debug)]
-pub(super) struct Sockets {
-    guests: (UdpSocket, TcpListener),
-    host: (UdpSocket, TcpListener),
-}
+pub(super) struct Sockets(Vec<(Whose, UdpSocket, TcpListener)>);
 
 impl Sockets {
     /// Those of `place`.
@@ -63,24 +60,31 @@ impl Sockets {
     /// # Errors
     /// Somebody has the address and port already, as a rule.
     pub(super) fn open(place: &Place) -> io::Result<Self> {
-        let both =
-            |device: &str| io::Result::Ok((datagrams(place, device)?, streams(place, device)?));
-        Ok(Self {
-            guests: both(&place.interface)?,
-            host: both(LOOPBACK)?,
-        })
+        let devices = [(Whose::Guests, &*place.interface), (Whose::Host, LOOPBACK)];
+        let mut sockets = Vec::new();
+        for address in std::iter::once(&place.address).chain(&place.former) {
+            for (whose, device) in devices {
+                let at = SocketAddrV4::new(*address, PORT);
+                sockets.push((whose, datagrams(at, device)?, streams(at, device)?));
+            }
+        }
+        Ok(Self(sockets))
     }
 
     /// Answers by `server` for as long as it is polled, inside a `LocalSet`.
     pub(super) async fn serve(self, server: Rc<Server>) {
         let connections = Rc::new(Connections::default());
-        let (guests, host) = (self.guests, self.host);
-        tokio::join!(
-            answer_datagrams(guests.0, &server, Whose::Guests),
-            answer_streams(guests.1, &server, &connections, Whose::Guests),
-            answer_datagrams(host.0, &server, Whose::Host),
-            answer_streams(host.1, &server, &connections, Whose::Host),
-        );
+        for (whose, datagrams, streams) in self.0 {
+            let (server, connections) = (Rc::clone(&server), Rc::clone(&connections));
+            spawn_local(async move {
+                tokio::join!(
+                    answer_datagrams(datagrams, &server, whose),
+                    answer_streams(streams, &server, &connections, whose),
+                )
+            });
+        }
+        // The tasks end with the `LocalSet`.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -93,25 +97,25 @@ enum Whose {
     Host,
 }
 
-/// A socket for datagrams on `device`.
-fn datagrams(place: &Place, device: &str) -> io::Result<UdpSocket> {
+/// A socket for datagrams to `at` on `device`.
+fn datagrams(at: SocketAddrV4, device: &str) -> io::Result<UdpSocket> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
     // With less, more is lost in a burst; that is no reason not to serve.
     let _ = sockopt::set_socket_recv_buffer_size(&socket, BUFFER);
     let socket = UdpSocket::from_std(StdSocket::from(socket))?;
     socket.bind_device(Some(device.as_bytes()))?;
-    rustix::net::bind(&socket, &SocketAddrV4::new(place.address, PORT))?;
+    rustix::net::bind(&socket, &at)?;
     Ok(socket)
 }
 
-/// A socket for connections on `device`.
-fn streams(place: &Place, device: &str) -> io::Result<TcpListener> {
+/// A socket for connections to `at` on `device`.
+fn streams(at: SocketAddrV4, device: &str) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // Connections of the last run may still be closing.
     socket.set_reuseaddr(true)?;
     socket.bind_device(Some(device.as_bytes()))?;
-    socket.bind(SocketAddrV4::new(place.address, PORT).into())?;
+    socket.bind(at.into())?;
     socket.listen(BACKLOG)
 }
 

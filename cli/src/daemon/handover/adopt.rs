@@ -134,7 +134,7 @@ impl Network {
                 }
             }
             Origin::Config => {
-                let configured = self.configured_ports();
+                let configured = self.config.wanted_ports();
                 let wanted = configured.iter().find(|wanted| {
                     wanted.name == *name
                         && wanted.kind == port.kind

@@ -126,7 +126,7 @@ fn welcome(taker: &UnixStream, network: &Weak<Mutex<Network>>) -> anyhow::Result
 /// is given up: frames wait in the kernel.
 pub(in crate::daemon) async fn give(network: &Shared, taker: &UnixStream) -> Given {
     let mut network = network.lock().await;
-    let dhcp = network.dhcp.config();
+    let dhcp = network.dhcp.served();
     match network.offer(taker) {
         Ok(paused) => {
             network.let_stand(paused);

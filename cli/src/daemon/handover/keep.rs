@@ -168,7 +168,7 @@ impl Network {
 
     /// What the network is, without what changes with each frame.
     pub(super) fn record(&self) -> Record {
-        let configured = self.configured_ports();
+        let configured = self.config.wanted_ports();
         let ports = self.ports.iter().map(|(name, port)| {
             let wanted = configured.iter().find(|wanted| wanted.name == *name);
             let wanted = wanted.filter(|_| port.origin == Origin::Config);

@@ -39,6 +39,7 @@ pub(super) struct TftpService {
 #[derive(Debug)]
 struct Running {
     settings: watch::Sender<Settings>,
+    place: Place,
     thread: JoinHandle<()>,
     /// Closed when the thread ends.
     ended: crossbeam_channel::Receiver<()>,
@@ -86,10 +87,10 @@ pub(super) enum TftpError {
 
 impl TftpService {
     /// Serves `tftp` at `place` from now on; `None`: nothing. Packets fit in
-    /// `mtu`. The place does not change while the network runs.
+    /// `mtu`. At another place, transfers that run end.
     ///
     /// # Errors
-    /// It is not served, and was not before.
+    /// It is not served.
     pub(super) fn configure(
         &mut self,
         tftp: Option<&Tftp>,
@@ -105,6 +106,9 @@ impl TftpService {
             block: tftp.max_blksize.min(mtu.saturating_sub(OVERHEAD)),
             lowercase: tftp.lowercase,
         };
+        if self.running.as_ref().is_some_and(|it| it.place != place) {
+            self.stop();
+        }
         if let Some(running) = &self.running
             && running.settings.send(settings.clone()).is_ok()
         {
@@ -156,6 +160,7 @@ impl TftpService {
         let (sender, receiver) = watch::channel(settings);
         let (alive, ended) = crossbeam_channel::bounded(0);
         let counters = Arc::clone(&self.counters);
+        let at = place.clone();
         let thread = std::thread::Builder::new()
             .name("tftp".into())
             .spawn(move || {
@@ -167,6 +172,7 @@ impl TftpService {
             .map_err(TftpError::Thread)?;
         Ok(Running {
             settings: sender,
+            place: at,
             thread,
             ended,
         })

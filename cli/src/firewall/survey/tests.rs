@@ -41,6 +41,7 @@ fn wanted() -> Wanted {
             uplink: None,
             nat: Nat::default(),
         },
+        former: Vec::new(),
         services: vec![Service::Tftp],
     }
 }

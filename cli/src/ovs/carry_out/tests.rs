@@ -19,6 +19,9 @@ fn port() -> PortView {
         name: "vnet0".into(),
         kind: PortKind::Packet,
         interface: Some("vnet0".into()),
+        queues: 1,
+        offload: true,
+        dhcp: true,
         state: LinkState::Up,
         rx: Counters {
             frames: 3,

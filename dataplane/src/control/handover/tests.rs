@@ -11,6 +11,7 @@ fn switch() -> Switch {
     let settings = Settings {
         mac: MacAddr(2, 0, 0, 0, 0, 1),
         gateway: None,
+        former_gateways: Vec::new(),
         mtu: 1500,
         dhcp: false,
         dns: false,

@@ -19,7 +19,7 @@ const NOW: Tick = Tick(1000);
 
 fn table() -> ArpTable {
     let mut table = ArpTable::default();
-    table.set_gateway(Some(GATEWAY));
+    table.set_gateway(GATEWAY.1, vec![GATEWAY.0], true);
     table.bind(LEASED.0, LEASED.1);
     table
 }

@@ -240,3 +240,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_table_of_another_size_takes_over_who_is_pinned_and_who_was_seen_last() {
+    let old = Fdb::new(8, Some(3000));
+    for n in 1..=6 {
+        old.learn(mac(n), 0, P1, Tick(100 * n));
+    }
+    old.add_static(mac(7), 0, P2, NOW).unwrap();
+    let stations = |fdb: &Fdb| {
+        let mut all: Vec<_> = fdb.entries(NOW).collect();
+        all.sort_unstable_by_key(|entry| entry.mac);
+        all
+    };
+    let larger = old.resized(1024);
+    larger.adopt(&old, NOW);
+    assert_eq!(stations(&larger), stations(&old));
+    assert_eq!(larger.capacity(), 1024);
+
+    let smaller = old.resized(3);
+    smaller.learn(mac(6), 0, P2, NOW);
+    smaller.adopt(&old, NOW);
+    let kept = stations(&smaller);
+    let kept: Vec<_> = kept.iter().map(|entry| (entry.mac, entry.port)).collect();
+    assert_eq!(
+        kept,
+        [(mac(5), P1), (mac(6), P2), (mac(7), P2)],
+        "it has moved"
+    );
+    assert!(smaller.remove(mac(7), 0, NOW) && smaller.lookup(mac(7), 0, NOW).is_none());
+    // The ports' shares are those of the new table.
+    larger.flush_port(P1);
+    assert_eq!(stations(&larger).len(), 1);
+    assert_eq!(stations(&old).len(), 7);
+}

@@ -1,6 +1,6 @@
 //! What changes which stations the table holds, under the writers' lock.
 
-use super::{BUSY, EMPTY, Fdb, Learned, Place, PortState, STATIC};
+use super::{BUSY, EMPTY, Entry, Fdb, Learned, Place, PortState, STATIC, key};
 use crate::table::{PortId, Tick};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -50,6 +50,36 @@ impl Fdb {
             }
             None if self.insert(writer, key, place, now) => Learned::New,
             None => Learned::Full,
+        }
+    }
+
+    /// Takes over one station of another table, if it is not known and there is
+    /// room.
+    pub(super) fn adopt_one(&self, entry: &Entry, now: Tick) {
+        let key = key(entry.mac, entry.vlan);
+        let writer = &mut *self.writer();
+        let is_known = self
+            .find(key)
+            .is_some_and(|(_, place)| self.is_live(&place, now));
+        if is_known || writer.occupied >= self.capacity {
+            return;
+        }
+        let place = Place {
+            seen: Tick(now.0.wrapping_sub(entry.age)),
+            generation: match entry.is_static {
+                true => STATIC,
+                false => self.generation(entry.port.0),
+            },
+            port: entry.port.0,
+        };
+        match self.find(key) {
+            Some((at, old)) => self.replace(writer, at, old, place),
+            None => {
+                self.insert(writer, key, place, now);
+            }
+        }
+        if entry.is_static {
+            writer.statics.push(key);
         }
     }
 

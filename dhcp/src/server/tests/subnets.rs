@@ -133,3 +133,78 @@ fn a_nak_by_a_relay_has_the_broadcast_flag() {
     assert_eq!(nak.destination, Destination::Relay { address: agent });
     assert_eq!(nak.bytes[10] & 0x80, 0x80);
 }
+
+/// A server on 10.9.0.0/24 that was one on 192.168.122.0/24, and two clients
+/// from then.
+fn moved() -> (Server, [Ipv4Addr; 2]) {
+    let mut server = server(config(254));
+    let leases = [1, 2].map(|client| lease(&mut server, client, T0));
+    let address = |last| Ipv4Addr::new(10, 9, 0, last);
+    let subnet = "10.9.0.0/24".parse().unwrap();
+    let mut config = Config::new(address(1), subnet, address(2)..=address(99));
+    config.former = vec!["192.168.122.1/24".parse().unwrap()];
+    server.reconfigure(config, T0).unwrap();
+    (server, leases)
+}
+
+#[test]
+fn a_client_of_a_former_subnet_is_refused_by_the_server_that_it_knows_and_served_anew() {
+    let (mut server, [address, _]) = moved();
+    assert_eq!(server.subnet_of(address).to_string(), "192.168.122.0/24");
+    for (message, unicast) in [
+        (renew(1, address), true),
+        (renew(1, address), false),
+        (reboot(1, address), false),
+        (select(1, address), false),
+    ] {
+        let sender = Sender {
+            unicast,
+            ..sender(1, 1)
+        };
+        let outcome = message.from(sender, &mut server, T0 + 1800);
+        let nak = received(&outcome);
+        assert_eq!((nak.kind, nak.destination), (NAK, Destination::Broadcast));
+        assert_eq!(nak.options[&54], ip(1).octets(), "as the client knows it");
+        let Answer::Reply(reply) = &outcome.answer else {
+            panic!("no reply");
+        };
+        assert_eq!(reply.source, ip(1));
+    }
+    let offer = received(&discover(1).to(&mut server, T0 + 1801));
+    assert_eq!(offer.options[&54], [10, 9, 0, 1]);
+    let new = Message::new(REQUEST, mac(1))
+        .requested(offer.yiaddr)
+        .server_id(Ipv4Addr::new(10, 9, 0, 1))
+        .to(&mut server, T0 + 1801);
+    assert_eq!(received(&new).kind, ACK);
+    let live: Vec<_> = server.bindings(T0 + 1802).map(|(it, _)| it).collect();
+    assert!(!live.contains(&address) && live.len() == 2, "{live:?}");
+}
+
+#[test]
+fn a_client_of_a_former_subnet_may_release_its_lease() {
+    let (mut server, [_, address]) = moved();
+    let release = Message::new(RELEASE, mac(2))
+        .ciaddr(address)
+        .server_id(ip(1));
+    release.to(&mut server, T0 + 9);
+    assert!(!server.bindings(T0 + 10).any(|(it, _)| it == address));
+}
+
+#[test]
+fn another_address_of_the_server_in_the_same_subnet_is_told_at_renewal() {
+    let mut server = server(config(254));
+    let address = lease(&mut server, 1, T0);
+    let mut config = Config::new(ip(254), "192.168.122.0/24".parse().unwrap(), ip(2)..=ip(99));
+    config.ranges = vec![Range::new(ip(2)..=ip(253))];
+    config.former = vec!["192.168.122.1/24".parse().unwrap()];
+    server.reconfigure(config, T0).unwrap();
+    let sender = Sender {
+        unicast: true,
+        ..sender(1, 1)
+    };
+    let ack = received(&renew(1, address).from(sender, &mut server, T0 + 1800));
+    assert_eq!((ack.kind, ack.yiaddr), (ACK, address));
+    assert_eq!(ack.options[&54], ip(254).octets());
+    assert_eq!(ack.options[&3], ip(254).octets());
+}
