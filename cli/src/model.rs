@@ -506,7 +506,8 @@ mod tests {
         };
         assert_eq!(
             serde_json::to_value(&port).unwrap(),
-            json!({"name": "v", "kind": "vhost-user", "interface": null, "state": "up",
+            json!({"name": "v", "kind": "vhost-user", "interface": null,
+                   "queues": 1, "offload": true, "dhcp": true, "state": "up",
                    "rx": {"frames": 0, "bytes": 0, "drops": {}},
                    "tx": {"frames": 0, "bytes": 0, "drops": {}}})
         );
