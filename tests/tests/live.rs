@@ -280,6 +280,10 @@ fn clients_of_the_old_subnet_are_moved_and_the_old_gateway_stays_until_then() ->
     assert_eq!(addresses(&switch)?.len(), 2);
     assert_eq!(switch.lease(MAC2)?["address"], format!("{second}/24"));
     c2.ping("192.168.122.1")?;
+    // Nor does the next process forget it.
+    switch.take_over()?;
+    assert_eq!(addresses(&switch)?.len(), 2);
+    c2.ping("192.168.122.1")?;
     switch.cli(&format!("lease del {second}"))?.success()?;
     wait::until("the old address to go", wait::SOON, || {
         ensure!(addresses(&switch)? == ["10.20.30.1/24"]);

@@ -54,6 +54,7 @@ impl Network {
         self.dhcp.refresh_former()?;
         self.remove_gateways(gone).await?;
         self.serve_names()?;
+        self.write_record();
         self.open_outside()
             .await
             .map(drop)

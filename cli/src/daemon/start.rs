@@ -86,7 +86,8 @@ pub(super) async fn start(
     let attached =
         Attached::open(state.path()).context("cannot read which netdevs were attached")?;
     let served = super::hosts::served(&config, gateway, hosts.entries(), source.as_ref())?;
-    let settings = settings(&config, gateway, &[], mac);
+    let former = heir.former();
+    let settings = settings(&config, gateway, &former, mac);
     let workers = Workers {
         count: config.switch.workers(),
         polling: config.switch.polling,
@@ -117,7 +118,7 @@ pub(super) async fn start(
         hosts,
         state: Some(state),
         gateway,
-        former: Vec::new(),
+        former,
         former_changed: Arc::default(),
         mac,
         started,
@@ -147,6 +148,11 @@ async fn fill(
     let hooks = network.dhcp.hooks();
     hooks.configure(&network.config);
     network.dhcp.configure(served)?;
+    if !network.former.is_empty() {
+        network.dhcp.set_former(&network.former);
+        network.dhcp.refresh_former()?;
+        network.former_changed.notify_one();
+    }
     let dhcp = network.dhcp.clone();
     tokio::spawn(hooks.run(move || dhcp.clock()));
     tokio::spawn(network.dhcp.clone().expire_on_time());

@@ -2,7 +2,7 @@
 
 use super::TAKEOVER;
 use super::ask::{Done, Go, Hello, Refusal, Welcome};
-use super::record::{CountersRecord, Fixed, PortRecord, Record, VERSION};
+use super::record::{CountersRecord, PortRecord, Record, VERSION};
 use super::wire;
 use crate::daemon::api::Shared;
 use crate::daemon::network::{Network, chain};
@@ -109,7 +109,7 @@ fn welcome(taker: &UnixStream, network: &Weak<Mutex<Network>>) -> anyhow::Result
         let network = network.blocking_lock();
         let welcome = Welcome {
             pid: std::process::id(),
-            network: Fixed::of(&network.config, network.gateway),
+            network: network.fixed(),
         };
         let locks = network.locks().context("this process ends")?;
         wire::send(taker, &Ok::<_, Refusal>(welcome), &locks)?;

@@ -150,6 +150,12 @@ impl Heir {
         self.fixed().map(|fixed| fixed.gateway)
     }
 
+    /// The addresses that the gateway of that network had before.
+    pub(in crate::daemon) fn former(&self) -> Vec<Ipv4Net> {
+        self.fixed()
+            .map_or_else(Vec::new, |fixed| fixed.former.clone())
+    }
+
     /// RUN/NAME, for this process.
     ///
     /// # Errors

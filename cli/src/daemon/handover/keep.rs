@@ -166,6 +166,14 @@ impl Network {
         self.kept = Kept::default();
     }
 
+    /// What the next process goes by from its start.
+    pub(super) fn fixed(&self) -> Fixed {
+        Fixed {
+            former: self.former.clone(),
+            ..Fixed::of(&self.config, self.gateway)
+        }
+    }
+
     /// What the network is, without what changes with each frame.
     pub(super) fn record(&self) -> Record {
         let configured = self.config.wanted_ports();
@@ -190,7 +198,7 @@ impl Network {
         });
         Record {
             version: VERSION,
-            network: Fixed::of(&self.config, self.gateway),
+            network: self.fixed(),
             ports: ports.collect(),
             streams: self.ports.streams(),
             detached: self.ports.all_detached().clone(),

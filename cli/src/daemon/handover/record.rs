@@ -35,13 +35,16 @@ pub(super) struct Record {
     pub(super) stations: Vec<StationRecord>,
 }
 
-/// What cannot change while a port goes on.
+/// What the next process goes by from its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Fixed {
     pub(super) interface: Option<String>,
     /// The gateway's address with its prefix.
     pub(super) gateway: Option<Ipv4Net>,
+    /// Addresses that it had before and that clients still have leases from.
+    #[serde(default)]
+    pub(super) former: Vec<Ipv4Net>,
     /// The uplink of a bridged LAN, and whether its addresses were moved.
     pub(super) bridged: Option<(String, bool)>,
 }
@@ -101,6 +104,7 @@ impl Fixed {
         Self {
             interface: config.interface.as_ref().map(ToString::to_string),
             gateway,
+            former: Vec::new(),
             bridged: uplink.map(|uplink| (uplink.to_string(), config.move_addresses)),
         }
     }
@@ -214,6 +218,7 @@ mod tests {
         let fixed = Fixed {
             interface: Some("vmlan0".to_owned()),
             gateway: Some("192.168.122.1/24".parse().unwrap()),
+            former: Vec::new(),
             bridged: None,
         };
         let config = Config::built_in(Default::default());

@@ -50,6 +50,7 @@ pub(super) async fn carry_out(network: &mut Network, plan: Plan) -> Result<Strin
         }
     }
     network.retire_former().await;
+    network.write_record();
     network.finish(done, again)
 }
 
