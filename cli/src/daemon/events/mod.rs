@@ -28,10 +28,6 @@ use tokio::sync::watch as channel;
 /// Events that are kept for followers that come later.
 const KEPT: usize = 1000;
 
-/// Room for the events of one second in their numbers, which start from the
-/// time: so a number is not used again after a restart.
-const A_SECOND: u64 = 1 << 20;
-
 /// What has happened on one network. Clones speak of the same one.
 #[derive(Debug, Clone)]
 pub(super) struct Events {
@@ -63,8 +59,10 @@ enum Next {
 impl Events {
     /// None yet, of the network of that name.
     pub(super) fn new(network: &str) -> Self {
-        let seconds = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
-        let first = seconds.saturating_mul(A_SECOND).max(1);
+        // No number is used again after a restart: there are never as many events
+        // as microseconds. A number of JSON holds them until the year 2255.
+        let now = Timestamp::now().as_microsecond();
+        let first = u64::try_from(now).unwrap_or_default().max(1);
         Self {
             told: Arc::new(Mutex::new(Told {
                 network: network.to_owned(),
