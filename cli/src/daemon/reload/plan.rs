@@ -232,7 +232,8 @@ fn steps(network: &Network, from: &Side, to: &Side) -> Vec<Step> {
         (from.settings() != to.settings(), Step::Switch),
         (true, Step::Outside),
         (true, Step::Mtu),
-        (old.dhcp.hook != new.dhcp.hook, Step::Hook),
+        // Told of all leases at each reload, as by dnsmasq.
+        (true, Step::Hook),
         (from.served != to.served, Step::Dhcp),
         (true, Step::Dns),
         (needs_tftp(from, to), Step::Tftp),

@@ -108,6 +108,7 @@ impl Step {
             Self::Outside => format!("forward is {} now", new.forward.name()),
             Self::Mtu if old.mtu == new.mtu => return None,
             Self::Mtu => format!("MTU is {} now", new.mtu),
+            Self::Hook if old.dhcp.hook == new.dhcp.hook => return None,
             Self::Hook => "the program that is told of leases changed".to_owned(),
             Self::Dhcp => match (&from.served, &to.served) {
                 (None, _) => "DHCP is on now".to_owned(),
